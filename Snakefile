@@ -1,0 +1,25 @@
+# calvaria: skulls in; synthetic cases, trained networks and a report out.
+#
+# One file per stage, in the order of the work; a rule calls the command of the same name.
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/split.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/screen.smk"
+include: "workflow/rules/inject.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RUN.report,
+        RUN.manifest,

@@ -1,0 +1,74 @@
+"""Gives a skull one usable synthetic defect."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.config import Inject
+from calvaria.defects.apply import apply_defect
+from calvaria.defects.checks import check_case
+from calvaria.defects.recipes import sample_defect
+from calvaria.defects.shapes import Defect
+from calvaria.errors import BudgetError
+from calvaria.grid import Grid
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A usable case and how it came about: ``apply_defect(skull, grid, defect)`` gives the labels again."""
+
+    labels: np.ndarray  # (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant
+    recipe: str  # its name in the config
+    defect: Defect
+    attempt: int  # which draw it was, from 0
+
+
+def inject_defect(
+    skull: np.ndarray, grid: Grid, inject: Inject, rng_for_attempt: Callable[[int], np.random.Generator]
+) -> Injected:
+    """Draws defects until one makes a usable case.
+
+    The recipe is picked once, with the generator of attempt 0: picking it anew after a failed draw would
+    shift the mixture away from its weights, towards the recipes that fail less.
+
+    Args:
+        skull: (x, y, z) bool or uint8 complete skull, bone where it is not 0.
+        inject: recipes, limits, and how many draws are allowed.
+        rng_for_attempt: a fresh generator for each attempt 0, 1, ...
+
+    Raises:
+        BudgetError: if no draw was usable; it says why they were not.
+        InputError: if the skull has no vault.
+    """
+    rng = rng_for_attempt(0)
+    name = _pick(rng, inject)
+    faults: Counter[str] = Counter()
+    for attempt in range(inject.attempts):
+        if attempt:
+            rng = rng_for_attempt(attempt)
+        defect = sample_defect(rng, skull, grid, inject.recipes[name])
+        labels = apply_defect(skull, grid, defect)
+        fault = check_case(labels, grid, inject.implant_ml)
+        if fault is None:
+            return Injected(labels, name, defect, attempt)
+        faults[fault] += 1
+    reasons = ", ".join(f"{fault} ({count})" for fault, count in faults.most_common())
+    least, most = inject.implant_ml
+    raise BudgetError(
+        f"inject.recipes.{name}: none of {inject.attempts} draws made a usable defect: {reasons}; "
+        f"change the recipe's sizes, widen inject.implant_ml (now {least:g} to {most:g} ml) "
+        f"or raise inject.attempts"
+    )
+
+
+def _pick(rng: np.random.Generator, inject: Inject) -> str:
+    """The name of a recipe, drawn by weight; the order in the config does not matter."""
+    names = sorted(inject.recipes)
+    left = rng.random() * sum(inject.recipes[name].weight for name in names)
+    for name in names[:-1]:
+        left -= inject.recipes[name].weight
+        if left < 0:
+            return name
+    return names[-1]

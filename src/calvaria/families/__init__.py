@@ -1,0 +1,144 @@
+"""An augmentation family is two functions, ``fit`` and ``sample``; everything around them is the same for all.
+
+============  =================================================================================
+real          the training skulls themselves
+registration  pairwise ANTs SyN, a sample is one skull warped towards another
+vae           3-D KL autoencoder, sampled from a Gaussian fitted to its latents
+wgan          volumetric WGAN-GP
+ldm           latent diffusion over the latents of an autoencoder family
+============  =================================================================================
+
+A family's module is called like its ``kind`` and has
+
+    fit(population: Population, task: Task) -> Model
+    sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from calvaria import seeds
+from calvaria.config import Config
+from calvaria.errors import StoreError
+from calvaria.paths import Run
+from calvaria.store import read_json, write_atomically, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Population:
+    """The training skulls."""
+
+    ids: tuple[str, ...]
+    masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What ``fit`` found: named arrays and a record that can be written as JSON."""
+
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One try at one sample; it alone, with the run's seed, determines the sample's randomness."""
+
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A synthetic skull with its ancestry."""
+
+    skull: np.ndarray  # (x, y, z) uint8, 1 where there is bone
+    parents: tuple[str, ...]  # ids of every real skull that had a part in it
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which family of which run is being fitted or sampled."""
+
+    run: Run
+    config: Config
+    family: str
+
+    @property
+    def settings(self) -> Any:
+        """The family's section of the config."""
+        return self.config.fit[self.family]
+
+    @property
+    def steps_log(self) -> Path:
+        """Where ``fit`` writes the scalars of every training step."""
+        return self.run.fit(self.family) / "steps.jsonl"
+
+    def generator(self, *keys: str | int) -> np.random.Generator:
+        return seeds.generator(self.config.seed, self.family, *keys)
+
+    def torch_generator(self, *keys: str | int) -> "torch.Generator":
+        return seeds.torch_generator(self.config.seed, self.family, *keys)
+
+    def draw_generator(self, draw: Draw) -> np.random.Generator:
+        return self.generator("sample", draw.index, draw.attempt)
+
+
+class FamilyModule(Protocol):
+    """What the module of a family offers."""
+
+    def fit(self, population: Population, task: Task) -> Model: ...
+
+    def sample(
+        self, model: Model, population: Population, draws: Sequence[Draw], task: Task
+    ) -> list[Drawn]: ...
+
+
+def family_module(kind: str) -> FamilyModule:
+    """The module of a kind of family, imported when it is needed."""
+    return import_module(f"calvaria.families.{kind}")  # type: ignore[return-value]
+
+
+def save_model(directory: Path, model: Model) -> None:
+    """Writes ``model.safetensors`` and, last, ``fit.json``."""
+    from safetensors.numpy import save
+
+    write_atomically(directory / "model.safetensors", save(model.tensors))
+    write_json(directory / "fit.json", model.record)
+
+
+def load_model(directory: Path) -> Model:
+    """Reads what ``save_model`` wrote.
+
+    Raises:
+        StoreError: if a file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    record = read_json(directory / "fit.json")
+    path = directory / "model.safetensors"
+    try:
+        return Model(load_file(path), record)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete it and run again") from None
+
+
+def draw_skulls(
+    population: Population, draws: Sequence[Draw], task: Task, model: Model | None = None
+) -> list[Drawn]:
+    """Draws skulls from a fitted family, in the order of ``draws``."""
+    model = model or load_model(task.run.fit(task.family))
+    return family_module(task.settings.kind).sample(model, population, draws, task)

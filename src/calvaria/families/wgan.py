@@ -1,0 +1,87 @@
+"""A volumetric Wasserstein GAN with gradient penalty.
+
+Sources: Gulrajani et al. 2017, Improved training of Wasserstein GANs; Wu et al. 2016 (volumetric GANs).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from calvaria.config import WganFamily
+from calvaria.families import Draw, Drawn, Model, Population, Task, networks
+from calvaria.families.representation import decode, encode
+from calvaria.learning import adam, prepare_device, run_steps, seeded
+
+
+def fit(population: Population, task: Task) -> Model:
+    """Trains generator and critic; a step is one generator update after several critic updates.
+
+    Returns:
+        ``network.*``: the generator; ``mean``: (1, x, y, z) mean field.
+    """
+    settings: WganFamily = task.settings
+    device = prepare_device(task.config)
+    shape = task.config.grid.shape
+    fields = torch.from_numpy(encode(population.masks)).to(device)
+    fields = torch.cat([fields, fields.flip(2)])
+    mean = fields.mean(0)
+    deviations = networks.fold(fields - mean, settings.patch)
+    with seeded(task.torch_generator("weights")):
+        generator = networks.generator(settings, shape).to(device)
+        critic = networks.critic(settings, shape).to(device)
+    betas = (0.0, 0.9)  # as Gulrajani et al.
+    make, make_schedule = adam(generator.parameters(), settings.optimiser, betas)
+    judge, judge_schedule = adam(critic.parameters(), settings.optimiser, betas)
+    size = settings.optimiser.batch_size
+
+    def noise(*keys: str | int) -> torch.Tensor:
+        return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys)).to(device)
+
+    def step(number: int) -> dict[str, torch.Tensor]:
+        for turn in range(settings.critic_steps):
+            rng = task.generator("step", number, turn)
+            real = deviations[rng.integers(len(deviations), size=size)]
+            with torch.no_grad():
+                fake = generator(noise("critic", number, turn))
+            mix = torch.from_numpy(rng.random((size, 1, 1, 1, 1), np.float32)).to(device)
+            distance = critic(fake).mean() - critic(real).mean()
+            penalty = gradient_penalty(critic, mix * real + (1 - mix) * fake)
+            judge.zero_grad()
+            (distance + settings.gradient_penalty * penalty).backward()
+            judge.step()
+        loss = -critic(generator(noise("generator", number))).mean()
+        make.zero_grad()
+        loss.backward()
+        make.step()
+        make_schedule.step()
+        judge_schedule.step()
+        return {"wasserstein": -distance.detach(), "penalty": penalty.detach()}
+
+    run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
+    tensors = networks.weights(generator, "network") | {"mean": mean.cpu().numpy()}
+    return Model(tensors, {"parameters": sum(p.numel() for p in generator.parameters())})
+
+
+def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor) -> torch.Tensor:
+    """Mean squared deviation of the critic's gradient norm from one at (n, c, x, y, z) points."""
+    points = points.requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+    """Generates one skull from the noise of each draw."""
+    settings: WganFamily = task.settings
+    device = prepare_device(task.config)
+    network = networks.generator(settings, task.config.grid.shape)
+    networks.restore(network, model.tensors, "network", device)
+    mean = torch.from_numpy(model.tensors["mean"]).to(device)
+    drawn = []
+    for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
+        noise = [task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch]
+        with torch.inference_mode():
+            output = network(torch.from_numpy(np.stack(noise)).to(device))
+            fields = networks.unfold(output, settings.patch) + mean
+        drawn += [Drawn(skull, population.ids, {}) for skull in decode(fields.cpu().numpy())[:count]]
+    return drawn

@@ -1,0 +1,119 @@
+"""What a stage's result depends on beside its input files: parts of the config, and the code.
+
+The rules hand this to Snakemake as a parameter, so that changing one section of the config, or one
+module, re-runs exactly the stages that use it. Nothing heavy is imported here.
+"""
+
+import ast
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from calvaria.config import Config, LdmFamily
+
+# The config is left out: what it says reaches a stage's identity through its values.
+NOT_CODE = ("calvaria.config", "calvaria")
+
+
+def identity(config: Config, stage: str, name: str = "", shard: int = 0) -> str:
+    """A digest that changes when, and only when, this job's result may change.
+
+    Args:
+        name: the family, cohort or arm of the job, if it has one.
+        shard: the number of the shard, for stages that write shards.
+    """
+    parts = {"config": _sections(config, stage, name, shard), "code": _code(config, stage, name)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any]:
+    """The parts of the config that a job's result depends on."""
+    c = config.model_dump(mode="json")
+    base = {key: c[key] for key in ("seed", "grid")}
+    compute = base | {key: c[key] for key in ("device", "threads")}
+    draws = {
+        "batch_size": config.sample.batch_size,
+        "shard_size": config.sample.shard_size,
+        # A store may grow; then only its last shard, if it was not full, changes.
+        "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
+    }
+    if stage in ("fit", "sample", "screen"):
+        family = config.fit[name]
+        families = [name, family.autoencoder] if isinstance(family, LdmFamily) else [name]
+        compute["fit"] = {each: c["fit"][each] for each in families}
+    match stage:
+        case "ingest":
+            return base | {"ingest": c["ingest"]}
+        case "split":
+            return {"seed": c["seed"], "split": c["split"]}
+        case "fit":
+            return compute
+        case "limits":
+            return {"grid": c["grid"], "screen": c["screen"]}
+        case "sample":
+            return compute | draws
+        case "screen":
+            return compute | draws | {"screen": c["screen"]}
+        case "inject":
+            return base | {"inject": c["inject"]} | (draws if name in config.fit else {})
+        case "train":
+            arms = {"arms": c["train"]["arms"][name]}
+            return compute | {"train": c["train"] | arms, "evaluate": c["evaluate"]}
+        case "evaluate":
+            network = {key: c["train"][key] for key in ("patch", "channels")}
+            return compute | {"network": network, "evaluate": c["evaluate"]}
+        case "report":
+            return c
+    raise ValueError(f"no such stage: {stage}")
+
+
+def _code(config: Config, stage: str, name: str) -> str:
+    roots = [f"calvaria.stages.{stage}"]
+    if stage in ("fit", "sample", "screen"):
+        roots.append(f"calvaria.families.{config.fit[name].kind}")
+    if stage == "ingest":
+        roots.append(f"calvaria.sources.{config.ingest.source.kind}")
+    modules = sorted(set().union(*(_closure(root) for root in roots)))
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(module.encode() + b"\0" + _source(module).read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _closure(root: str) -> frozenset[str]:
+    """The calvaria modules that a module imports, directly or through others, and itself."""
+    found: set[str] = set()
+    pending = [root]
+    while pending:
+        module = pending.pop()
+        if module not in found and module not in NOT_CODE:
+            found.add(module)
+            pending += _imports(module)
+    return frozenset(found)
+
+
+def _imports(module: str) -> list[str]:
+    imported = set()
+    for node in ast.walk(ast.parse(_source(module).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("calvaria"):
+            imported.add(node.module)
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names if alias.name.startswith("calvaria")}
+    return sorted(name for name in imported if _is_module(name))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    directory = Path(__file__).parent.joinpath(*name.split(".")[1:])
+    return directory.with_suffix(".py").is_file() or (directory / "__init__.py").is_file()
+
+
+@cache
+def _source(name: str) -> Path:
+    directory = Path(__file__).parent.joinpath(*name.split(".")[1:])
+    file = directory.with_suffix(".py")
+    return file if file.is_file() else directory / "__init__.py"

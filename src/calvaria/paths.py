@@ -1,0 +1,78 @@
+"""Where everything of a run lies; the rules and the commands both take their paths from here.
+
+A name may be a Snakemake wildcard such as ``"{family}"``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calvaria.store import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """The directory of one run, ``results/NAME``."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The complete config, every default written out."""
+        return self.root / "config.yaml"
+
+    @property
+    def ingest(self) -> Store:
+        """The real skulls on the canonical grid."""
+        return Store(self.root / "ingest.zarr")
+
+    @property
+    def split(self) -> Path:
+        """Which skull belongs to which cohort."""
+        return self.root / "split.json"
+
+    def fit(self, family: str) -> Path:
+        """The directory of a fitted family: ``fit.json``, ``model.safetensors``."""
+        return self.root / "fit" / family
+
+    def sample(self, family: str) -> Store:
+        """Skulls as they were drawn from a family."""
+        return Store(self.root / "sample" / f"{family}.zarr")
+
+    @property
+    def limits(self) -> Path:
+        """The accepted range of every measure of a skull."""
+        return self.root / "screen" / "limits.json"
+
+    def screen(self, family: str) -> Store:
+        """Plausible skulls of a family; rejected ones are redrawn."""
+        return Store(self.root / "screen" / f"{family}.zarr")
+
+    def inject(self, cohort: str) -> Store:
+        """Cases: skulls of a family, or of a held-out cohort, with defects."""
+        return Store(self.root / "inject" / f"{cohort}.zarr")
+
+    def train(self, arm: str) -> Path:
+        """The directory of an arm's network: ``train.json``, ``model.safetensors``."""
+        return self.root / "train" / arm
+
+    def evaluate(self, arm: str) -> Store:
+        """The test cases with the implants that an arm's network predicted, and their scores."""
+        return Store(self.root / "evaluate" / f"{arm}.zarr")
+
+    @property
+    def manifest(self) -> Path:
+        """SHA-256 of every file that matters, and one digest of all."""
+        return self.root / "manifest.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.root / "report.html"
+
+    def log(self, job: str) -> Path:
+        """What a job printed."""
+        return self.root / "logs" / f"{job}.log"
+
+    def benchmark(self, job: str) -> Path:
+        """Time and memory of a job, as Snakemake measured them."""
+        return self.root / "benchmarks" / f"{job}.tsv"

@@ -1,0 +1,179 @@
+"""The plots of the report, drawn with matplotlib's objects and returned as PNG files in data URIs."""
+
+import io
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calvaria.report.tables import DSC, HD95, MEASURES, Quantity, measured, scores
+from calvaria.store import Row
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
+STYLES = ("-", "--", "-.", ":")
+INK, PALE = "#333333", "#dddddd"
+DPI, CSS_DPI = 180, 98  # pixels per inch in the file, and on the page
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot and the width in CSS pixels at which its text has the size of the page's small print."""
+
+    source: str  # a data URI
+    width: int
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as an address that needs no file and no network."""
+    return "data:image/png;base64," + b64encode(png).decode()
+
+
+def picture_uri(picture: np.ndarray) -> str:
+    """An (h, w, 3) uint8 picture as a PNG in a data URI; a palette makes it a third as large."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).quantize(192, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return data_uri(file.getvalue())
+
+
+def measure_figure(samples: Mapping[str, Sequence[Row]], training: Sequence[dict[str, Any]]) -> Plot:
+    """Every sample's measures by family; a band marks the range of the training skulls."""
+    figure, panels = _figure(len(MEASURES), 2.3, 0.75 + 0.32 * len(samples))
+    for panel, measure in zip(panels, MEASURES, strict=True):
+        population = measured(training, measure)
+        if population:
+            panel.axvspan(min(population), max(population), color=PALE, lw=0)
+        for i, rows in enumerate(samples.values()):
+            values = measured((row["measures"] for row in rows), measure)
+            panel.plot(values, i + _spread(len(values), 0.28), "o", ms=3, mew=0, alpha=0.65, color=_colour(i))
+        _rows(panel, list(samples))
+        panel.set_xlabel(measure.label)
+    return _plot(figure)
+
+
+def score_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot:
+    """Every case's DSC and HD95 by arm, over a box of the quartiles with its median.
+
+    A prediction that is empty has an infinite HD95; it is drawn as a cross on the right edge.
+    """
+    figure, panels = _figure(2, 5.2, 0.8 + 0.42 * len(rows_of))
+    for panel, metric in zip(panels, (DSC, HD95), strict=True):
+        _score_panel(panel, rows_of, metric)
+        _rows(panel, list(rows_of))
+        panel.set_xlabel(metric.label if metric.unit else f"{metric.name} (no unit, 1 is perfect)")
+    return _plot(figure)
+
+
+def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[Row]], metric: Quantity) -> None:
+    everything = [value for rows in rows_of.values() for value in scores(rows, metric)]
+    edge = 1.08 * max((value for value in everything if math.isfinite(value)), default=1.0) or 1.0
+    for i, rows in enumerate(rows_of.values()):
+        values = np.array(scores(rows, metric))
+        finite = np.isfinite(values)
+        shown = np.where(finite, values, edge)
+        height = i + _spread(len(values), 0.26)
+        low, middle, high = np.quantile(shown, [0.25, 0.5, 0.75])
+        panel.barh(i, high - low, left=low, height=0.66, color=PALE, lw=0)
+        panel.plot([middle, middle], [i - 0.33, i + 0.33], color=INK, lw=1.6)
+        panel.plot(shown[finite], height[finite], "o", ms=3.5, mew=0, alpha=0.7, color=_colour(i))
+        panel.plot(shown[~finite], height[~finite], "x", ms=5, mew=1.4, color=INK)
+    if any(math.isinf(value) for value in everything):
+        panel.axvline(edge, color=INK, lw=0.8, ls=":")
+        panel.annotate("∞", (edge, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
+
+
+def curve_figure(steps: Sequence[Row]) -> Plot | None:
+    """A panel per quantity that was written while a family was fitted; None if there is none."""
+    names = [name for name in dict.fromkeys(key for row in steps for key in row) if name != "step"]
+    names = [name for name in names if len(_curve(steps, name)[0]) > 1]
+    if not names:
+        return None
+    figure, panels = _figure(len(names), 2.7, 1.9, share=False)
+    for i, (panel, name) in enumerate(zip(panels, names, strict=True)):
+        x, y = _curve(steps, name)
+        panel.plot(x, y, color=_colour(i), lw=1.2)
+        panel.set_xlabel("gradient step")
+        panel.set_ylabel(name.replace("_", " ") + " (no unit)")
+        panel.grid(color=PALE, lw=0.6)
+    return _plot(figure)
+
+
+def training_figure(steps_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+    """Training loss and validation DSC of every arm."""
+    figure, panels = _figure(2, 5.2, 2.7, share=False)
+    names = {"loss": "training loss (no unit)", "validation_dsc": "validation DSC (no unit)"}
+    drawn = False
+    for panel, (name, label) in zip(panels, names.items(), strict=True):
+        for i, (arm, steps) in enumerate(steps_of.items()):
+            x, y = _curve(steps, name)
+            if len(x):
+                drawn = True
+                shown = _smooth(y) if name == "loss" else y
+                panel.plot(x, shown, STYLES[i % 4], color=_colour(i), lw=1.3, label=arm)
+        panel.set_xlabel("gradient step")
+        panel.set_ylabel(label)
+        panel.grid(color=PALE, lw=0.6)
+    if not drawn:
+        return None
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return _plot(figure)
+
+
+def _curve(steps: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
+    """The steps at which a quantity was written, and its values."""
+    points = [(row["step"], row[name]) for row in steps if isinstance(row.get(name), int | float)]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """A running mean over a fiftieth of the curve, so that the curves of several arms can be told apart."""
+    window = max(1, len(values) // 50)
+    padded = np.pad(np.asarray(values, float), (window - 1, 0), mode="edge")
+    return np.convolve(padded, np.full(window, 1 / window), mode="valid")
+
+
+def _figure(columns: int, width: float, height: float, share: bool = True) -> tuple[Any, Sequence[Any]]:
+    """A figure with panels side by side, sizes in inches per panel."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, columns, sharey=share, squeeze=False)[0]
+    for panel in panels:
+        panel.tick_params(labelsize=8, colors=INK)
+        panel.xaxis.label.set_size(9)
+        panel.yaxis.label.set_size(9)
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    return figure, panels
+
+
+def _rows(panel: Any, names: Sequence[str]) -> None:
+    """Names the rows of a panel, the first on top."""
+    panel.set_yticks(range(len(names)), names)
+    panel.grid(axis="x", color=PALE, lw=0.6)
+    panel.set_axisbelow(True)
+    panel.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _spread(count: int, width: float) -> np.ndarray:
+    """(count,) offsets that keep points apart, the same in every run."""
+    golden = (np.arange(count) * 0.6180339887) % 1.0
+    return (2 * golden - 1) * width
+
+
+def _colour(i: int) -> str:
+    return COLOURS[i % len(COLOURS)]
+
+
+def _plot(figure: Any) -> Plot:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return Plot(data_uri(file.getvalue()), round(figure.get_figwidth() * CSS_DPI))

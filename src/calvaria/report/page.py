@@ -1,0 +1,160 @@
+"""The report: one HTML file that holds everything, made from a finished run."""
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import Any
+
+from calvaria import __version__
+from calvaria.config import Config, dump
+from calvaria.paths import Run
+from calvaria.report import figures, pictures, tables
+from calvaria.report.pictures import Picture
+from calvaria.store import Row, read_json, read_rows, write_atomically
+
+
+@dataclass(frozen=True)
+class FamilyPart:
+    """What the report says of one family."""
+
+    name: str
+    kind: str
+    text: str
+    parameters: int | None
+    samples: int
+    rejections: list[tuple[str, int]]
+    measures: list[tables.MeasureRow]
+    curve: figures.Plot | None
+    skulls: list[Picture]
+    cases: list[Picture]
+    case_count: int
+
+    @property
+    def rejected(self) -> int:
+        """Draws that the screen did not accept."""
+        return sum(count for _, count in self.rejections)
+
+
+@dataclass(frozen=True)
+class ArmPart:
+    """What the report says of one arm."""
+
+    name: str
+    mixture: str
+    steps: int
+    best_step: int
+    validation_dsc: str
+    cases: int
+    empty: int
+    scores: list[tables.Score]
+    recipes: list[tables.Score | None]
+
+
+def write_report(run: Run, config: Config) -> None:
+    """Reads a finished run and writes ``report.html``.
+
+    Raises:
+        StoreError: naming the file that is missing or damaged.
+    """
+    write_atomically(run.report, _page(_content(run, config)))
+
+
+def _page(content: dict[str, Any]) -> str:
+    """Fills the template; every value is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("calvaria", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html").render(content)
+
+
+def _content(run: Run, config: Config) -> dict[str, Any]:
+    """Everything that the template shows, by the names that it uses."""
+    limits = read_json(run.root / "screen" / "limits.json")
+    samples = {family: run.screen(family).rows() for family in config.fit}
+    scored = {arm: run.evaluate(arm).rows() for arm in config.train.arms}
+    recipes = list(dict.fromkeys(row["recipe"] for rows in scored.values() for row in rows))
+    best = tables.best_arm(scored)
+    costs = tables.costs(run.root / "benchmarks")
+    steps = {arm: _steps(run.train(arm) / "steps.jsonl") for arm in config.train.arms}
+    return {
+        "config": config,
+        "version": __version__,
+        "split": {cohort: len(members) for cohort, members in read_json(run.split).items()},
+        "left_out": [row for row in run.ingest.rows() if row["verdict"] != "ok"],
+        "ingested": len(run.ingest.rows()),
+        "held_out": {cohort: len(run.inject(cohort).rows()) for cohort in ("validation", "test")},
+        "families": [_family(run, config, name, samples[name], limits) for name in config.fit],
+        "measure_figure": figures.measure_figure(samples, limits["training"]),
+        "metrics": tables.METRICS,
+        "recipes": recipes,
+        "arms": _arms(run, config, scored, recipes),
+        "best_arm": best,
+        "score_figure": figures.score_figure(scored),
+        "training_figure": figures.training_figure(steps),
+        "gallery": pictures.gallery(run, config, best, scored[best]),
+        "hardest": pictures.worst_everywhere(run, config, scored),
+        "legend": pictures.LEGEND,
+        "costs": costs,
+        "total_time": tables.duration(sum(cost.seconds for cost in costs)),
+        "manifest": read_json(run.manifest) if run.manifest.is_file() else None,
+        "config_text": dump(config),
+        "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
+        "verify": f"calvaria verify --run {shlex.quote(str(run.root))}",
+    }
+
+
+def _family(run: Run, config: Config, name: str, samples: list[Row], limits: dict[str, Any]) -> FamilyPart:
+    section = config.fit[name]
+    return FamilyPart(
+        name=name,
+        kind=section.kind,
+        text=(type(section).__doc__ or "").strip(),
+        parameters=read_json(run.fit(name) / "fit.json").get("parameters"),
+        samples=len(samples),
+        rejections=tables.rejections(samples),
+        measures=tables.measure_table(samples, limits),
+        curve=figures.curve_figure(_steps(run.fit(name) / "steps.jsonl")),
+        skulls=pictures.skulls(run, config, name),
+        cases=pictures.cases(run, config, name),
+        case_count=len(run.inject(name).rows()),
+    )
+
+
+def _arms(run: Run, config: Config, scored: dict[str, list[Row]], recipes: list[str]) -> list[ArmPart]:
+    arms = [_arm(run, config, name, rows, recipes) for name, rows in scored.items()]
+    marked = tables.mark_best([arm.scores for arm in arms])
+    return [replace(arm, scores=scores) for arm, scores in zip(arms, marked, strict=True)]
+
+
+def _arm(run: Run, config: Config, name: str, rows: list[Row], recipes: list[str]) -> ArmPart:
+    arm = config.train.arms[name]
+    trained = read_json(run.train(name) / "train.json")
+    return ArmPart(
+        name=name,
+        mixture=_mixture(arm.families) + ("; geometric" if arm.geometric else ""),
+        steps=trained["steps"],
+        best_step=trained["best_step"],
+        validation_dsc=tables.number(trained["validation_dsc"], tables.DSC.digits),
+        cases=len(rows),
+        empty=sum(bool(row["empty"]) for row in rows),
+        scores=[tables.summarise(tables.scores(rows, metric), metric.digits) for metric in tables.METRICS],
+        recipes=tables.by_recipe(rows, recipes),
+    )
+
+
+def _mixture(weights: dict[str, float]) -> str:
+    """The families of an arm with their shares of the training cases, as ``real 50 %, vae 50 %``."""
+    if len(weights) == 1:
+        return next(iter(weights))
+    total = sum(weights.values())
+    return ", ".join(f"{name} {100 * weight / total:.0f}\u00a0%" for name, weight in weights.items())
+
+
+def _steps(path: Any) -> list[Row]:
+    """The rows of a training log; families that train nothing have none."""
+    return read_rows(path) if path.is_file() else []

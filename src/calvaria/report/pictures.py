@@ -1,0 +1,163 @@
+"""The rendered skulls and cases of the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.config import Config
+from calvaria.grid import BACKGROUND, BONE, IMPLANT, Grid
+from calvaria.paths import Run
+from calvaria.report.figures import picture_uri
+from calvaria.report.render import BONE_COLOUR, PREDICTED_COLOUR, TRUE_COLOUR, VIEWS, View, render
+from calvaria.report.tables import DSC, HD95, number, scores
+from calvaria.store import Row, Store
+
+SMALL, LARGE = 208, 272  # pixels; the page shows them at two thirds of that
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption."""
+
+    source: str  # a data URI
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A test case: its defective skull, its true implant, and what arms predicted."""
+
+    title: str
+    text: str
+    pictures: list[Picture]
+
+
+def skulls(run: Run, config: Config, family: str) -> list[Picture]:
+    """The first skulls of a family, as screened."""
+    store = run.screen(family)
+    rows = store.rows()[: config.report.skulls]
+    grid = config.grid.voxels()
+    return [
+        Picture(
+            picture_uri(render(labels, grid, VIEWS["oblique"], SMALL)),
+            f"Skull {row['index']} of the family {family}",
+            f"Skull {row['index']}{_origin(row['parents'])}",
+        )
+        for row, labels in zip(rows, store.volumes(rows), strict=True)
+    ]
+
+
+def cases(run: Run, config: Config, family: str) -> list[Picture]:
+    """The first cases of a family: each defective skull, then the same with its implant."""
+    store = run.inject(family)
+    rows = store.rows()[: config.report.cases]
+    grid = config.grid.voxels()
+    pictures = []
+    for row, labels in zip(rows, store.volumes(rows), strict=True):
+        view = facing(labels == IMPLANT, grid)
+        name = f"case {row['index']} of the family {family}"
+        pictures += [
+            Picture(
+                picture_uri(render(without_implant(labels), grid, view, SMALL)),
+                f"Defective skull of {name}",
+                f"Case {row['index']}: skull {row['skull']}, {row['recipe']}",
+            ),
+            Picture(
+                picture_uri(render(labels, grid, view, SMALL)),
+                f"Implant of {name}",
+                f"its implant, {number(row['implant_ml'], 0)} ml",
+            ),
+        ]
+    return pictures
+
+
+def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Comparison]:
+    """The best, the median and the worst test case of an arm by DSC."""
+    order = sorted(rows, key=lambda row: -float(row["dsc"]))
+    picked = {"Best case": order[0], "Median case": order[len(order) // 2], "Worst case": order[-1]}
+    return [compare(run, config, title, row, {arm: row}) for title, row in picked.items()]
+
+
+def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Comparison:
+    """The case with the lowest mean DSC over all arms, with every arm's prediction."""
+    by_case = {arm: {row["case"]: row for row in rows} for arm, rows in rows_of.items()}
+    shared = sorted(set.intersection(*(set(found) for found in by_case.values())))
+    worst = min(shared, key=lambda case: sum(float(found[case]["dsc"]) for found in by_case.values()))
+    chosen = {arm: found[worst] for arm, found in by_case.items()}
+    row = next(iter(chosen.values()))
+    return compare(run, config, "The hardest case, by every arm", row, chosen)
+
+
+def compare(run: Run, config: Config, title: str, row: Row, predicted: Mapping[str, Row]) -> Comparison:
+    """Renders one test case and its predictions, all from where the true implant is seen best."""
+    grid = config.grid.voxels()
+    truth = one(run.inject("test"), row["case"])
+    view = facing(truth == IMPLANT, grid)
+    name = f"test case {row['case']}"
+    pictures = [
+        Picture(
+            picture_uri(render(without_implant(truth), grid, view, LARGE)),
+            f"Defective skull of {name}",
+            "Defective skull: what the network sees",
+        ),
+        Picture(picture_uri(render(truth, grid, view, LARGE)), f"True implant of {name}", "True implant"),
+    ]
+    for arm, scored in predicted.items():
+        labels = one(run.evaluate(arm), scored["index"])
+        pictures.append(
+            Picture(
+                picture_uri(render(labels, grid, view, LARGE, PREDICTED_COLOUR)),
+                f"Implant that the arm {arm} predicted for {name}",
+                f"Predicted by {arm}: {_verdict(scored)}",
+            )
+        )
+    person = f" of {row['person']}" if row["person"] is not None else ""
+    return Comparison(title, f"Test case {row['case']}{person}, defect recipe {row['recipe']}.", pictures)
+
+
+def facing(mask: np.ndarray, grid: Grid) -> View:
+    """The view onto an implant: from the grid's centre through the middle of the mask, never from below.
+
+    Args:
+        mask: (x, y, z) bool; the oblique view if it is empty.
+    """
+    if not mask.any():
+        return VIEWS["oblique"]
+    x, y, z = (float(np.mean(grid.centres(axis)[index])) for axis, index in enumerate(np.nonzero(mask)))
+    # Half of the way to the side keeps the skull recognisable when the implant is on its very top.
+    elevation = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    return View(float(np.rad2deg(np.arctan2(x, y))), float(np.clip(elevation, 8, 50)))
+
+
+def without_implant(labels: np.ndarray) -> np.ndarray:
+    """The defective skull of a case: (x, y, z) labels 0 and 1."""
+    return np.where(labels == BONE, BONE, BACKGROUND).astype(np.uint8)
+
+
+def one(store: Store, index: int) -> np.ndarray:
+    """One (x, y, z) label volume of a store, checked against its sha256."""
+    return next(store.volumes([store.rows()[index]]))
+
+
+def css(colour: np.ndarray) -> str:
+    """A colour in [0, 1] for the style sheet."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+
+
+LEGEND = (
+    ("bone", css(BONE_COLOUR)),
+    ("true implant", css(TRUE_COLOUR)),
+    ("predicted implant", css(PREDICTED_COLOUR)),
+)
+
+
+def _origin(parents: Sequence[str]) -> str:
+    return f", from {' and '.join(parents)}" if 0 < len(parents) < 3 else ""
+
+
+def _verdict(row: Row) -> str:
+    if row["empty"]:
+        return "empty, DSC 0"
+    return f"DSC {number(row['dsc'], DSC.digits)}, HD95 {number(scores([row], HD95)[0], HD95.digits)} mm"

@@ -1,0 +1,211 @@
+"""The numbers of the report: summaries of rows that earlier stages wrote, and how they are printed."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvaria.errors import StoreError
+from calvaria.store import Row
+
+STAGES = ("ingest", "split", "fit", "sample", "screen", "inject", "train", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something measured: its key in the rows, its name and unit, and the digits it is printed with."""
+
+    key: str
+    name: str
+    unit: str
+    digits: int
+    rises: bool = True  # whether more is better
+
+    @property
+    def label(self) -> str:
+        """Name and unit, as for an axis."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+DSC = Quantity("dsc", "DSC", "", 3)
+HD95 = Quantity("hd95_mm", "HD95", "mm", 2, rises=False)
+METRICS = (
+    DSC,
+    Quantity("bdsc_10mm", "bDSC, 10 mm", "", 3),
+    Quantity("bdsc_10vox", "bDSC, 10 voxels", "", 3),
+    HD95,
+    Quantity("surface_dice_1mm", "Surface Dice, 1 mm", "", 3),
+    Quantity("assd_mm", "ASSD", "mm", 2, rises=False),
+)
+MEASURES = (
+    Quantity("volume_ml", "Bone volume", "ml", 0),
+    Quantity("width_mm", "Width", "mm", 0),
+    Quantity("length_mm", "Length", "mm", 0),
+    Quantity("height_mm", "Height", "mm", 0),
+    Quantity("thickness_mm", "Vault thickness", "mm", 1),
+)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for people: ``∞`` for infinity, a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean ± standard deviation; the latter only of two values or more."""
+    if not values:
+        return "–"
+    mean = number(float(np.mean(values)), digits)
+    return f"{mean} ± {number(float(np.std(values, ddof=1)), digits)}" if len(values) > 1 else mean
+
+
+def scores(rows: Iterable[Row], metric: Quantity) -> list[float]:
+    """One metric of every case; a null, which stands for an infinite distance, becomes infinity."""
+    return [math.inf if row[metric.key] is None else float(row[metric.key]) for row in rows]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric over the cases of an arm."""
+
+    mean: float
+    median: float
+    digits: int
+    best: bool = False  # whether no other arm's mean is better
+
+    def __str__(self) -> str:
+        """Mean / median."""
+        return f"{number(self.mean, self.digits)} / {number(self.median, self.digits)}"
+
+
+def summarise(values: Sequence[float], digits: int) -> Score:
+    """Mean and median; one infinite value makes the mean infinite, and it stays so."""
+    return Score(float(np.mean(values)), float(np.median(values)), digits)
+
+
+def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
+    """Marks, per metric of METRICS, the arms with the best mean; none where that is infinite."""
+    columns = []
+    for metric, column in zip(METRICS, zip(*arms, strict=True), strict=True):
+        best = (max if metric.rises else min)(score.mean for score in column)
+        columns.append([replace(score, best=score.mean == best and math.isfinite(best)) for score in column])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def best_arm(rows_of: dict[str, list[Row]]) -> str:
+    """The arm with the highest mean DSC, the first of equals."""
+    return max(rows_of, key=lambda arm: float(np.mean(scores(rows_of[arm], DSC))))
+
+
+def by_recipe(rows: Sequence[Row], recipes: Sequence[str]) -> list[Score | None]:
+    """DSC of the cases of each recipe, None where there is no case."""
+    groups = [scores((row for row in rows if row["recipe"] == recipe), DSC) for recipe in recipes]
+    return [summarise(group, DSC.digits) if group else None for group in groups]
+
+
+def rejections(rows: Iterable[Row]) -> list[tuple[str, int]]:
+    """Why draws were rejected and how often; the numbers within a reason are left out to group it."""
+    reasons = (rejected["reason"] for row in rows for rejected in row["rejections"])
+    return Counter(re.sub(r"\d+(\.\d+)?", "…", reason) for reason in reasons).most_common()
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """One measure of a family's samples beside the training skulls."""
+
+    label: str
+    samples: str
+    training: str
+    accepted: str
+
+
+def measure_table(samples: Sequence[Row], limits: dict[str, Any]) -> list[MeasureRow]:
+    """Compares the measures of accepted samples with the training skulls and the accepted range.
+
+    Args:
+        limits: (low, high) of every measure, and ``training``: the measures of each training skull.
+    """
+    table = []
+    for measure in MEASURES:
+        low, high = limits.get(measure.key, (None, None))
+        table.append(
+            MeasureRow(
+                measure.label,
+                spread(measured((row["measures"] for row in samples), measure), measure.digits),
+                spread(measured(limits["training"], measure), measure.digits),
+                f"{number(low, measure.digits)} to {number(high, measure.digits)}",
+            )
+        )
+    return table
+
+
+def measured(measures: Iterable[dict[str, Any]], measure: Quantity) -> list[float]:
+    """One measure of every skull that has it."""
+    return [float(values[measure.key]) for values in measures if values.get(measure.key) is not None]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage took, over all of its jobs."""
+
+    stage: str
+    jobs: int
+    seconds: float
+    memory_mb: float | None  # of the largest job
+
+    @property
+    def time(self) -> str:
+        """The seconds as people say them."""
+        return duration(self.seconds)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 4.2 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def costs(folder: Path) -> list[Cost]:
+    """Time and memory per stage from Snakemake's benchmark files, ``STAGE.tsv`` or any below ``STAGE/``."""
+    jobs: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        jobs.setdefault(stage, []).extend(_benchmark(path))
+    known = [stage for stage in STAGES if stage in jobs]
+    return [_cost(stage, jobs[stage]) for stage in known + sorted(set(jobs) - set(known))]
+
+
+def _cost(stage: str, jobs: Sequence[dict[str, str]]) -> Cost:
+    memory = [float(job["max_rss"]) for job in jobs if _is_number(job.get("max_rss"))]
+    seconds = sum(float(job["s"]) for job in jobs if _is_number(job["s"]))
+    return Cost(stage, len(jobs), seconds, max(memory, default=None))
+
+
+def _benchmark(path: Path) -> list[dict[str, str]]:
+    """The lines of a benchmark file by column.
+
+    Raises:
+        StoreError: if it has no column ``s``.
+    """
+    header, *lines = [line.split("\t") for line in path.read_text().splitlines()] or [[]]
+    if "s" not in header:
+        raise StoreError(f"{path}: not a benchmark file of Snakemake; delete it and run its job again")
+    return [dict(zip(header, line, strict=False)) for line in lines]
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return text is not None and math.isfinite(float(text))
+    except ValueError:  # Snakemake writes "-" or "NA" for jobs too short to be measured
+        return False

@@ -1,0 +1,51 @@
+"""Decides whether a synthetic skull is plausible, measured against the training skulls."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from calvaria.anatomy import Measures, measure
+from calvaria.config import Screen
+from calvaria.grid import Grid
+
+Limits = dict[str, tuple[float, float]]  # least and most of every measure
+
+
+def limits(training: list[Measures], settings: Screen) -> Limits:
+    """The range of the training skulls, widened by the tolerances of the config."""
+    values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
+    found = {}
+    for name in ("width_mm", "length_mm", "height_mm"):
+        margin = settings.extent_tolerance_mm
+        found[name] = (min(values[name]) - margin, max(values[name]) + margin)
+    for name, share in (("volume_ml", settings.volume_tolerance), ("thickness_mm", settings.thickness_tolerance)):
+        found[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
+    found["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
+    return found
+
+
+def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
+    """The largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
+    import cc3d
+
+    bone = np.count_nonzero(skull)
+    if bone == 0:
+        return skull, 0.0
+    largest = cc3d.largest_k(skull, k=1, connectivity=26, binary_image=True) > 0
+    return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
+
+
+def verdict(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> tuple[str | None, np.ndarray, Measures]:
+    """Why a skull is rejected (None if it is not), the cleaned skull, and its measures."""
+    cleaned, share = clean(skull)
+    measures = measure(cleaned, grid)
+    if share == 0:
+        return "empty", cleaned, measures
+    if share < settings.largest_component:
+        return "fragmented", cleaned, measures
+    for name, (low, high) in accepted.items():
+        value = getattr(measures, name)
+        if not low <= value <= high:
+            what = "vault open" if name == "hole_area_mm2" else name.rsplit("_", 1)[0]
+            return what if name == "hole_area_mm2" else f"{what} too {'low' if value < low else 'high'}", cleaned, measures
+    return None, cleaned, measures

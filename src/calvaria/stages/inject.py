@@ -1,0 +1,85 @@
+"""inject: cuts synthetic defects into the skulls of a family, or into held-out real skulls."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria import seeds
+from calvaria.config import HELD_OUT, Config
+from calvaria.defects.injection import inject_defect
+from calvaria.grid import IMPLANT
+from calvaria.paths import Run
+from calvaria.progress import Progress
+from calvaria.stages.split import cohort as held_out
+from calvaria.store import Row, read_rows, write_shard
+
+OWN = "own"  # the recipe's name where a held-out skull came with a defect of its own
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A skull that gets defects."""
+
+    index: int  # in its cohort; part of the seed
+    labels: np.ndarray  # (x, y, z) uint8
+    defects: int
+    ancestry: Row
+
+
+def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
+    """Writes one shard of cases; every row says how its defect can be made again."""
+    grid = config.grid.voxels()
+    volumes: list[np.ndarray] = []
+    rows: list[Row] = []
+    subjects = list(_held_out(run, config, cohort) if cohort in HELD_OUT else _synthetic(run, config, cohort, shard))
+    total = sum(subject.defects for subject in subjects)
+    progress = Progress(f"inject {cohort} {shard}", total, "cases")
+    for subject in subjects:
+        skull = (subject.labels > 0).astype(np.uint8)
+        about = {"cohort": cohort, "skull": subject.index, **subject.ancestry}
+        if cohort in HELD_OUT and (subject.labels == IMPLANT).any():
+            volumes.append(subject.labels)
+            rows.append({**about, "recipe": OWN, "defect": None, "attempt": 0, **_size(subject.labels, config)})
+        for number in range(subject.defects):
+
+            def rng(attempt: int, index: int = subject.index, number: int = number) -> np.random.Generator:
+                return seeds.generator(config.seed, "inject", cohort, index, number, attempt)
+
+            made = inject_defect(skull, grid, config.inject, rng)
+            volumes.append(made.labels)
+            rows.append(
+                {
+                    **about,
+                    "recipe": made.recipe,
+                    "defect": made.defect.to_json(),
+                    "attempt": made.attempt,
+                    **_size(made.labels, config),
+                }
+            )
+            progress.advance()
+    if cohort in HELD_OUT:  # a held-out cohort is one shard, since its size is known only after split
+        count = size = len(rows)
+    else:
+        count = config.sample.count * config.inject.per_skull
+        size = config.sample.shard_size * config.inject.per_skull
+    write_shard(run.inject(cohort), shard, count, size, grid, np.stack(volumes), rows)
+
+
+def _synthetic(run: Run, config: Config, family: str, shard: int) -> Iterator[Subject]:
+    rows = read_rows(run.screen(family).table(shard))
+    for row, labels in zip(rows, run.screen(family).volumes(rows), strict=True):
+        ancestry = {"parents": row["parents"], "person": None}
+        yield Subject(row["index"], labels, config.inject.per_skull, ancestry)
+
+
+def _held_out(run: Run, config: Config, cohort: str) -> Iterator[Subject]:
+    rows = held_out(run, cohort)
+    for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
+        ancestry = {"parents": [row["id"]], "person": row["person"]}
+        yield Subject(row["index"], labels, config.inject.per_held_out_skull, ancestry)
+
+
+def _size(labels: np.ndarray, config: Config) -> Row:
+    voxels = np.count_nonzero(labels == IMPLANT)
+    return {"implant_ml": round(voxels * config.grid.spacing_mm**3 / 1000, 3)}

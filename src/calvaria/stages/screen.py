@@ -1,0 +1,76 @@
+"""screen: rejects implausible samples of a family and redraws them until the shard is full."""
+
+import sys
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+
+from calvaria.config import Config
+from calvaria.errors import BudgetError
+from calvaria.families import Draw, Drawn, Task, draw_skulls
+from calvaria.paths import Run
+from calvaria.screening import Limits, verdict
+from calvaria.stages.sample import ancestry
+from calvaria.stages.split import training_population
+from calvaria.store import Row, read_json, read_rows, write_shard
+
+
+def screen(run: Run, config: Config, family: str, shard: int) -> None:
+    """Writes one shard of plausible skulls, each with its measures and the reasons of rejected draws.
+
+    The attempt is part of a draw's seed, so a redrawn sample does not depend on the others.
+
+    Raises:
+        BudgetError: if a sample is still rejected after the last attempt.
+    """
+    grid, settings = config.grid.voxels(), config.screen
+    accepted = {name: tuple(range_) for name, range_ in read_json(run.limits).items() if name != "training"}
+    sampled = read_rows(run.sample(family).table(shard))
+    pending = [Draw(row["index"], 0) for row in sampled]
+    drawn = [
+        Drawn(volume, tuple(row["parents"]), row["parameters"])
+        for row, volume in zip(sampled, run.sample(family).volumes(sampled), strict=True)
+    ]
+    done: dict[int, tuple[np.ndarray, Row]] = {}
+    rejections: dict[int, list[Row]] = {draw.index: [] for draw in pending}
+    while True:
+        rejected = []
+        for draw, one in zip(pending, drawn, strict=True):
+            reason, skull, measures = verdict(one.skull, grid, accepted, settings)
+            if reason is None:
+                row = ancestry(draw, family, one)
+                row |= {"rejections": rejections[draw.index], "measures": asdict(measures)}
+                done[draw.index] = skull, row
+            else:
+                rejections[draw.index].append({"attempt": draw.attempt, "reason": reason})
+                rejected.append(Draw(draw.index, draw.attempt + 1))
+        print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
+        if not rejected:
+            break
+        if rejected[0].attempt >= settings.attempts:
+            raise BudgetError(_give_up(family, shard, len(rejected), rejections, accepted, settings.attempts))
+        pending = rejected
+        drawn = draw_skulls(training_population(run), pending, Task(run, config, family))
+    ordered = [done[index] for index in sorted(done)]
+    write_shard(
+        run.screen(family),
+        shard,
+        config.sample.count,
+        config.sample.shard_size,
+        grid,
+        np.stack([skull for skull, _ in ordered]),
+        [row for _, row in ordered],
+    )
+
+
+def _give_up(
+    family: str, shard: int, left: int, rejections: dict[int, list[Row]], accepted: Limits, attempts: int
+) -> str:
+    reasons = Counter(one["reason"] for many in rejections.values() for one in many)
+    told = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    return (
+        f"screen {family} shard {shard}: {left} of {len(rejections)} samples were rejected {attempts} times: "
+        f"{told}; accepted ranges: {accepted}; train fit.{family} longer, widen the tolerances of screen, "
+        f"or raise screen.attempts"
+    )

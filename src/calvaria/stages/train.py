@@ -1,0 +1,27 @@
+"""train: one arm's reconstruction network learns from the arm's mixture of cases."""
+
+from calvaria.config import Config
+from calvaria.paths import Run
+from calvaria.store import write_atomically, write_json
+
+
+def train(run: Run, config: Config, arm: str) -> None:
+    """Writes ``train/ARM``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
+    from safetensors.numpy import save
+
+    from calvaria.learning import prepare_device
+    from calvaria.reconstruction.training import train_arm
+
+    weights, record = train_arm(run, config, arm, prepare_device(config))
+    settings = config.train.arms[arm]
+    write_atomically(run.train(arm) / "model.safetensors", save(weights))
+    write_json(
+        run.train(arm) / "train.json",
+        {
+            "arm": arm,
+            "families": settings.families,
+            "geometric": settings.geometric,
+            "steps": config.train.optimiser.steps,
+            **record,
+        },
+    )

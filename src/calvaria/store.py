@@ -1,0 +1,200 @@
+"""Zarr 3 stores of label volumes, with a table of what each volume is beside them.
+
+A store is a directory ``NAME.zarr``:
+
+- ``labels/``: one uint8 array (volume, x, y, z); one chunk per volume, many volumes per shard. One job
+  writes one shard, and the shard's file ``labels/c/K/0/0/0`` is what the workflow tracks.
+- ``rows/K.jsonl``: one JSON object per volume of shard K, in order, with ``index`` and ``sha256`` of the
+  volume's bytes; the stage that writes adds ancestry, parameters or scores.
+
+Bit-shuffling turns the labels into bit planes, which zstd packs to about half of a ``.nii.gz``; it is a
+standard Zarr codec, so any Zarr 3 reader opens the array.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvaria.errors import StoreError
+from calvaria.grid import Grid
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store on disk; opening it reads nothing."""
+
+    path: Path
+
+    def shard(self, number: int | str) -> Path:
+        """The file of one shard."""
+        return self.path / "labels" / "c" / str(number) / "0" / "0" / "0"
+
+    def table(self, number: int | str) -> Path:
+        """The rows of one shard."""
+        return self.path / "rows" / f"{number}.jsonl"
+
+    def __len__(self) -> int:
+        return int(_open(self.path).shape[0])
+
+    def rows(self) -> list[Row]:
+        """The rows of all shards, in the order of their index.
+
+        Raises:
+            StoreError: if the store has no rows, or indexes are missing or double.
+        """
+        tables = sorted((self.path / "rows").glob("*.jsonl"), key=lambda table: int(table.stem))
+        rows = [row for table in tables for row in read_rows(table)]
+        if not rows or [row["index"] for row in rows] != list(range(len(rows))):
+            raise StoreError(f"{self.path}: rows are missing or double; delete the store and run again")
+        return rows
+
+    def volume(self, index: int) -> np.ndarray:
+        """One (x, y, z) uint8 label volume."""
+        return np.asarray(_open(self.path)[index])
+
+    def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
+        """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.
+
+        Raises:
+            StoreError: if a volume's bytes are not those that were written.
+        """
+        array = _open(self.path)
+        for row in rows:
+            volume = np.asarray(array[row["index"]])
+            if digest(volume) != row["sha256"]:
+                raise StoreError(
+                    f"{self.path}: volume {row['index']} does not match its sha256; "
+                    f"its shard is damaged: delete it and run again"
+                )
+            yield volume
+
+
+def digest(volume: np.ndarray) -> str:
+    """SHA-256 of a volume's bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(volume).tobytes()).hexdigest()
+
+
+def write_shard(
+    store: Store, number: int, count: int, shard_size: int, grid: Grid, volumes: np.ndarray, rows: Sequence[Row]
+) -> None:
+    """Writes one shard and its rows; the store's metadata is created if it is not there.
+
+    Args:
+        number: which shard.
+        count: volumes in the whole store.
+        shard_size: volumes per full shard.
+        volumes: (n, x, y, z) uint8 labels, all volumes of the shard.
+        rows: what to say of each volume; ``index`` and ``sha256`` are added.
+    """
+    import zarr
+
+    first = number * shard_size
+    expected = min(shard_size, count - first)
+    if len(volumes) != expected or len(rows) != expected:
+        raise ValueError(f"shard {number} holds {expected} volumes, got {len(volumes)} and {len(rows)} rows")
+    if not np.isin(volumes, (0, 1, 2)).all():
+        raise ValueError(f"labels must be 0, 1 or 2, got {np.unique(volumes)}")
+    _create(store.path, count, shard_size, grid)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        _open(store.path, "r+")[first : first + expected] = volumes
+    write_rows(
+        store.table(number),
+        [{"index": first + i, **row, "sha256": digest(volumes[i])} for i, row in enumerate(rows)],
+    )
+
+
+def _open(path: Path, mode: str = "r") -> Any:
+    import zarr
+    from numcodecs import blosc
+
+    blosc.use_threads = False  # several threads write their blocks in the order in which they finish
+    try:
+        return zarr.open_array(path / "labels", mode=mode)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such store; run the stage that makes it") from None
+
+
+def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
+    """Writes the store's metadata; shards that exist stay, so a store can grow."""
+    import zarr
+    from zarr.codecs import BloscCodec
+    from zarr.storage import MemoryStore
+
+    files: dict[str, Any] = {}
+    group = zarr.create_group(
+        MemoryStore(files),
+        attributes={
+            "labels": {"0": "background", "1": "bone", "2": "implant"},
+            "axes": "x to the right, y to the front, z to the top (RAS+)",
+            "affine": grid.affine.tolist(),
+            "spacing_mm": grid.spacing_mm,
+        },
+    )
+    group.create_array(
+        "labels",
+        shape=(count, *grid.shape),
+        dtype="uint8",
+        chunks=(1, *grid.shape),
+        shards=(shard_size, *grid.shape),
+        compressors=BloscCodec(typesize=1, cname="zstd", clevel=5, shuffle="bitshuffle", blocksize=2**21),
+        dimension_names=("volume", "x", "y", "z"),
+    )
+    for key in ("zarr.json", "labels/zarr.json"):
+        write_atomically(path / key, files[key].to_bytes())
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Writes a whole file or none; a file with this content already is left untouched."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Writes a JSONL table, one object a line. Infinite values have to be written as null by the caller."""
+    write_atomically(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Reads a JSONL table.
+
+    Raises:
+        StoreError: if the table is missing or a line is not JSON.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such table; run the stage that makes it") from None
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path}: damaged table ({error}); delete it and run again") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON document atomically."""
+    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON document.
+
+    Raises:
+        StoreError: if it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the stage that makes it") from None
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path}: damaged JSON ({error}); delete it and run again") from None

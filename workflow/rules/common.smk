@@ -1,0 +1,58 @@
+# The validated config, the paths of the run, and what several rules share. Imports nothing heavy.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from calvaria import config as configuration
+from calvaria import sources
+from calvaria.errors import CalvariaError
+from calvaria.identity import identity
+from calvaria.paths import Run
+from calvaria.store import write_atomically
+
+try:
+    CONFIG = configuration.parse(config, "config")
+    SKULLS = sources.ids(CONFIG.ingest.source)
+except CalvariaError as error:
+    raise WorkflowError(str(error))
+
+RUN = Run(Path("results") / CONFIG.name)
+NAME = "[A-Za-z0-9][A-Za-z0-9_+-]*"
+
+
+wildcard_constraints:
+    family=NAME,
+    cohort=NAME,
+    arm=NAME,
+    shard=r"\d+",
+
+
+onstart:
+    write_atomically(RUN.config, configuration.dump(CONFIG))
+
+
+def shards(store, count, size):
+    """The files of all shards of a store of `count` volumes, and their tables."""
+    numbers = range(-(-count // size))
+    return [path for k in numbers for path in (store.shard(k), store.table(k))]
+
+
+def skulls(wildcards):
+    """The real skulls and who of them is trained on."""
+    return [RUN.split, *shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size)]
+
+
+def fitted(wildcards):
+    """The model of a family, and that of the autoencoder below it."""
+    families = [wildcards.family]
+    if CONFIG.fit[wildcards.family].kind == "ldm":
+        families.append(CONFIG.fit[wildcards.family].autoencoder)
+    return [RUN.fit(family) / name for family in families for name in ("fit.json", "model.safetensors")]
+
+
+def cases(cohort):
+    """The shards of a cohort's cases; a held-out cohort is one shard."""
+    if cohort in configuration.HELD_OUT:
+        return shards(RUN.inject(cohort), 1, 1)
+    return shards(RUN.inject(cohort), CONFIG.sample.count, CONFIG.sample.shard_size)

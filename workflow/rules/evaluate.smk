@@ -1,0 +1,23 @@
+rule evaluate:
+    input:
+        cases("test"),
+        RUN.train("{arm}") / "train.json",
+        RUN.train("{arm}") / "model.safetensors",
+    output:
+        RUN.evaluate("{arm}").shard(0),
+        RUN.evaluate("{arm}").table(0),
+    log:
+        RUN.log("evaluate/{arm}"),
+    benchmark:
+        RUN.benchmark("evaluate/{arm}")
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=4 * 60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"

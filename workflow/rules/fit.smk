@@ -1,0 +1,27 @@
+def below(wildcards):
+    """What a family is fitted to: the skulls, and for latent diffusion also the autoencoder."""
+    own = [RUN.fit(wildcards.family) / name for name in ("fit.json", "model.safetensors")]
+    return skulls(wildcards) + [path for path in fitted(wildcards) if path not in own]
+
+
+rule fit:
+    input:
+        below,
+    output:
+        RUN.fit("{family}") / "fit.json",
+        RUN.fit("{family}") / "model.safetensors",
+    log:
+        RUN.log("fit/{family}"),
+    benchmark:
+        RUN.benchmark("fit/{family}")
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=24 * 60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria fit --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"

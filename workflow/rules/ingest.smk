@@ -1,0 +1,22 @@
+rule ingest:
+    input:
+        lambda wildcards: sources.paths(CONFIG.ingest.source)[
+            int(wildcards.shard) * CONFIG.ingest.shard_size :
+        ][: CONFIG.ingest.shard_size],
+    output:
+        RUN.ingest.shard("{shard}"),
+        RUN.ingest.table("{shard}"),
+    log:
+        RUN.log("ingest/{shard}"),
+    benchmark:
+        RUN.benchmark("ingest/{shard}")
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "ingest"),
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria ingest --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"

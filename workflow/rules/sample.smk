@@ -1,0 +1,23 @@
+rule sample:
+    input:
+        skulls,
+        fitted,
+    output:
+        RUN.sample("{family}").shard("{shard}"),
+        RUN.sample("{family}").table("{shard}"),
+    log:
+        RUN.log("sample/{family}/{shard}"),
+    benchmark:
+        RUN.benchmark("sample/{family}/{shard}")
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=4 * 60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria sample --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,47 @@
+rule limits:
+    input:
+        skulls,
+    output:
+        RUN.limits,
+    log:
+        RUN.log("limits"),
+    benchmark:
+        RUN.benchmark("limits")
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "limits"),
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria limits --run {params.run:q} 2>&1 | tee {log:q}"
+
+
+rule screen:
+    input:
+        skulls,
+        fitted,
+        RUN.limits,
+        RUN.sample("{family}").shard("{shard}"),
+        RUN.sample("{family}").table("{shard}"),
+    output:
+        RUN.screen("{family}").shard("{shard}"),
+        RUN.screen("{family}").table("{shard}"),
+    log:
+        RUN.log("screen/{family}/{shard}"),
+    benchmark:
+        RUN.benchmark("screen/{family}/{shard}")
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=4 * 60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria screen --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,19 @@
+rule split:
+    input:
+        shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
+    output:
+        RUN.split,
+    log:
+        RUN.log("split"),
+    benchmark:
+        RUN.benchmark("split")
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "split"),
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria split --run {params.run:q} 2>&1 | tee {log:q}"

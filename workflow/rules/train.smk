@@ -1,0 +1,24 @@
+rule train:
+    input:
+        lambda wildcards: [
+            path for family in CONFIG.train.arms[wildcards.arm].families for path in cases(family)
+        ],
+        cases("validation"),
+    output:
+        RUN.train("{arm}") / "train.json",
+        RUN.train("{arm}") / "model.safetensors",
+    log:
+        RUN.log("train/{arm}"),
+    benchmark:
+        RUN.benchmark("train/{arm}")
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=24 * 60,
+    conda:
+        "../../envs/calvaria.yaml"
+    shell:
+        "calvaria train --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"
