@@ -5,6 +5,7 @@ latents' own covariance does. Sources: Kingma and Welling 2013, Auto-encoding va
 et al. 2020, From variational to deterministic autoencoders (ex-post density estimation).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,7 +74,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     """Draws latents from the fitted Gaussian and decodes them."""
     latents = model.tensors["latents"]
     centre = latents.mean(0)
-    spread = (latents - centre) / np.sqrt(len(latents) - 1)
+    spread = (latents - centre) / math.sqrt(len(latents) - 1)
     decoder = Decoder(model, task.settings, task)
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):

@@ -24,14 +24,14 @@ TRUE_COLOUR = np.array([0, 114, 178]) / 255
 PREDICTED_COLOUR = np.array([230, 130, 0]) / 255
 BACKGROUND_COLOUR = np.ones(3)
 
-LEVEL = 0.34  # below one half, so that bone of one voxel survives the blur
-BLUR_VOXELS = 0.85  # sd of the blur in voxels of the grid
+LEVEL = 0.3  # below one half, so that bone of one voxel survives the blur
+BLUR_VOXELS = 0.8  # sd of the blur in voxels of the grid
 SMOOTH_VOXELS = 1.6  # sd of the blur from which normals are taken, wider to hide the terraces of the voxels
 FINE_MM = 1.3  # least spacing at which the blurred field is sampled
 FINE_VOXELS = 176  # most samples along an axis of the field
 LIGHT_OFFSET_MM = 6.0  # where, outside the surface, the ambient light is read
 KEY_LIGHT = np.array([-0.50, 0.60, 0.62])  # towards the light: viewer's right, up, towards the viewer
-EDGE = 0.15  # range of colour among neighbours from which a pixel is drawn anew with more rays
+EDGE = 0.2  # range of colour among neighbours from which a pixel is drawn anew with more rays
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Field:
     values: np.ndarray  # (x, y, z) float32
     origin_mm: np.ndarray  # (3,) position of sample (0, 0, 0)
     spacing_mm: float
+    slope: float = np.inf  # most that the value can change per mm
 
     def index(self, points: np.ndarray) -> np.ndarray:
         """(n, 3) fractional indices of (n, 3) points in mm."""
@@ -200,7 +201,7 @@ def _blur(mask: np.ndarray, grid: Grid, sd: float, spacing: float) -> Field:
         # Always contracting the first axis and appending the new one brings x, y, z back in order.
         values = np.tensordot(values, np.float32(weights), axes=(0, 1))
         origin.append(samples[0])
-    return Field(values, np.array(origin), spacing)
+    return Field(values, np.array(origin), spacing, 1 / (np.sqrt(2 * np.pi) * sd))
 
 
 def _interpolate(values: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -216,28 +217,21 @@ def _halve(values: np.ndarray, combine: np.ufunc) -> np.ndarray:
 
 
 def _transmitted(clear: np.ndarray, step: Sequence[int]) -> np.ndarray:
-    """The light that reaches each sample when it shines along one diagonal, axis or edge of the samples.
+    """The light that reaches each sample when it shines along one axis or diagonal.
 
     Args:
-        clear: (x, y, z) fraction of the light that passes each sample.
+        clear: (x, y, z) fraction of the light that passes each sample; all of it on the border.
         step: towards the light, -1, 0 or 1 per axis.
     """
     light = np.ones_like(clear)
     axis = next(i for i, way in enumerate(step) if way)
     layers, passing = np.moveaxis(light, axis, 0), np.moveaxis(clear, axis, 0)
-    side = [way for i, way in enumerate(step) if i != axis]
-    order = range(len(layers) - 2, -1, -1) if step[axis] > 0 else range(1, len(layers))
-    for i in order:
-        before = i + step[axis]
-        layers[i] = _shift(layers[before] * passing[before], side)
+    a, b = (way for i, way in enumerate(step) if i != axis)
+    depth, height, width = layers.shape
+    for i in range(depth - 2, -1, -1) if step[axis] > 0 else range(1, depth):
+        arriving = layers[i + step[axis]] * passing[i + step[axis]]
+        layers[i, 1:-1, 1:-1] = arriving[1 + a : height - 1 + a, 1 + b : width - 1 + b]
     return light
-
-
-def _shift(layer: np.ndarray, side: Sequence[int]) -> np.ndarray:
-    """Moves a 2-D layer against ``side``; full light comes in from the border."""
-    padded = np.pad(layer, 1, constant_values=1.0)
-    a, b = (1 + way for way in side)
-    return padded[a : a + layer.shape[0], b : b + layer.shape[1]]
 
 
 def _cast(subject: Scene, view: View, screen: np.ndarray) -> np.ndarray:
@@ -249,7 +243,8 @@ def _cast(subject: Scene, view: View, screen: np.ndarray) -> np.ndarray:
     index, direction = surface.index(starts).T.astype(np.float32), -axes[2].astype(np.float32)
     # Beyond the far side of the window nothing is left to hit.
     length = (approach[ray] + subject.window_mm) / surface.spacing_mm
-    reached = surface.spacing_mm * _march(surface.values, subject.leap, index, direction, length)
+    slope = surface.slope * surface.spacing_mm
+    reached = surface.spacing_mm * _march(surface.values, subject.leap, slope, index, direction, length)
     hit = np.isfinite(reached)
     colour = np.broadcast_to(BACKGROUND_COLOUR, (len(screen), 3)).copy()
     colour[ray[hit]] = _shade(subject, starts[hit] - reached[hit, None] * axes[2], axes)
@@ -257,13 +252,19 @@ def _cast(subject: Scene, view: View, screen: np.ndarray) -> np.ndarray:
 
 
 def _march(
-    values: np.ndarray, leap: np.ndarray, starts: np.ndarray, direction: np.ndarray, length: np.ndarray
+    values: np.ndarray,
+    leap: np.ndarray,
+    slope: float,
+    starts: np.ndarray,
+    direction: np.ndarray,
+    length: np.ndarray,
 ) -> np.ndarray:
     """How far rays travel to the level surface; everything in units of samples.
 
     Args:
         values: (x, y, z) field.
         leap: (x/2, y/2, z/2) free way from each block of 2 cubed samples.
+        slope: most that the field can change along a ray.
         starts: (3, n) fractional indices outside the surface.
         direction: (3,) of length one.
         length: (n,) where to give up.
@@ -278,15 +279,17 @@ def _march(
     way = np.zeros_like(found)
     while len(ray):
         points = starts[:, ray] + way * direction[:, None]
-        inside = _interpolate(values, points) >= LEVEL
+        missing = LEVEL - _interpolate(values, points)
+        inside = missing <= 0
         found[ray[inside]] = way[inside]
         keep = ~inside & (way < length[ray])
-        ray, way, points = ray[keep], way[keep], points[:, keep]
+        ray, way, points, missing = ray[keep], way[keep], points[:, keep], missing[keep]
         block = np.floor((points + 0.5) / 2).astype(np.intp)
         nearest = np.clip(block, 0, limit)
         before[ray] = way
         # From outside the volume, the way is at least as free as from the nearest block.
-        way = way + np.maximum(leap[tuple(nearest)], np.float32(1))
+        free = np.maximum(leap[tuple(nearest)], missing / np.float32(slope))
+        way = way + np.maximum(free, np.float32(1))
     hit = np.flatnonzero(np.isfinite(found))
     low, high = before[hit], found[hit]
     for _ in range(4):  # bisection to a sixteenth of a sample

@@ -168,7 +168,7 @@ class Cost:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: 4.2 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -19,7 +19,8 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
-from calvaria.sources.phantom_anatomy import Field, Points, skull
+from calvaria.sources.implicit import Field, Points
+from calvaria.sources.phantom_anatomy import skull
 
 # Half extents in mm of the box that holds any phantom, from the origin at the ear canals.
 _LOW, _HIGH = (-92.0, -122.0, -90.0), (92.0, 132.0, 142.0)
@@ -126,8 +127,8 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
 def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[float, float, float], ...]:
     """Rows of the rotation about x (pitch), y (roll) and z (yaw), by a normalised quaternion.
 
-    Half-angle tangents stand in for half angles, which is right to 0.2 degrees up to 20 degrees and, unlike sine
-    and cosine, rounds the same everywhere.
+    Half angles stand in for their tangents: right to 0.2 degrees up to 20 degrees and, unlike sine and cosine,
+    rounded the same everywhere.
     """
     half = 3.14159265358979 / 360.0
     a, b, c = pitch_deg * half, roll_deg * half, yaw_deg * half
@@ -163,7 +164,8 @@ def largest_component(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     labels = cc3d.connected_components(mask, connectivity=26)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return (labels == sizes.argmax()).astype(np.uint8)
+    largest: npt.NDArray[np.uint8] = (labels == sizes.argmax()).astype(np.uint8)
+    return largest
 
 
 def build_phantom(
@@ -176,10 +178,14 @@ def build_phantom(
     mask = np.zeros([len(axis) for axis in axes], np.uint8)
     tiles = list(bricks(mask.shape))
     # One look at its middle decides a brick that lies far from any surface.
-    middles = [np.array([axis[(s.start + s.stop) // 2] for s in cut]) for axis, cut in zip(axes, zip(*tiles), strict=True)]
-    depths = skull(head_points(*middles, phantom), phantom, spacing_mm)
+    x, y, z = (
+        np.array([axis[(tile[i].start + tile[i].stop) // 2] for tile in tiles]) for i, axis in enumerate(axes)
+    )
+    depths = skull(head_points(x, y, z, phantom), phantom, spacing_mm)
     for tile, depth in zip(tiles, depths.tolist(), strict=True):
-        x, y, z = np.meshgrid(*(axis[s] for axis, s in zip(axes, tile, strict=True)), indexing="ij", sparse=True)
+        x, y, z = np.meshgrid(
+            *(axis[s] for axis, s in zip(axes, tile, strict=True)), indexing="ij", sparse=True
+        )
         visible = z > phantom.cut_height + phantom.cut_slope_x * x + phantom.cut_slope_y * y
         if abs(depth) > 1.2 * _BRICK * spacing_mm:
             mask[tile] = visible & (depth <= 0.0)

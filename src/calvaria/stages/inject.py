@@ -8,6 +8,7 @@ import numpy as np
 from calvaria import seeds
 from calvaria.config import HELD_OUT, Config
 from calvaria.defects.injection import inject_defect
+from calvaria.defects.recipes import to_json
 from calvaria.grid import IMPLANT
 from calvaria.paths import Run
 from calvaria.progress import Progress
@@ -52,7 +53,7 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
                 {
                     **about,
                     "recipe": made.recipe,
-                    "defect": made.defect.to_json(),
+                    "defect": to_json(made.defect),
                     "attempt": made.attempt,
                     **_size(made.labels, config),
                 }
