@@ -138,7 +138,9 @@ def verify(run: RunDir) -> None:
     if faults:
         raise CalvariaError("\n".join(faults))
     manifest = read_json(Run(run).manifest)
-    typer.echo(f"{run}: all {len(manifest['files'])} files are as they were written, digest {manifest['digest']}")
+    typer.echo(
+        f"{run}: all {len(manifest['files'])} files are as they were written, digest {manifest['digest']}"
+    )
 
 
 @app.command()

@@ -100,7 +100,9 @@ class Split(Section):
     @model_validator(mode="after")
     def _some_left(self) -> Self:
         if self.validation + self.test >= 0.9:
-            raise ValueError("split.validation + split.test must stay below 0.9, or nothing is left to train on")
+            raise ValueError(
+                "split.validation + split.test must stay below 0.9, or nothing is left to train on"
+            )
         return self
 
 
@@ -132,7 +134,7 @@ class RegistrationFamily(Section):
     """Which family: pairwise registration."""
     pairs: int = Field(24, ge=1)
     """Unordered pairs to register, drawn without repetition; each serves both directions."""
-    iterations: tuple[int, ...] = (60, 30, 10)
+    iterations: tuple[int, ...] = (40, 20, 0)
     """SyN iterations per level, coarse to fine."""
     fraction: tuple[float, float] = (0.6, 1.0)
     """How far a sample goes along its deformation: 0 leaves the moving skull, 1 reaches the target."""

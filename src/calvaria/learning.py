@@ -69,8 +69,8 @@ def run_steps(title: str, steps: int, step: Step, log: Path) -> None:
             scalars = {name: float(value) for name, value in step(number).items()}
             for name, value in scalars.items():
                 if not math.isfinite(value):
-                    raise DivergedError(f"{title}: {name} is {value} at step {number}; lower the learning rate")
+                    raise DivergedError(
+                        f"{title}: {name} is {value} at step {number}; lower the learning rate"
+                    )
             lines.write(json.dumps({"step": number + 1, **scalars}) + "\n")
             progress.advance(", ".join(f"{name} {value:.4f}" for name, value in scalars.items()))
-
-

@@ -24,7 +24,9 @@ def data_files(run: Run, config: Config) -> list[Path]:
         stores.append(run.evaluate(arm))
         single += [run.train(arm) / "model.safetensors", run.train(arm) / "train.json"]
     for store in stores:
-        found = [path for path in store.path.rglob("*") if path.is_file() and not path.name.endswith(".partial")]
+        found = [
+            path for path in store.path.rglob("*") if path.is_file() and not path.name.endswith(".partial")
+        ]
         if not found:
             raise StoreError(f"{store.path}: no such store; run the stage that makes it")
         single += found

@@ -23,5 +23,10 @@ class Progress:
         self.shown = now
         rate = self.done / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate
-        parts = [f"{self.title}: {self.done}/{self.total} {self.unit}", f"{rate:.3g}/s", f"{left:.0f} s left", note]
+        parts = [
+            f"{self.title}: {self.done}/{self.total} {self.unit}",
+            f"{rate:.3g}/s",
+            f"{left:.0f} s left",
+            note,
+        ]
         print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)

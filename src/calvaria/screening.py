@@ -18,7 +18,10 @@ def limits(training: list[Measures], settings: Screen) -> Limits:
     for name in ("width_mm", "length_mm", "height_mm"):
         margin = settings.extent_tolerance_mm
         found[name] = (min(values[name]) - margin, max(values[name]) + margin)
-    for name, share in (("volume_ml", settings.volume_tolerance), ("thickness_mm", settings.thickness_tolerance)):
+    for name, share in (
+        ("volume_ml", settings.volume_tolerance),
+        ("thickness_mm", settings.thickness_tolerance),
+    ):
         found[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
     found["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
     return found
@@ -35,7 +38,9 @@ def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
     return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
 
 
-def verdict(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> tuple[str | None, np.ndarray, Measures]:
+def verdict(
+    skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen
+) -> tuple[str | None, np.ndarray, Measures]:
     """Why a skull is rejected (None if it is not), the cleaned skull, and its measures."""
     cleaned, share = clean(skull)
     measures = measure(cleaned, grid)
@@ -47,5 +52,9 @@ def verdict(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -
         value = getattr(measures, name)
         if not low <= value <= high:
             what = "vault open" if name == "hole_area_mm2" else name.rsplit("_", 1)[0]
-            return what if name == "hole_area_mm2" else f"{what} too {'low' if value < low else 'high'}", cleaned, measures
+            return (
+                what if name == "hole_area_mm2" else f"{what} too {'low' if value < low else 'high'}",
+                cleaned,
+                measures,
+            )
     return None, cleaned, measures

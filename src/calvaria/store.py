@@ -83,7 +83,13 @@ def digest(volume: np.ndarray) -> str:
 
 
 def write_shard(
-    store: Store, number: int, count: int, shard_size: int, grid: Grid, volumes: np.ndarray, rows: Sequence[Row]
+    store: Store,
+    number: int,
+    count: int,
+    shard_size: int,
+    grid: Grid,
+    volumes: np.ndarray,
+    rows: Sequence[Row],
 ) -> None:
     """Writes one shard and its rows; the store's metadata is created if it is not there.
 

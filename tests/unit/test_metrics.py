@@ -122,7 +122,8 @@ def test_empty_predictions_are_counted():
     assert score(none, some, some, (1, 1, 1)) == FAILED
     assert score(some, none, some, (1, 1, 1)) == FAILED
     assert score(none, none, some, (1, 1, 1)) == PERFECT
-    assert FAILED.dsc == 0 and FAILED.hd95_mm == math.inf
+    assert FAILED.dsc == 0
+    assert FAILED.hd95_mm == math.inf
     assert score(some, some, some, (1, 1, 1)) == PERFECT
 
 

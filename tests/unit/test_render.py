@@ -99,7 +99,8 @@ def test_a_cavity_is_darker_than_the_outside():
 
 def test_nothing_gives_a_white_picture_and_pictures_repeat():
     empty = render(np.zeros(GRID.shape, np.uint8), GRID, VIEWS["oblique"], SIZE)
-    assert empty.shape == (SIZE, SIZE, 3) and empty.dtype == np.uint8 and (empty == 255).all()
+    assert (empty.shape, empty.dtype) == ((SIZE, SIZE, 3), np.uint8)
+    assert (empty == 255).all()
     first, second = (render(ball(40), GRID, VIEWS["oblique"], SIZE) for _ in range(2))
     assert np.array_equal(first, second)
 

@@ -1,4 +1,4 @@
-"""An augmentation family is two functions, ``fit`` and ``sample``; everything around them is the same for all.
+"""An augmentation family is two functions, ``fit`` and ``sample``; everything around them is shared.
 
 ============  =================================================================================
 real          the training skulls themselves
@@ -108,7 +108,7 @@ class FamilyModule(Protocol):
 
 def family_module(kind: str) -> FamilyModule:
     """The module of a kind of family, imported when it is needed."""
-    return import_module(f"calvaria.families.{kind}")  # type: ignore[return-value]
+    return import_module(f"calvaria.families.{kind}")
 
 
 def save_model(directory: Path, model: Model) -> None:

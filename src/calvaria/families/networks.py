@@ -21,18 +21,14 @@ def fold(volume: torch.Tensor, patch: int) -> torch.Tensor:
     """(n, c, x, y, z) to (n, c * patch^3, x / patch, y / patch, z / patch)."""
     n, c, x, y, z = volume.shape
     blocks = volume.reshape(n, c, x // patch, patch, y // patch, patch, z // patch, patch)
-    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(
-        n, c * patch**3, x // patch, y // patch, z // patch
-    )
+    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * patch**3, x // patch, y // patch, z // patch)
 
 
 def unfold(channels: torch.Tensor, patch: int) -> torch.Tensor:
     """The inverse of ``fold``."""
     n, c, x, y, z = channels.shape
     blocks = channels.reshape(n, c // patch**3, patch, patch, patch, x, y, z)
-    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(
-        n, c // patch**3, x * patch, y * patch, z * patch
-    )
+    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // patch**3, x * patch, y * patch, z * patch)
 
 
 def autoencoder(settings: VaeFamily) -> AutoencoderKL:
@@ -99,7 +95,9 @@ def weights(network: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
 
 
-def restore(network: torch.nn.Module, tensors: dict[str, np.ndarray], prefix: str, device: torch.device) -> None:
+def restore(
+    network: torch.nn.Module, tensors: dict[str, np.ndarray], prefix: str, device: torch.device
+) -> None:
     """Loads what ``weights`` gave into the network, moves it to the device and makes it ready to predict."""
     state = {
         name.removeprefix(f"{prefix}."): torch.from_numpy(value)

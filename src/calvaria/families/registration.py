@@ -20,6 +20,8 @@ from calvaria.families import Draw, Drawn, Model, Population, Task
 from calvaria.families.representation import encode
 from calvaria.progress import Progress
 
+AFFINE_ITERATIONS = (100, 50, 0)  # skulls stand in one pose already
+
 
 def fit(population: Population, task: Task) -> Model:
     """Registers ``pairs`` random unordered pairs, or all of them if there are fewer.
@@ -62,7 +64,9 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         moving, target = (int(place) for place in pairs[which])
         skull = warp(population.masks[moving], fraction * fields[which].astype(np.float32))
         parents = (population.ids[moving], population.ids[target])
-        drawn.append(Drawn(skull, parents, {"moving": parents[0], "target": parents[1], "fraction": fraction}))
+        drawn.append(
+            Drawn(skull, parents, {"moving": parents[0], "target": parents[1], "fraction": fraction})
+        )
     return drawn
 
 
@@ -79,10 +83,12 @@ def warp(mask: np.ndarray, field: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import map_coordinates
 
-    where = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in mask.shape), indexing="ij")) + field
+    where = (
+        np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in mask.shape), indexing="ij")) + field
+    )
     volume = map_coordinates((mask > 0).astype(np.float32), where, order=1, mode="constant").sum()
     distance = map_coordinates(encode(mask[None])[0, 0], where, order=3, mode="nearest")
-    keep = int(round(float(volume)))
+    keep = round(float(volume))
     if keep == 0:
         return np.zeros_like(mask)
     threshold = np.partition(distance.ravel(), -keep)[-keep]
@@ -109,6 +115,10 @@ def _register(ants: Any, fixed: Any, moving: Any, iterations: tuple[int, ...]) -
             fixed,
             moving,
             type_of_transform="SyN",
+            aff_metric="meansquares",
+            aff_iterations=AFFINE_ITERATIONS,
+            aff_shrink_factors=(4, 2, 1),
+            aff_smoothing_sigmas=(2, 1, 0),
             syn_metric="meansquares",
             reg_iterations=iterations,
             outprefix=str(Path(scratch) / "pair-"),

@@ -79,7 +79,9 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     mean = torch.from_numpy(model.tensors["mean"]).to(device)
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
-        noise = [task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch]
+        noise = [
+            task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
+        ]
         with torch.inference_mode():
             output = network(torch.from_numpy(np.stack(noise)).to(device))
             fields = networks.unfold(output, settings.patch) + mean

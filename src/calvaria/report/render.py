@@ -306,7 +306,8 @@ def _shade(subject: Scene, points: np.ndarray, axes: np.ndarray) -> np.ndarray:
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     facing = normal @ axes.T
     key = KEY_LIGHT / np.linalg.norm(KEY_LIGHT)
-    half = (key + [0, 0, 1]) / np.linalg.norm(key + [0, 0, 1])
+    half = key + np.array([0, 0, 1])  # between the light and the viewer
+    half /= np.linalg.norm(half)
     ambient = subject.light.at(points + LIGHT_OFFSET_MM * normal)
     # Half the directions are behind the surface, so an open place sees about one half.
     open_sky = np.clip(ambient / 0.6, 0, 1) ** 1.3

@@ -26,7 +26,8 @@ def files(source: FolderSource) -> list[Path]:
     found = sorted(source.path.glob(source.pattern))[: source.limit]
     if len(found) < 4:
         raise InputError(
-            f"ingest.source: {source.path} has {len(found)} file(s) matching {source.pattern}, at least 4 are needed"
+            f"ingest.source: {source.path} has {len(found)} file(s) matching {source.pattern}, "
+            f"at least 4 are needed"
         )
     names = [skull_id(path) for path in found]
     doubles = sorted({name for name in names if names.count(name) > 1})
@@ -47,12 +48,13 @@ def read(path: Path) -> Scan:
         InputError: if it is not a readable three-dimensional volume of labels 0, 1, 2 with an affine.
     """
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nibabel.load(path)
-        labels = np.asarray(image.dataobj)  # type: ignore[attr-defined]
-        affine = np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        labels = np.asarray(image.dataobj)
+        affine = np.asarray(image.affine, dtype=np.float64)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); export it again") from None
     if labels.ndim != 3:
         raise InputError(f"{path}: has shape {labels.shape}, wanted a three-dimensional volume")

@@ -84,7 +84,7 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
     def waves(spread: float) -> tuple[float, ...]:
         return tuple(draw(0.0, spread) for _ in range(12))
 
-    size = draw(0.99, 0.026)
+    size = draw(0.985, 0.024)
     elongation = draw(0.008, 0.018)
     return Phantom(
         width=round(size - elongation, 4),
@@ -127,8 +127,8 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
 def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[float, float, float], ...]:
     """Rows of the rotation about x (pitch), y (roll) and z (yaw), by a normalised quaternion.
 
-    Half angles stand in for their tangents: right to 0.2 degrees up to 20 degrees and, unlike sine and cosine,
-    rounded the same everywhere.
+    Half angles stand in for their tangents: right to 0.2 degrees up to 20 degrees, and unlike sine and
+    cosine rounded the same everywhere.
     """
     half = 3.14159265358979 / 360.0
     a, b, c = pitch_deg * half, roll_deg * half, yaw_deg * half

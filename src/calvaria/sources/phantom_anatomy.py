@@ -325,6 +325,7 @@ def airways(m: Points) -> Field:
 def conchae(m: Points, thickness: float) -> Field:
     """Nasal septum, conchae and ethmoid cells: thin plates inside the nasal cavity."""
     half = 0.5 * thickness
+    bend = relief(m)
     septum = np.maximum(m.x - half, np.abs(m.z + 2.0) - 30.0)
     scroll = m.z + 0.06 * (m.x - 8.0) * (m.x - 8.0)
     plates = np.minimum(np.abs(scroll + 12.0), np.abs(scroll - 1.0)) - half
@@ -332,9 +333,10 @@ def conchae(m: Points, thickness: float) -> Field:
     side = np.maximum(np.abs(m.x - 14.5 + 0.15 * np.maximum(m.z, 0.0)) - half, m.z - 20.0)
     cells = np.minimum(np.abs(m.x - 6.5), np.abs(wave(m.y * 0.05 + m.x * 0.02)) * 6.0) - half
     cells = np.maximum(cells, 8.0 - m.z)
-    return np.maximum(
-        np.minimum(np.minimum(septum, side), np.minimum(plates, cells)), np.abs(m.y - 55.0) - 20.0
-    )
+    plates = np.minimum(np.minimum(septum, side), np.minimum(plates, cells))
+    # Scanners lose the thinnest bone: gnaw holes into the plates.
+    gnawed = 5.0 * (wave(m.y * 0.083 + 0.7 * bend) * wave(m.z * 0.091 + 0.5 * bend) - 0.15)
+    return np.maximum(np.maximum(plates, gnawed), np.abs(m.y - 55.0) - 20.0)
 
 
 # --- the whole ------------------------------------------------------------------------------------

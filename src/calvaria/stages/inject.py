@@ -33,7 +33,9 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
     grid = config.grid.voxels()
     volumes: list[np.ndarray] = []
     rows: list[Row] = []
-    subjects = list(_held_out(run, config, cohort) if cohort in HELD_OUT else _synthetic(run, config, cohort, shard))
+    subjects = list(
+        _held_out(run, config, cohort) if cohort in HELD_OUT else _synthetic(run, config, cohort, shard)
+    )
     total = sum(subject.defects for subject in subjects)
     progress = Progress(f"inject {cohort} {shard}", total, "cases")
     for subject in subjects:
@@ -41,7 +43,9 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
         about = {"cohort": cohort, "skull": subject.index, **subject.ancestry}
         if cohort in HELD_OUT and (subject.labels == IMPLANT).any():
             volumes.append(subject.labels)
-            rows.append({**about, "recipe": OWN, "defect": None, "attempt": 0, **_size(subject.labels, config)})
+            rows.append(
+                {**about, "recipe": OWN, "defect": None, "attempt": 0, **_size(subject.labels, config)}
+            )
         for number in range(subject.defects):
 
             def rng(attempt: int, index: int = subject.index, number: int = number) -> np.random.Generator:

@@ -36,7 +36,10 @@ def split(run: Run, config: Config) -> None:
         cohort_of[people[number]] = cohort
     write_json(
         run.split,
-        {cohort: [_entry(row) for row in accepted if cohort_of[row["person"]] == cohort] for cohort in COHORTS},
+        {
+            cohort: [_entry(row) for row in accepted if cohort_of[row["person"]] == cohort]
+            for cohort in COHORTS
+        },
     )
 
 

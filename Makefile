@@ -1,0 +1,44 @@
+# make demo    install, run the demo workflow, say where its report lies
+# make test    install, run all tests
+# make check   install, run formatters, linters and the type checker without changing anything
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
+# Commands of the environment come first, whether or not it is activated.
+IN_VENV := PATH="$(BIN):$$PATH"
+
+.PHONY: demo test check reference clean
+
+demo: $(VENV)/.installed
+	$(IN_VENV) snakemake --cores all
+	@echo
+	@echo "The report lies in $(CURDIR)/results/demo/report.html"
+
+test: $(VENV)/.installed-dev
+	$(IN_VENV) python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) snakefmt --check Snakefile workflow
+	$(IN_VENV) mypy
+	$(IN_VENV) snakemake --lint
+
+reference: $(VENV)/.installed
+	$(IN_VENV) python -m calvaria.reference
+
+$(VENV)/.installed: pyproject.toml envs/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "calvaria needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages into $(VENV); this takes a few minutes once."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake results

@@ -1,0 +1,72 @@
+"""Generates the JSON schema and the reference page of the config: ``python -m calvaria.reference``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from calvaria.config import Config
+from calvaria.store import write_atomically
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = Path("workflow/schemas/config.schema.json")
+PAGE = Path("docs/config.md")
+
+
+def schema() -> str:
+    """The JSON schema of the config."""
+    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+
+
+def page() -> str:
+    """The reference page: a table of keys for every section."""
+    described = Config.model_json_schema()
+    sections = {
+        "Config": {key: described[key] for key in ("properties", "description")},
+        **described["$defs"],
+    }
+    lines = [
+        "# Config reference",
+        "",
+        "Generated from `src/calvaria/config.py` by `make reference`; do not edit.",
+        "",
+        "A config file holds what differs from `config.yaml`: "
+        "`snakemake --cores all --configfile mine.yaml`. Unknown keys are refused.",
+    ]
+    for name, section in sections.items():
+        lines += ["", f"## {name}", "", section.get("description", ""), ""]
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        required = section.get("required", [])
+        for key, value in section["properties"].items():
+            default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
+            meaning = value.get("description", "")
+            lines.append(f"| `{key}` | {_type(value)} | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(value: dict[str, Any]) -> str:
+    """A short name of a JSON schema type."""
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return " or ".join(f"`{one}`" for one in value["enum"])
+    for key in ("anyOf", "oneOf"):
+        if key in value:
+            return " or ".join(_type(one) for one in value[key])
+    if value.get("type") == "array":
+        items = value.get("prefixItems") or [value.get("items", {})]
+        return "list of " + ", ".join(dict.fromkeys(_type(one) for one in items))
+    if isinstance(value.get("additionalProperties"), dict):
+        return f"name: {_type(value['additionalProperties'])}"
+    limits = [f"{sign} {value[key]}" for key, sign in _LIMITS.items() if key in value]
+    return " ".join([value.get("type", "any"), *limits])
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+if __name__ == "__main__":
+    write_atomically(ROOT / SCHEMA, schema())
+    write_atomically(ROOT / PAGE, page())
