@@ -204,3 +204,29 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: no such file; run the stage that makes it") from None
     except json.JSONDecodeError as error:
         raise StoreError(f"{path}: damaged JSON ({error}); delete it and run again") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Writes named arrays as safetensors, atomically."""
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of an array as it lies, whatever the strides say.
+    write_atomically(path, save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Reads named arrays.
+
+    Raises:
+        StoreError: if the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors: dict[str, np.ndarray] = load_file(path)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the stage that makes it") from None
+    except SafetensorError as error:
+        raise StoreError(f"{path}: damaged ({error}); delete it and run again") from None
+    return tensors

@@ -17,7 +17,7 @@ from calvaria.sources.phantom import Phantom, build_phantom, sample_phantom
 
 SPACING = 3.0
 SEEDS = range(8)
-GOLDEN = "9bd5f15efc0fa4dbb375e7fcb278a790773e6497f071aba6538e82fc03364b31"
+GOLDEN = "ea0a4698272a00620db7c9b5129aa0d74cc14a4957317b44c206e788e6fb9967"
 
 Volume = npt.NDArray[np.uint8]
 

@@ -10,14 +10,14 @@ rule evaluate:
         RUN.log("evaluate/{arm}"),
     benchmark:
         RUN.benchmark("evaluate/{arm}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),
+    conda:
+        "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
         runtime=4 * 60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),
     shell:
         "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"

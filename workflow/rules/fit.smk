@@ -14,14 +14,14 @@ rule fit:
         RUN.log("fit/{family}"),
     benchmark:
         RUN.benchmark("fit/{family}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),
+    conda:
+        "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
         runtime=24 * 60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),
     shell:
         "calvaria fit --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"

@@ -10,13 +10,13 @@ rule ingest:
         RUN.log("ingest/{shard}"),
     benchmark:
         RUN.benchmark("ingest/{shard}")
-    params:
-        run=RUN.root,
-        identity=identity(CONFIG, "ingest"),
+    conda:
+        "../../envs/calvaria.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "ingest"),
     shell:
         "calvaria ingest --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"

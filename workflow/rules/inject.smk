@@ -16,14 +16,14 @@ rule inject:
         RUN.log("inject/{cohort}/{shard}"),
     benchmark:
         RUN.benchmark("inject/{cohort}/{shard}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "inject", wildcards.cohort, int(wildcards.shard)),
+    conda:
+        "../../envs/calvaria.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "inject", wildcards.cohort, int(wildcards.shard)),
     shell:
         "calvaria inject --run {params.run:q} --cohort {wildcards.cohort} --shard {wildcards.shard}"
         " 2>&1 | tee {log:q}"

@@ -4,10 +4,7 @@ rule report:
         RUN.limits,
         shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
         [RUN.fit(family) / "fit.json" for family in CONFIG.fit],
-        [
-            shards(RUN.screen(family), CONFIG.sample.count, CONFIG.sample.shard_size)
-            for family in CONFIG.fit
-        ],
+        [shards(RUN.screen(family), CONFIG.sample.count, CONFIG.sample.shard_size) for family in CONFIG.fit],
         [cases(cohort) for cohort in [*CONFIG.fit, *configuration.HELD_OUT]],
         [RUN.train(arm) / "train.json" for arm in CONFIG.train.arms],
         [shards(RUN.evaluate(arm), 1, 1) for arm in CONFIG.train.arms],
@@ -18,13 +15,13 @@ rule report:
         RUN.log("report"),
     benchmark:
         RUN.benchmark("report")
-    params:
-        run=RUN.root,
-        identity=identity(CONFIG, "report"),
+    conda:
+        "../../envs/calvaria.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "report"),
     shell:
         "calvaria report --run {params.run:q} 2>&1 | tee {log:q}"

@@ -9,15 +9,15 @@ rule sample:
         RUN.log("sample/{family}/{shard}"),
     benchmark:
         RUN.benchmark("sample/{family}/{shard}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),
+    conda:
+        "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
         runtime=4 * 60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),
     shell:
         "calvaria sample --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
         " 2>&1 | tee {log:q}"

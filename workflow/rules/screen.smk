@@ -7,14 +7,14 @@ rule limits:
         RUN.log("limits"),
     benchmark:
         RUN.benchmark("limits")
-    params:
-        run=RUN.root,
-        identity=identity(CONFIG, "limits"),
+    conda:
+        "../../envs/calvaria.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "limits"),
     shell:
         "calvaria limits --run {params.run:q} 2>&1 | tee {log:q}"
 
@@ -33,15 +33,15 @@ rule screen:
         RUN.log("screen/{family}/{shard}"),
     benchmark:
         RUN.benchmark("screen/{family}/{shard}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),
+    conda:
+        "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
         runtime=4 * 60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),
     shell:
         "calvaria screen --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
         " 2>&1 | tee {log:q}"

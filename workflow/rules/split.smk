@@ -7,13 +7,13 @@ rule split:
         RUN.log("split"),
     benchmark:
         RUN.benchmark("split")
-    params:
-        run=RUN.root,
-        identity=identity(CONFIG, "split"),
+    conda:
+        "../../envs/calvaria.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=identity(CONFIG, "split"),
     shell:
         "calvaria split --run {params.run:q} 2>&1 | tee {log:q}"

@@ -11,14 +11,14 @@ rule train:
         RUN.log("train/{arm}"),
     benchmark:
         RUN.benchmark("train/{arm}")
-    params:
-        run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
+    conda:
+        "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
         runtime=24 * 60,
-    conda:
-        "../../envs/calvaria.yaml"
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
     shell:
         "calvaria train --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"

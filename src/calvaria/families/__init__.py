@@ -24,9 +24,8 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.config import Config
-from calvaria.errors import StoreError
 from calvaria.paths import Run
-from calvaria.store import read_json, write_atomically, write_json
+from calvaria.store import read_json, read_tensors, write_json, write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -113,9 +112,7 @@ def family_module(kind: str) -> FamilyModule:
 
 def save_model(directory: Path, model: Model) -> None:
     """Writes ``model.safetensors`` and, last, ``fit.json``."""
-    from safetensors.numpy import save
-
-    write_atomically(directory / "model.safetensors", save(model.tensors))
+    write_tensors(directory / "model.safetensors", model.tensors)
     write_json(directory / "fit.json", model.record)
 
 
@@ -125,15 +122,7 @@ def load_model(directory: Path) -> Model:
     Raises:
         StoreError: if a file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    record = read_json(directory / "fit.json")
-    path = directory / "model.safetensors"
-    try:
-        return Model(load_file(path), record)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); delete it and run again") from None
+    return Model(read_tensors(directory / "model.safetensors"), read_json(directory / "fit.json"))
 
 
 def draw_skulls(

@@ -24,7 +24,7 @@ from calvaria.sources.phantom_anatomy import skull
 
 # Half extents in mm of the box that holds any phantom, from the origin at the ear canals.
 _LOW, _HIGH = (-92.0, -122.0, -90.0), (92.0, 132.0, 142.0)
-_BRICK = 16  # voxels an edge: small enough to skip most of the box, and for fields to stay in the cache
+_BRICK = 20  # voxels an edge: small enough to skip most of the box, and for fields to stay in the cache
 _MARGIN = 3  # empty voxels left around the bone
 
 
@@ -93,11 +93,11 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
         frontal_breadth=draw(0.0, 1.5),
         parietal_breadth=draw(0.0, 1.0),
         vertex_height=draw(0.0, 1.5),
-        forehead_slope=draw(0.0, 3.0),
+        forehead_slope=draw(-0.5, 2.5),
         occipital_bulge=draw(0.0, 2.5),
         shape_waves=waves(0.6),
         temporal_hollow=draw(4.0, 0.8),
-        thickness=draw(7.1, 0.95),
+        thickness=draw(7.1, 1.2),
         frontal_thickening=draw(1.5, 0.8),
         occipital_thickening=draw(3.7, 0.8),
         thickness_waves=waves(0.3),

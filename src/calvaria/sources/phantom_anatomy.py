@@ -50,7 +50,7 @@ def endocast(p: Points, m: Points, ph: Phantom) -> Field:
     )
     brow_fossa = ellipsoid(m, (17.0, 54.0, 42.0), (24.0, 27.0, 16.0))
     occipital = ellipsoid(p, (0.0, -40.0, 27.0), (42.0, 39.0 + ph.occipital_bulge, 42.0), 32.0)
-    vault = smooth_min(smooth_min(cerebrum, hemisphere, 12.0), smooth_min(frontal, occipital, 4.0), 24.0)
+    vault = smooth_min(smooth_min(cerebrum, hemisphere, 12.0), smooth_min(frontal, occipital, 4.0), 28.0)
     temporal = ellipsoid(m, (36.0, 18.0, 25.0), (24.0, 31.0, 23.0))
     flank = ellipsoid(m, (28.0, -17.0, 20.0), (32.0, 38.0, 36.0))
     cerebellum = ellipsoid(m, (18.0, -33.0, 0.0), (30.0, 31.0, 24.0))

@@ -6,18 +6,15 @@ from dataclasses import asdict
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.errors import StoreError
 from calvaria.evaluation.metrics import score
 from calvaria.grid import BONE, IMPLANT
 from calvaria.paths import Run
-from calvaria.store import write_shard
+from calvaria.store import read_tensors, write_shard
 
 
 def evaluate(run: Run, config: Config, arm: str) -> None:
     """Writes the arm's evaluate store: the defective skulls with the predicted implants, and their scores."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     from calvaria.families.networks import restore
     from calvaria.learning import prepare_device
@@ -26,11 +23,7 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
 
     device = prepare_device(config)
     network = ReconstructionNetwork(config.train)
-    path = run.train(arm) / "model.safetensors"
-    try:
-        restore(network, load_file(path), "network", device)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); delete it and run again") from None
+    restore(network, read_tensors(run.train(arm) / "model.safetensors"), "network", device)
     cases = run.inject("test").rows()
     labels = np.stack(list(run.inject("test").volumes(cases)))
     implants = predict(network, torch.from_numpy(labels).to(device), config.evaluate)

@@ -2,19 +2,17 @@
 
 from calvaria.config import Config
 from calvaria.paths import Run
-from calvaria.store import write_atomically, write_json
+from calvaria.store import write_json, write_tensors
 
 
 def train(run: Run, config: Config, arm: str) -> None:
     """Writes ``train/ARM``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
-    from safetensors.numpy import save
-
     from calvaria.learning import prepare_device
     from calvaria.reconstruction.training import train_arm
 
     weights, record = train_arm(run, config, arm, prepare_device(config))
     settings = config.train.arms[arm]
-    write_atomically(run.train(arm) / "model.safetensors", save(weights))
+    write_tensors(run.train(arm) / "model.safetensors", weights)
     write_json(
         run.train(arm) / "train.json",
         {
