@@ -3,7 +3,7 @@
 # One file per stage, in the order of the work; a rule calls the command of the same name.
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -175,7 +175,7 @@ class WganFamily(Section):
     """Generator channels from coarse to fine; the critic mirrors them."""
     patch: int = Field(2, ge=1)
     """Voxels per edge that are unfolded from channels after the last convolution."""
-    critic_steps: int = Field(3, ge=1)
+    critic_steps: int = Field(2, ge=1)
     """Critic updates per generator update."""
     gradient_penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty."""
@@ -409,6 +409,24 @@ class Config(Section):
     """Scoring on held-out people."""
     report: Report = Report()
     """The page at the end."""
+
+    @model_validator(mode="after")
+    def _networks_fit_the_grid(self) -> Self:
+        for name, family in self.fit.items():
+            if isinstance(family, VaeFamily | WganFamily):
+                self._check_halvings(f"fit.{name}", family.patch, len(family.channels))
+            if isinstance(family, VaeFamily | LdmFamily) and any(n % 8 for n in family.channels):
+                raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(family.channels)}")
+        self._check_halvings("train", self.train.patch, len(self.train.channels))
+        return self
+
+    def _check_halvings(self, key: str, patch: int, levels: int) -> None:
+        divisor = patch * 2 ** (levels - 1)
+        if any(n % divisor for n in self.grid.shape):
+            raise ValueError(
+                f"{key}.patch and {key}.channels: patch * 2^(levels - 1) is {divisor}, which must divide "
+                f"grid.shape, got {list(self.grid.shape)}"
+            )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -211,7 +211,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     from safetensors.numpy import save
 
     # safetensors writes the memory of an array as it lies, whatever the strides say.
-    write_atomically(path, save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+    write_atomically(path, save({name: np.asarray(value, order="C") for name, value in tensors.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

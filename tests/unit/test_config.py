@@ -30,8 +30,8 @@ def raw() -> dict:
         (("name",), "../x", "name: .*got '../x'"),
         (("fit", "registration", "fraction"), [0.9, 0.2], "fraction must satisfy"),
         (("seed",), "abc", "seed: .*got 'abc'"),
-        (("fit", "vae", "patch"), 3, "fit.vae.patch"),
-        (("fit", "vae", "channels"), [32, 60], "fit.vae.channels"),
+        (("fit", "vae", "patch"), 3, r"fit.vae.patch .* must divide grid.shape"),
+        (("fit", "vae", "channels"), [32, 60], r"fit.vae.channels: wanted multiples of 8, got \[32, 60\]"),
     ],
 )
 def test_wrong_values(raw, keys, value, message):

@@ -51,6 +51,20 @@ def fitted(wildcards):
     return [RUN.fit(family) / name for family in families for name in ("fit.json", "model.safetensors")]
 
 
+def below(wildcards):
+    """What a family is fitted to: the skulls, and for latent diffusion also the autoencoder."""
+    own = [RUN.fit(wildcards.family) / name for name in ("fit.json", "model.safetensors")]
+    return skulls(wildcards) + [path for path in fitted(wildcards) if path not in own]
+
+
+def whole(wildcards):
+    """The complete skulls that get defects: a shard of a family, or a held-out cohort."""
+    if wildcards.cohort in configuration.HELD_OUT:
+        return skulls(wildcards)
+    store = RUN.screen(wildcards.cohort)
+    return [store.shard(wildcards.shard), store.table(wildcards.shard)]
+
+
 def cases(cohort):
     """The shards of a cohort's cases; a held-out cohort is one shard."""
     if cohort in configuration.HELD_OUT:

@@ -1,9 +1,3 @@
-def below(wildcards):
-    """What a family is fitted to: the skulls, and for latent diffusion also the autoencoder."""
-    own = [RUN.fit(wildcards.family) / name for name in ("fit.json", "model.safetensors")]
-    return skulls(wildcards) + [path for path in fitted(wildcards) if path not in own]
-
-
 rule fit:
     input:
         below,

@@ -1,11 +1,3 @@
-def whole(wildcards):
-    """The complete skulls that get defects: a shard of a family, or a held-out cohort."""
-    if wildcards.cohort in configuration.HELD_OUT:
-        return skulls(wildcards)
-    store = RUN.screen(wildcards.cohort)
-    return [store.shard(wildcards.shard), store.table(wildcards.shard)]
-
-
 rule inject:
     input:
         whole,

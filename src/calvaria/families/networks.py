@@ -68,7 +68,7 @@ def critic(settings: WganFamily, shape: tuple[int, int, int]) -> Critic:
     return Critic(
         in_shape=(settings.patch**3, *(n // settings.patch for n in shape)),
         channels=channels,
-        strides=(1, *[2] * (len(channels) - 1)),
+        strides=[2] * len(channels),
         num_res_units=0,
         act="LEAKYRELU",
         norm=None,

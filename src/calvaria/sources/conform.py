@@ -24,16 +24,22 @@ def conform(scan: Scan, grid: Grid, top_margin_mm: float) -> np.ndarray:
     Raises:
         InputError: if the vault is larger than the box.
     """
-    points = np.argwhere(scan.labels > 0) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+    points = _world(np.argwhere(scan.labels > 0), scan.affine)
     shift = _pose_shift(scan.id, points, grid, top_margin_mm)
     inside = (np.abs(points + shift) <= np.array(grid.extent_mm) / 2).all(axis=1)
     bone_mm3 = np.count_nonzero(inside) * abs(np.linalg.det(scan.affine[:3, :3]))
-    fineness = max(2, int(np.ceil(grid.spacing_mm / np.linalg.norm(scan.affine[:3, :3], axis=0).min())))
+    fineness = max(3, int(np.ceil(grid.spacing_mm / np.linalg.norm(scan.affine[:3, :3], axis=0).min())))
     skull, implant = _occupancy(scan, grid, shift, fineness)
     threshold = _volume_keeping_threshold(skull, bone_mm3 / grid.spacing_mm**3, fineness**3)
     labels = np.where(skull >= threshold, BONE, 0).astype(np.uint8)
     labels[(labels == BONE) & (2 * implant >= skull)] = IMPLANT
     return labels
+
+
+def _world(indices: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """(n, 3) world points of (n, 3) voxels; without a matrix product, whose last bits depend on the machine."""
+    columns = [indices[:, axis, None] * affine[:3, axis] for axis in range(3)]
+    return columns[0] + columns[1] + columns[2] + affine[:3, 3]
 
 
 def _pose_shift(name: str, points: np.ndarray, grid: Grid, top_margin_mm: float) -> np.ndarray:
@@ -53,7 +59,8 @@ def _pose_shift(name: str, points: np.ndarray, grid: Grid, top_margin_mm: float)
 
 def _occupancy(scan: Scan, grid: Grid, shift: np.ndarray, fineness: int) -> tuple[np.ndarray, np.ndarray]:
     """Counts of sub-samples in skull and implant per target voxel, (x, y, z) int32 each."""
-    inverse = np.linalg.inv(scan.affine)
+    # Rounded, since the last bits of an inverse depend on the machine.
+    inverse = np.round(np.linalg.inv(scan.affine), 12)
     offsets = ((np.arange(fineness) + 0.5) / fineness - 0.5) * grid.spacing_mm
     fine = [(grid.centres(axis)[:, None] + offsets).ravel() - shift[axis] for axis in range(3)]
     padded = np.pad(scan.labels, 1)  # so that samples beyond the scan read background

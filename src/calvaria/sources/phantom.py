@@ -118,7 +118,7 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
         shift_x=draw(0.0, 3.0),
         shift_y=draw(0.0, 4.0),
         shift_z=draw(0.0, 4.0),
-        cut_height=draw(-35.0, 9.0),
+        cut_height=draw(-36.5, 9.0),
         cut_slope_x=draw(0.0, 0.01),
         cut_slope_y=draw(0.0, 0.06),
     )

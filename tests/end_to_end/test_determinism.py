@@ -1,0 +1,116 @@
+"""The same config gives the same bytes: on one core, on two, and killed in the middle and resumed.
+
+The digest of the manifest covers every store, weight file, record and score.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from calvaria.store import read_json
+from tests.conftest import ROOT
+
+TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
+LIMIT_S = 900
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def command(where: Path, cores: int, *more: str) -> list[str | Path]:
+    place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", TINY]
+    return ["snakemake", *place, "--cores", str(cores), *more]
+
+
+def run(where: Path, cores: int) -> Path:
+    done = subprocess.run(
+        command(where, cores), env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return where / "results" / "tiny"
+
+
+def run_killed(where: Path, cores: int) -> Path:
+    """Kills Snakemake and its jobs while the autoencoder trains, then runs the same command again."""
+    process = subprocess.Popen(
+        command(where, cores),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    begun = where / "results" / "tiny" / "fit" / "vae" / "steps.jsonl"
+    deadline = time.monotonic() + LIMIT_S
+    while not (begun.is_file() and begun.stat().st_size):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the autoencoder never began to train"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (where / "results" / "tiny" / "manifest.json").exists()
+    subprocess.run(command(where, cores, "--unlock"), env=environment(), capture_output=True, check=True)
+    return run(where, cores)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Three runs of one config, each in a directory of its own."""
+    place = tmp_path_factory.mktemp("runs")
+    with ThreadPoolExecutor(2) as pool:  # two runs of one core each, side by side
+        one_core = pool.submit(run, place / "one", 1)
+        killed = pool.submit(run_killed, place / "killed", 1)
+        found = {"one": one_core.result(), "killed": killed.result()}
+    return {**found, "two": run(place / "two", 2)}
+
+
+@pytest.mark.parametrize("other", ["two", "killed"])
+def test_all_digests_agree(runs, other):
+    wanted, found = read_json(runs["one"] / "manifest.json"), read_json(runs[other] / "manifest.json")
+    differing = [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha]
+    assert differing == []
+    assert found["digest"] == wanted["digest"]
+
+
+def test_the_run_is_whole(runs):
+    """Every family and arm left its files, every score is a number or counted as empty."""
+    files = read_json(runs["two"] / "manifest.json")["files"]
+    for family in ("real", "registration", "vae", "wgan", "ldm"):
+        assert f"fit/{family}/model.safetensors" in files
+        assert f"inject/{family}.zarr/labels/c/0/0/0/0" in files
+    for arm in ("real", "all"):
+        assert f"evaluate/{arm}.zarr/rows/0.jsonl" in files
+
+
+def test_nothing_is_left_to_do(runs):
+    place = runs["two"].parents[1]
+    done = subprocess.run(
+        command(place, 2), env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_verify_passes_and_then_sees_a_flipped_byte(runs):
+    place = runs["killed"]
+    arguments = ["calvaria", "verify", "--run", place]
+    fine = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
+    assert fine.returncode == 0, fine.stderr
+    shard = place / "inject" / "vae.zarr" / "labels" / "c" / "0" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    broken = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
+    assert broken.returncode == 1
+    assert f"{shard}: damaged or changed" in broken.stderr
+
+
+def test_the_report_is_there(runs):
+    page = (runs["two"] / "report.html").read_text()
+    for word in ("registration", "wgan", "DSC", "HD95"):
+        assert word in page

@@ -1,0 +1,145 @@
+"""What every family promises: draws depend on themselves alone, and what is fitted is what was trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from calvaria.config import Config, parse
+from calvaria.families import Draw, Population, Task, draw_skulls, family_module, load_model, save_model
+from calvaria.families.representation import decode, encode
+from calvaria.paths import Run
+from tests.conftest import ROOT
+
+FAMILIES = ("real", "registration", "vae", "wgan", "ldm")
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
+    raw["fit"]["vae"]["optimiser"]["steps"] = 3
+    raw["fit"]["wgan"]["optimiser"]["steps"] = 2
+    raw["fit"]["ldm"]["optimiser"]["steps"] = 3
+    return parse(raw, "tiny")
+
+
+@pytest.fixture(scope="module")
+def population(config) -> Population:
+    grid = config.grid.voxels()
+    x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
+    masks = []
+    for size in (0.9, 1.0, 1.05, 1.1):
+        r = np.sqrt((x / 65) ** 2 + (y / 85) ** 2 + (z / 65) ** 2) / size
+        masks.append(((r > 0.82) & (r < 1) & (z > -55)).astype(np.uint8))
+    return Population(tuple("abcd"), np.stack(masks))
+
+
+@pytest.fixture(scope="module")
+def run(config, population, tmp_path_factory) -> Run:
+    """All families fitted, in the order of the config, so that ldm finds its autoencoder."""
+    run = Run(tmp_path_factory.mktemp("run"))
+    for family in FAMILIES:
+        task = Task(run, config, family)
+        save_model(run.fit(family), family_module(task.settings.kind).fit(population, task))
+    return run
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sample_depends_on_its_own_draw_alone(run, config, population, family):
+    """Not on its place in a batch, nor on who else is drawn, nor on how many."""
+    task = Task(run, config, family)
+    draws = [Draw(0, 0), Draw(3, 1), Draw(1, 0)]
+    together = draw_skulls(population, draws, task)
+    for draw, one in zip(draws, together, strict=True):
+        (alone,) = draw_skulls(population, [draw], task)
+        assert np.array_equal(alone.skull, one.skull)
+        assert alone.parents == one.parents
+        assert alone.parameters == one.parameters
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_samples_are_skull_masks_with_ancestors(run, config, population, family):
+    (drawn,) = draw_skulls(population, [Draw(2, 0)], Task(run, config, family))
+    assert drawn.skull.shape == config.grid.shape
+    assert drawn.skull.dtype == np.uint8
+    assert set(np.unique(drawn.skull)) == {0, 1}
+    assert set(drawn.parents) <= set(population.ids)
+    assert drawn.parents
+
+
+@pytest.mark.parametrize("family", ["vae", "wgan", "ldm"])
+def test_another_attempt_is_another_skull(run, config, population, family):
+    first, second = draw_skulls(population, [Draw(0, 0), Draw(0, 1)], Task(run, config, family))
+    assert not np.array_equal(first.skull, second.skull)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fitting_again_gives_the_same_bytes(run, config, population, family, tmp_path):
+    task = Task(Run(tmp_path), config, family)
+    if family == "ldm":  # it reads the autoencoder that it stands on
+        save_model(task.run.fit("vae"), load_model(run.fit("vae")))
+    save_model(task.run.fit(family), family_module(task.settings.kind).fit(population, task))
+    for name in ("fit.json", "model.safetensors"):
+        assert (task.run.fit(family) / name).read_bytes() == (run.fit(family) / name).read_bytes()
+
+
+def test_real_goes_round_everyone_before_anyone_comes_twice(run, config, population):
+    drawn = draw_skulls(population, [Draw(i, 0) for i in range(8)], Task(run, config, "real"))
+    names = [one.parents[0] for one in drawn]
+    assert sorted(names[:4]) == sorted(names[4:]) == list("abcd")
+
+
+def test_registration_reaches_its_target(run, config, population):
+    """A warp brings the moving skull to the target, in both directions of a pair."""
+    from calvaria.families.registration import warp
+
+    def dice(a: np.ndarray, b: np.ndarray) -> float:
+        return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+    model = load_model(run.fit("registration"))
+    for (moving, target), field in zip(model.tensors["pairs"], model.tensors["fields"], strict=True):
+        before = dice(population.masks[moving], population.masks[target])
+        after = dice(warp(population.masks[moving], field.astype(np.float32)), population.masks[target])
+        assert after > max(0.8, before)
+
+
+def test_a_warp_that_does_nothing_keeps_the_skull(population):
+    from calvaria.families.registration import warp
+
+    skull = population.masks[1]
+    assert np.array_equal(warp(skull, np.zeros((3, *skull.shape), np.float32)), skull)
+
+
+def test_a_warp_by_half_a_voxel_keeps_the_bone(population):
+    from calvaria.families.registration import warp
+
+    skull = population.masks[1]
+    warped = warp(skull, np.full((3, *skull.shape), 0.5, np.float32))
+    assert np.count_nonzero(warped) == pytest.approx(np.count_nonzero(skull), rel=0.01)
+
+
+def test_signed_distances_decode_to_the_same_skull(population):
+    fields = encode(population.masks)
+    assert np.array_equal(decode(fields), population.masks)
+    assert fields.dtype == np.float32
+    assert np.abs(fields).max() <= 1
+
+
+def test_folding_is_undone_by_unfolding():
+    import torch
+
+    from calvaria.families.networks import fold, unfold
+
+    volume = torch.arange(2 * 4 * 8 * 12, dtype=torch.float32).reshape(1, 2, 4, 8, 12)
+    assert fold(volume, 4).shape == (1, 128, 1, 2, 3)
+    assert torch.equal(unfold(fold(volume, 4), 4), volume)
+
+
+def test_a_non_finite_loss_stops_with_a_message(tmp_path: Path):
+    import torch
+
+    from calvaria.learning import DivergedError, run_steps
+
+    with pytest.raises(DivergedError, match="fit x: loss is nan at step 0; lower the learning rate"):
+        run_steps("fit x", 2, lambda _: {"loss": torch.tensor(float("nan"))}, tmp_path / "steps.jsonl")

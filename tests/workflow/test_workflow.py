@@ -1,0 +1,102 @@
+"""The workflow plans what it should, and refuses a wrong config before any job starts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
+STAGES = ("ingest", "split", "fit", "sample", "limits", "screen", "inject", "train", "evaluate", "report")
+
+
+def snakemake(*arguments: str | Path, where: Path) -> subprocess.CompletedProcess[str]:
+    """Snakemake on this project's Snakefile, with results below ``where``."""
+    command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", where, *arguments]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs per rule, as the dry run lists them."""
+    table = output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
+    return {rule: int(count) for rule, count in (line.split() for line in table if line.strip())}
+
+
+def test_the_demo_plans_every_stage(tmp_path):
+    done = snakemake("--dry-run", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    jobs = planned(done.stdout)
+    assert set(STAGES) < set(jobs)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert jobs["fit"] == len(config["fit"])
+    assert jobs["train"] == jobs["evaluate"] == len(config["train"]["arms"])
+    assert not (tmp_path / "results").exists(), "a dry run leaves nothing behind"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_plans(preset, tmp_path):
+    config = yaml.safe_load(preset.read_text())
+    folder = tmp_path / config["ingest"]["source"]["path"]
+    folder.mkdir(parents=True)
+    for number in range(20):  # only their names matter for the plan
+        (folder / f"{number:03d}.nii.gz").touch()
+    done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(STAGES) < set(planned(done.stdout))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
+    done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
+    assert done.returncode != 0
+    assert "ingest.source.path: no such folder" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_wrong_config_is_refused_before_any_job(tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("train: {optimizer: {steps: 5}, validate_every: 0}\n")
+    done = snakemake("--cores", "1", "--configfile", wrong, where=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "train.optimizer: unknown key" in said
+    assert "train.validate_every" in said
+    assert "got 0" in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_larger_count_only_adds_shards(tmp_path):
+    """Jobs of the plan for twice the samples, beside those of the config."""
+    once = planned(snakemake("--dry-run", where=tmp_path).stdout)
+    more = tmp_path / "more.yaml"
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    more.write_text(yaml.safe_dump({"sample": {"count": 2 * config["sample"]["count"]}}))
+    twice = planned(snakemake("--dry-run", "--configfile", more, where=tmp_path).stdout)
+    assert twice["sample"] == 2 * once["sample"]
+    assert twice["fit"] == once["fit"]
+
+
+def test_lint(tmp_path):
+    done = snakemake("--lint", where=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_commands_modules_and_sections_share_their_names():
+    """One word all along: rule file, command, module and, where it has settings, config section."""
+    help_text = subprocess.run(
+        [shutil.which("calvaria", path=Path(sys.executable).parent) or "calvaria", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for stage in set(STAGES) - {"limits"}:
+        assert (ROOT / "workflow" / "rules" / f"{stage}.smk").is_file()
+        assert f"rule {stage}:" in (ROOT / "workflow" / "rules" / f"{stage}.smk").read_text()
+        assert (ROOT / "src" / "calvaria" / "stages" / f"{stage}.py").is_file()
+        assert stage in help_text
