@@ -3,7 +3,10 @@
 # One file per stage, in the order of the work; a rule calls the command of the same name.
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+# A config given with --configfile stands for itself; nothing of the demo's is mixed into it.
+if not workflow.configfiles:
+
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -62,7 +62,7 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
             arms = {"arms": c["train"]["arms"][name]}
             return compute | {"train": c["train"] | arms, "evaluate": c["evaluate"]}
         case "evaluate":
-            network = {key: c["train"][key] for key in ("patch", "channels")}
+            network = {key: c["train"][key] for key in ("patch", "channels", "mirror")}
             return compute | {"network": network, "evaluate": c["evaluate"]}
         case "report":
             return c

@@ -29,8 +29,8 @@ def page() -> str:
         "",
         "Generated from `src/calvaria/config.py` by `make reference`; do not edit.",
         "",
-        "A config file holds what differs from `config.yaml`: "
-        "`snakemake --cores all --configfile mine.yaml`. Unknown keys are refused.",
+        "Run a config with `snakemake --cores all --configfile mine.yaml`; without one, `config.yaml` is run. "
+        "What a config does not say has the default below; unknown keys are refused.",
     ]
     for name, section in sections.items():
         lines += ["", f"## {name}", "", section.get("description", ""), ""]

@@ -90,9 +90,7 @@ def test_the_run_is_whole(runs):
 
 def test_nothing_is_left_to_do(runs):
     place = runs["two"].parents[1]
-    done = subprocess.run(
-        command(place, 2), env=environment(), capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command(place, 2), env=environment(), capture_output=True, text=True, check=True)
     assert "Nothing to be done" in done.stdout + done.stderr
 
 

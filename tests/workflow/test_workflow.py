@@ -19,7 +19,9 @@ def snakemake(*arguments: str | Path, where: Path) -> subprocess.CompletedProces
     """Snakemake on this project's Snakefile, with results below ``where``."""
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", where, *arguments]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False
+    )
 
 
 def planned(output: str) -> dict[str, int]:
@@ -61,7 +63,9 @@ def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
 
 def test_a_wrong_config_is_refused_before_any_job(tmp_path):
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("train: {optimizer: {steps: 5}, validate_every: 0}\n")
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["train"] |= {"optimizer": {"steps": 5}, "validate_every": 0}
+    wrong.write_text(yaml.safe_dump(config))
     done = snakemake("--cores", "1", "--configfile", wrong, where=tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode != 0
@@ -76,7 +80,8 @@ def test_a_larger_count_only_adds_shards(tmp_path):
     once = planned(snakemake("--dry-run", where=tmp_path).stdout)
     more = tmp_path / "more.yaml"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    more.write_text(yaml.safe_dump({"sample": {"count": 2 * config["sample"]["count"]}}))
+    config["sample"]["count"] *= 2
+    more.write_text(yaml.safe_dump(config))
     twice = planned(snakemake("--dry-run", "--configfile", more, where=tmp_path).stdout)
     assert twice["sample"] == 2 * once["sample"]
     assert twice["fit"] == once["fit"]

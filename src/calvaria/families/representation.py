@@ -26,6 +26,16 @@ def encode(masks: np.ndarray) -> np.ndarray:
     return np.clip(fields, -1, 1)
 
 
-def decode(fields: np.ndarray) -> np.ndarray:
-    """Skulls from fields: (n, 1, x, y, z) to (n, x, y, z) uint8 with bone where the field is positive."""
-    return (fields[:, 0] > 0).astype(np.uint8)
+def decode(fields: np.ndarray, threshold: float = 0.0) -> np.ndarray:
+    """Skulls from fields: (n, 1, x, y, z) to (n, x, y, z) uint8 with bone where the field is larger."""
+    return (fields[:, 0] > threshold).astype(np.uint8)
+
+
+def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
+    """The threshold at which fields (n, 1, x, y, z) have this fraction of bone voxels.
+
+    A network that is not quite sharp makes all skulls too thick or too thin by the same amount.
+    """
+    values = fields.ravel()
+    bone = min(max(round(bone_fraction * len(values)), 1), len(values) - 1)
+    return float(np.partition(values, -bone - 1)[-bone - 1])

@@ -14,18 +14,20 @@ from torch.nn import functional
 
 from calvaria.config import VaeFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
-from calvaria.families.representation import decode, encode
+from calvaria.families.representation import decode, encode, volume_keeping_threshold
 from calvaria.learning import adam, prepare_device, run_steps, seeded
 
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 GRADIENT_NORM = 1.0
+CALIBRATION_SKULLS = 16  # on so many reconstructions the decoder's threshold is set
 
 
 def fit(population: Population, task: Task) -> Model:
     """Trains the autoencoder and keeps the latents of the training skulls and of their mirror images.
 
     Returns:
-        ``network.*``; ``mean``: (1, x, y, z) mean field; ``latents``: (2 n, c, i, j, k) float32.
+        ``network.*``; ``mean``: (1, x, y, z) mean field; ``latents``: (2 n, c, i, j, k) float32;
+        ``threshold``: () float32, at which the reconstructions have the bone volume of their originals.
     """
     settings: VaeFamily = task.settings
     device = prepare_device(task.config)
@@ -57,8 +59,12 @@ def fit(population: Population, task: Task) -> Model:
         latents = torch.cat(
             [network.encode(networks.fold(field[None] - mean, settings.patch))[0] for field in fields]
         )
+        some = slice(0, CALIBRATION_SKULLS)
+        output = [networks.unfold(network.decode(one[None]), settings.patch) + mean for one in latents[some]]
+    rebuilt, bone = torch.cat(output).cpu().numpy(), float((fields[some] > 0).float().mean())
     tensors = networks.weights(network, "network")
-    tensors |= {"mean": mean.cpu().numpy(), "latents": latents.cpu().contiguous().numpy()}
+    tensors |= {"mean": mean.cpu().numpy(), "latents": latents.cpu().numpy()}
+    tensors["threshold"] = np.array(volume_keeping_threshold(rebuilt, bone), np.float32)
     return Model(tensors, {"parameters": sum(p.numel() for p in network.parameters())})
 
 
@@ -91,6 +97,7 @@ class Decoder:
     def __init__(self, model: Model, settings: VaeFamily, task: Task) -> None:
         self.device = prepare_device(task.config)
         self.patch = settings.patch
+        self.threshold = float(model.tensors["threshold"])
         self.mean = torch.from_numpy(model.tensors["mean"]).to(self.device)
         self.network = networks.autoencoder(settings)
         networks.restore(self.network, model.tensors, "network", self.device)
@@ -100,4 +107,4 @@ class Decoder:
         with torch.inference_mode():
             batch = torch.from_numpy(latents).to(self.device, memory_format=networks.LAYOUT)
             fields = networks.unfold(self.network.decode(batch), self.patch) + self.mean
-        return decode(fields.cpu().numpy())
+        return decode(fields.cpu().numpy(), self.threshold)

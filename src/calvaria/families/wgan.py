@@ -10,15 +10,19 @@ import torch
 
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
-from calvaria.families.representation import decode, encode
+from calvaria.families.representation import decode, encode, volume_keeping_threshold
 from calvaria.learning import adam, prepare_device, run_steps, seeded
+
+
+CALIBRATION_SKULLS = 16  # on so many samples the threshold is set
 
 
 def fit(population: Population, task: Task) -> Model:
     """Trains generator and critic; a step is one generator update after several critic updates.
 
     Returns:
-        ``network.*``: the generator; ``mean``: (1, x, y, z) mean field.
+        ``network.*``: the generator; ``mean``: (1, x, y, z) mean field; ``threshold``: () float32, at
+        which samples have the mean bone volume of the training skulls.
     """
     settings: WganFamily = task.settings
     device = prepare_device(task.config)
@@ -59,7 +63,15 @@ def fit(population: Population, task: Task) -> Model:
         return {"wasserstein": -distance.detach(), "penalty": penalty.detach()}
 
     run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
+    generator.eval()
+    with torch.inference_mode():
+        many = range(-(-CALIBRATION_SKULLS // size))
+        made = torch.cat(
+            [networks.unfold(generator(noise("calibrate", turn)), settings.patch) for turn in many]
+        )
+    threshold = volume_keeping_threshold((made + mean).cpu().numpy(), float((fields > 0).float().mean()))
     tensors = networks.weights(generator, "network") | {"mean": mean.cpu().numpy()}
+    tensors["threshold"] = np.array(threshold, np.float32)
     return Model(tensors, {"parameters": sum(p.numel() for p in generator.parameters())})
 
 
@@ -77,6 +89,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     network = networks.generator(settings, task.config.grid.shape)
     networks.restore(network, model.tensors, "network", device)
     mean = torch.from_numpy(model.tensors["mean"]).to(device)
+    threshold = float(model.tensors["threshold"])
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
         noise = [
@@ -85,5 +98,6 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         with torch.inference_mode():
             output = network(torch.from_numpy(np.stack(noise)).to(device))
             fields = networks.unfold(output, settings.patch) + mean
-        drawn += [Drawn(skull, population.ids, {}) for skull in decode(fields.cpu().numpy())[:count]]
+        skulls = decode(fields.cpu().numpy(), threshold)
+        drawn += [Drawn(skull, population.ids, {}) for skull in skulls[:count]]
     return drawn

@@ -16,10 +16,10 @@ class ReconstructionNetwork(torch.nn.Module):
 
     def __init__(self, settings: Train) -> None:
         super().__init__()
-        self.patch = settings.patch
+        self.patch, self.mirror = settings.patch, settings.mirror
         self.unet = UNet(
             spatial_dims=3,
-            in_channels=settings.patch**3,
+            in_channels=(1 + settings.mirror) * settings.patch**3,
             out_channels=settings.patch**3,
             channels=settings.channels,
             strides=[2] * (len(settings.channels) - 1),
@@ -28,6 +28,8 @@ class ReconstructionNetwork(torch.nn.Module):
         ).to(memory_format=LAYOUT)
 
     def forward(self, defective: torch.Tensor) -> torch.Tensor:
+        if self.mirror:  # heads are nearly symmetric: the other side says what is missing on this one
+            defective = torch.cat([defective, defective.flip(2)], dim=1)
         return unfold(self.unet(fold(defective, self.patch)), self.patch)
 
 
