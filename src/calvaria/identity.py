@@ -14,7 +14,7 @@ from typing import Any
 from calvaria.config import Config, LdmFamily
 
 # The config is left out: what it says reaches a stage's identity through its values.
-NOT_CODE = ("calvaria.config", "calvaria")
+NOT_CODE = ("calvaria", "calvaria.config")
 
 
 def identity(config: Config, stage: str, name: str = "", shard: int = 0) -> str:
@@ -89,7 +89,7 @@ def _closure(root: str) -> frozenset[str]:
     pending = [root]
     while pending:
         module = pending.pop()
-        if module not in found and module not in NOT_CODE:
+        if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
             found.add(module)
             pending += _imports(module)
     return frozenset(found)

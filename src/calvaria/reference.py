@@ -27,10 +27,10 @@ def page() -> str:
     lines = [
         "# Config reference",
         "",
-        "Generated from `src/calvaria/config.py` by `make reference`; do not edit.",
+        "Generated from `src/calvaria/config/` by `make reference`; do not edit.",
         "",
-        "Run a config with `snakemake --cores all --configfile mine.yaml`; without one, `config.yaml` is run. "
-        "What a config does not say has the default below; unknown keys are refused.",
+        "Run a config with `snakemake --cores all --configfile mine.yaml`; without one, "
+        "`config.yaml` is run. What a config does not say has the default below; unknown keys are refused.",
     ]
     for name, section in sections.items():
         lines += ["", f"## {name}", "", section.get("description", ""), ""]

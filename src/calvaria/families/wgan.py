@@ -13,7 +13,6 @@ from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.representation import decode, encode, volume_keeping_threshold
 from calvaria.learning import adam, prepare_device, run_steps, seeded
 
-
 CALIBRATION_SKULLS = 16  # on so many samples the threshold is set
 
 

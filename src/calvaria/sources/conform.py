@@ -37,7 +37,7 @@ def conform(scan: Scan, grid: Grid, top_margin_mm: float) -> np.ndarray:
 
 
 def _world(indices: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """(n, 3) world points of (n, 3) voxels; without a matrix product, whose last bits depend on the machine."""
+    """(n, 3) world points of (n, 3) voxels; not by a matrix product, whose last bits differ by machine."""
     columns = [indices[:, axis, None] * affine[:3, axis] for axis in range(3)]
     return columns[0] + columns[1] + columns[2] + affine[:3, 3]
 

@@ -1,0 +1,179 @@
+"""The configuration of a run: frozen models, one section per stage, unknown keys refused.
+
+A section has the name of the stage that it steers. Lengths carry their unit in the name (``_mm``),
+fractions lie in [0, 1]. The JSON schema and the reference page are generated from these models.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from calvaria.config.base import Name, Normal, Section
+from calvaria.config.fit import (
+    Family,
+    LdmFamily,
+    Optimiser,
+    RealFamily,
+    RegistrationFamily,
+    Sample,
+    Screen,
+    VaeFamily,
+    WganFamily,
+)
+from calvaria.config.ingest import FolderSource, Grid, Ingest, PhantomSource, Split
+from calvaria.config.inject import Inject, Recipe, RoundedBoxRecipe, SpheresRecipe
+from calvaria.config.train import Arm, Evaluate, Geometric, Report, Train
+from calvaria.errors import ConfigError
+
+__all__ = [
+    "HELD_OUT",
+    "Arm",
+    "Config",
+    "Evaluate",
+    "Family",
+    "FolderSource",
+    "Geometric",
+    "Grid",
+    "Ingest",
+    "Inject",
+    "LdmFamily",
+    "Name",
+    "Normal",
+    "Optimiser",
+    "PhantomSource",
+    "RealFamily",
+    "Recipe",
+    "RegistrationFamily",
+    "Report",
+    "RoundedBoxRecipe",
+    "Sample",
+    "Screen",
+    "Section",
+    "SpheresRecipe",
+    "Split",
+    "Train",
+    "VaeFamily",
+    "WganFamily",
+    "dump",
+    "load",
+    "parse",
+]
+
+HELD_OUT = ("validation", "test")  # the cohorts of real skulls that no family and no arm learns from
+
+
+class Config(Section):
+    """A whole run, from skulls to report."""
+
+    name: Name
+    """Name of the run; its results lie in results/NAME."""
+    seed: int = Field(0, ge=0)
+    """Root of every random choice."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; auto takes the GPU where there is one."""
+    threads: int = Field(1, ge=1)
+    """CPU threads per job; part of the result's identity, so it never follows the machine."""
+    grid: Grid = Grid()
+    """The canonical grid."""
+    ingest: Ingest
+    """Skulls in."""
+    split: Split = Split()
+    """Who is trained on and who is tested on."""
+    fit: dict[Name, Family] = Field(min_length=1)
+    """The augmentation families by name."""
+    sample: Sample = Sample()
+    """Drawing from the families."""
+    screen: Screen = Screen()
+    """Rejecting implausible skulls."""
+    inject: Inject
+    """Making defects."""
+    train: Train
+    """Training the reconstruction network."""
+    evaluate: Evaluate = Evaluate()
+    """Scoring on held-out people."""
+    report: Report = Report()
+    """The page at the end."""
+
+    @model_validator(mode="after")
+    def _networks_fit_the_grid(self) -> Self:
+        for name, family in self.fit.items():
+            if isinstance(family, VaeFamily | WganFamily):
+                self._check_halvings(f"fit.{name}", family.patch, len(family.channels))
+            if isinstance(family, VaeFamily | LdmFamily) and any(n % 8 for n in family.channels):
+                raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(family.channels)}")
+        self._check_halvings("train", self.train.patch, len(self.train.channels))
+        return self
+
+    def _check_halvings(self, key: str, patch: int, levels: int) -> None:
+        divisor = patch * 2 ** (levels - 1)
+        if any(n % divisor for n in self.grid.shape):
+            raise ValueError(
+                f"{key}.patch and {key}.channels: patch * 2^(levels - 1) is {divisor}, which must divide "
+                f"grid.shape, got {list(self.grid.shape)}"
+            )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, family in self.fit.items():
+            if name in HELD_OUT:
+                raise ValueError(f"fit.{name}: '{name}' is the name of a held-out cohort; choose another")
+            if isinstance(family, LdmFamily):
+                other = self.fit.get(family.autoencoder)
+                if not isinstance(other, VaeFamily):
+                    raise ValueError(
+                        f"fit.{name}.autoencoder: '{family.autoencoder}' is not an autoencoder family of fit"
+                    )
+        for name, arm in self.train.arms.items():
+            for family_name in arm.families:
+                if family_name not in self.fit:
+                    raise ValueError(
+                        f"train.arms.{name}.families: '{family_name}' is not a family of fit, "
+                        f"which has {', '.join(self.fit)}"
+                    )
+        return self
+
+
+def parse(raw: Any, where: str) -> Config:
+    """Validates a raw mapping; ``where`` names its origin in the error.
+
+    Raises:
+        ConfigError: naming every wrong key, what it got and what it wants.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        faults = [_fault(item) for item in error.errors()]
+        raise ConfigError(f"{where}: {len(faults)} wrong key(s)\n" + "\n".join(faults)) from None
+
+
+def _fault(item: Any) -> str:
+    """One line of a validation error: key, what is wanted, what was found."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"  {key}: unknown key; see docs/config.md for the known ones"
+    wanted = item["msg"].removeprefix("Value error, ")
+    if item["type"] in ("missing", "value_error"):
+        return f"  {key + ': ' if key else ''}{wanted}"
+    return f"  {key}: {wanted}, got {item['input']!r}"
+
+
+def load(path: Path) -> Config:
+    """Reads and validates a YAML file.
+
+    Raises:
+        ConfigError: if the file is missing, is not YAML, or has wrong keys.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    return parse(raw, str(path))
+
+
+def dump(config: Config) -> str:
+    """The complete config as YAML, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
