@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from calvaria.config import Config, Optimiser
 from calvaria.errors import CalvariaError
@@ -51,6 +52,11 @@ def adam(
         return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps))))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+
+def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the network's weights; ``update_parameters`` after every step."""
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def run_steps(title: str, steps: int, step: Step, log: Path) -> None:

@@ -77,6 +77,8 @@ class WganFamily(Section):
     """Critic updates per generator update."""
     gradient_penalty: float = Field(1.0, ge=0)
     """Weight of the gradient penalty; on volumes this small, 1 trains steadier than the usual 10."""
+    ema_decay: float = Field(0.95, ge=0, lt=1)
+    """Decay of the exponential moving average of the generator; samples come from the average."""
     optimiser: Optimiser
     """How it is trained; steps count generator updates."""
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.training_utils import EMAModel
 from torch.nn import functional
 
 from calvaria.config import LdmFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, load_model, networks
 from calvaria.families.vae import Decoder
-from calvaria.learning import adam, prepare_device, run_steps, seeded
+from calvaria.learning import adam, moving_average, prepare_device, run_steps, seeded
 
 
 def fit(population: Population, task: Task) -> Model:
@@ -33,7 +32,7 @@ def fit(population: Population, task: Task) -> Model:
     with seeded(task.torch_generator("weights")):
         network = networks.denoiser(settings, clean.shape[1]).to(device)
     scheduler = noise_scheduler(settings)
-    average = EMAModel(network.parameters(), decay=settings.ema_decay)
+    average = moving_average(network, settings.ema_decay)
     optimiser, schedule = adam(network.parameters(), settings.optimiser)
 
     def step(number: int) -> dict[str, torch.Tensor]:
@@ -50,12 +49,11 @@ def fit(population: Population, task: Task) -> Model:
         loss.backward()
         optimiser.step()
         schedule.step()
-        average.step(network.parameters())
+        average.update_parameters(network)
         return {"loss": loss.detach()}
 
     run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
-    average.copy_to(network.parameters())
-    tensors = networks.weights(network, "network") | {"centre": centre, "scale": scale}
+    tensors = networks.weights(average.module, "network") | {"centre": centre, "scale": scale}
     return Model(tensors, {"parameters": sum(p.numel() for p in network.parameters())})
 
 

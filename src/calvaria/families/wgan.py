@@ -11,7 +11,7 @@ import torch
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.representation import decode, encode, volume_keeping_threshold
-from calvaria.learning import adam, prepare_device, run_steps, seeded
+from calvaria.learning import adam, moving_average, prepare_device, run_steps, seeded
 
 CALIBRATION_SKULLS = 16  # on so many samples the threshold is set
 
@@ -20,19 +20,23 @@ def fit(population: Population, task: Task) -> Model:
     """Trains generator and critic; a step is one generator update after several critic updates.
 
     Returns:
-        ``network.*``: the generator; ``mean``: (1, x, y, z) mean field; ``threshold``: () float32, at
-        which samples have the mean bone volume of the training skulls.
+        ``network.*``: the generator, its weights averaged; ``mean``: (1, x, y, z) field that its output
+        is added to; ``threshold``: () float32, at which samples have the training skulls' mean volume.
     """
     settings: WganFamily = task.settings
     device = prepare_device(task.config)
     shape = task.config.grid.shape
     fields = torch.from_numpy(encode(population.masks)).to(device)
     fields = torch.cat([fields, fields.flip(2)])
+    bone = float((fields > 0).float().mean())
     mean = fields.mean(0)
+    # The mean of thin shells is too thin; shifted, it is a closed skull of mean volume to start from.
+    mean = mean - volume_keeping_threshold(mean[None].cpu().numpy(), bone)
     deviations = networks.fold(fields - mean, settings.patch)
     with seeded(task.torch_generator("weights")):
         generator = networks.generator(settings, shape).to(device)
         critic = networks.critic(settings, shape).to(device)
+    average = moving_average(generator, settings.ema_decay)
     betas = (0.0, 0.9)  # as Gulrajani et al.
     make, make_schedule = adam(generator.parameters(), settings.optimiser, betas)
     judge, judge_schedule = adam(critic.parameters(), settings.optimiser, betas)
@@ -57,19 +61,20 @@ def fit(population: Population, task: Task) -> Model:
         make.zero_grad()
         loss.backward()
         make.step()
+        average.update_parameters(generator)
         make_schedule.step()
         judge_schedule.step()
         return {"wasserstein": -distance.detach(), "penalty": penalty.detach()}
 
     run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
-    generator.eval()
+    averaged = average.module.eval()
     with torch.inference_mode():
         many = range(-(-CALIBRATION_SKULLS // size))
         made = torch.cat(
-            [networks.unfold(generator(noise("calibrate", turn)), settings.patch) for turn in many]
+            [networks.unfold(averaged(noise("calibrate", turn)), settings.patch) for turn in many]
         )
-    threshold = volume_keeping_threshold((made + mean).cpu().numpy(), float((fields > 0).float().mean()))
-    tensors = networks.weights(generator, "network") | {"mean": mean.cpu().numpy()}
+    threshold = volume_keeping_threshold((made + mean).cpu().numpy(), bone)
+    tensors = networks.weights(averaged, "network") | {"mean": mean.cpu().numpy()}
     tensors["threshold"] = np.array(threshold, np.float32)
     return Model(tensors, {"parameters": sum(p.numel() for p in generator.parameters())})
 
