@@ -77,6 +77,7 @@ def critic(settings: WganFamily, shape: tuple[int, int, int]) -> Critic:
         num_res_units=0,
         act="LEAKYRELU",
         norm=None,
+        dropout=None,  # the default draws from torch's global generator, and training would not repeat
     ).to(memory_format=LAYOUT)
 
 
