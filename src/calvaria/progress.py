@@ -14,9 +14,9 @@ class Progress:
         self.done = 0
         self.started = self.shown = time.monotonic()
 
-    def advance(self, note: str = "", by: int = 1) -> None:
-        """Counts ``by`` more; prints a line if the last one is a while ago or all is done."""
-        self.done += by
+    def advance(self, note: str = "") -> None:
+        """Counts one more; prints a line if the last one is a while ago or all is done."""
+        self.done += 1
         now = time.monotonic()
         if now - self.shown < INTERVAL_S and self.done < self.total:
             return

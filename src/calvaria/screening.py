@@ -1,6 +1,6 @@
 """Decides whether a synthetic skull is plausible, measured against the training skulls."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -9,6 +9,15 @@ from calvaria.config import Screen
 from calvaria.grid import Grid
 
 Limits = dict[str, tuple[float, float]]  # least and most of every measure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the screen says of a skull."""
+
+    reason: str | None  # why it is rejected; None if it is not
+    skull: np.ndarray  # (x, y, z) uint8, its largest piece
+    measures: Measures
 
 
 def limits(training: list[Measures], settings: Screen) -> Limits:
@@ -38,23 +47,22 @@ def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
     return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
 
 
-def verdict(
-    skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen
-) -> tuple[str | None, np.ndarray, Measures]:
-    """Why a skull is rejected (None if it is not), the cleaned skull, and its measures."""
+def screen_skull(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> Verdict:
+    """Cleans and measures a skull, (x, y, z) uint8, and compares it with the accepted ranges."""
     cleaned, share = clean(skull)
     measures = measure(cleaned, grid)
+    return Verdict(_fault(share, measures, accepted, settings), cleaned, measures)
+
+
+def _fault(share: float, measures: Measures, accepted: Limits, settings: Screen) -> str | None:
     if share == 0:
-        return "empty", cleaned, measures
+        return "empty"
     if share < settings.largest_component:
-        return "fragmented", cleaned, measures
+        return "fragmented"
     for name, (low, high) in accepted.items():
         value = getattr(measures, name)
         if not low <= value <= high:
-            what = "vault open" if name == "hole_area_mm2" else name.rsplit("_", 1)[0]
-            return (
-                what if name == "hole_area_mm2" else f"{what} too {'low' if value < low else 'high'}",
-                cleaned,
-                measures,
-            )
-    return None, cleaned, measures
+            if name == "hole_area_mm2":
+                return "vault open"
+            return f"{name.rsplit('_', 1)[0]} too {'low' if value < low else 'high'}"
+    return None

@@ -5,7 +5,7 @@ import pytest
 
 from calvaria.anatomy import measure
 from calvaria.config import Screen
-from calvaria.screening import clean, limits, verdict
+from calvaria.screening import clean, limits, screen_skull
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def accepted(dome, grid):
 
 
 def reason(skull, grid, accepted):
-    return verdict(skull, grid, accepted, Screen())[0]
+    return screen_skull(skull, grid, accepted, Screen()).reason
 
 
 def test_a_training_skull_passes(dome, grid, accepted):

@@ -77,7 +77,7 @@ class WganFamily(Section):
     """Critic updates per generator update."""
     gradient_penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty."""
-    ema_decay: float = Field(0.95, ge=0, lt=1)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
     """Decay of the exponential moving average of the generator; samples come from the average."""
     optimiser: Optimiser
     """How it is trained; steps count generator updates."""

@@ -10,7 +10,7 @@ from calvaria.config import Config
 from calvaria.errors import BudgetError
 from calvaria.families import Draw, Drawn, Task, draw_skulls
 from calvaria.paths import Run
-from calvaria.screening import Limits, verdict
+from calvaria.screening import Limits, screen_skull
 from calvaria.stages.sample import ancestry
 from calvaria.stages.split import training_population
 from calvaria.store import Row, read_json, read_rows, write_shard
@@ -37,13 +37,13 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     while True:
         rejected = []
         for draw, one in zip(pending, drawn, strict=True):
-            reason, skull, measures = verdict(one.skull, grid, accepted, settings)
-            if reason is None:
+            verdict = screen_skull(one.skull, grid, accepted, settings)
+            if verdict.reason is None:
                 row = ancestry(draw, family, one)
-                row |= {"rejections": rejections[draw.index], "measures": asdict(measures)}
-                done[draw.index] = skull, row
+                row |= {"rejections": rejections[draw.index], "measures": asdict(verdict.measures)}
+                done[draw.index] = verdict.skull, row
             else:
-                rejections[draw.index].append({"attempt": draw.attempt, "reason": reason})
+                rejections[draw.index].append({"attempt": draw.attempt, "reason": verdict.reason})
                 rejected.append(Draw(draw.index, draw.attempt + 1))
         print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
         if not rejected:
