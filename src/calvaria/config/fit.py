@@ -133,5 +133,5 @@ class Screen(Section):
     """Least fraction of the bone that must hang together; smaller pieces are removed."""
     vault_hole_area_mm2: float = Field(400.0, ge=0)
     """Largest total area of holes in the vault that still counts as closed."""
-    attempts: int = Field(8, ge=1)
+    attempts: int = Field(20, ge=1)
     """Draws per sample before the job gives up and says why."""
