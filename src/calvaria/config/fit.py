@@ -129,7 +129,7 @@ class Screen(Section):
     """How far width, length and height of the skull may lie outside the training range."""
     thickness_tolerance: float = Field(0.35, ge=0)
     """How far the mean vault thickness may lie outside the training range, as a fraction of its ends."""
-    largest_component: float = Field(0.97, gt=0, le=1)
+    largest_component: float = Field(0.9, gt=0, le=1)
     """Least fraction of the bone that must hang together; smaller pieces are removed."""
     vault_hole_area_mm2: float = Field(400.0, ge=0)
     """Largest total area of holes in the vault that still counts as closed."""
