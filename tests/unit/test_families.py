@@ -18,6 +18,7 @@ FAMILIES = ("real", "registration", "vae", "wgan", "ldm")
 @pytest.fixture(scope="module")
 def config() -> Config:
     raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
+    raw["fit"]["registration"]["iterations"] = [20, 10, 0]
     raw["fit"]["vae"]["optimiser"]["steps"] = 3
     raw["fit"]["wgan"]["optimiser"]["steps"] = 2
     raw["fit"]["ldm"]["optimiser"]["steps"] = 3
