@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from calvaria.config import Config, Optimiser
 from calvaria.errors import CalvariaError
@@ -55,8 +55,17 @@ def adam(
 
 
 def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the network's weights; ``update_parameters`` after every step."""
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """An exponential moving average of the network's weights; ``update_parameters`` after every step.
+
+    The decay rises to its value, as (1 + n) / (10 + n) after n steps: else a short training would leave
+    the average full of the first, random weights.
+    """
+
+    def average(averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
+        number = int(steps)
+        return averaged.lerp(current, 1 - min(decay, (1 + number) / (10 + number)))
+
+    return AveragedModel(network, avg_fn=average)
 
 
 def run_steps(title: str, steps: int, step: Step, log: Path) -> None:
