@@ -98,6 +98,8 @@ class LdmFamily(Section):
     """What the network predicts."""
     sampling_steps: int = Field(25, ge=1)
     """DDIM steps per sample."""
+    temperature: float = Field(1.0, gt=0, le=1)
+    """Scale of the noise that sampling starts from; below 1 it trades diversity for plausible skulls."""
     ema_decay: float = Field(0.995, ge=0, lt=1)
     """Decay of the exponential moving average of the weights; samples come from the average."""
     optimiser: Optimiser

@@ -93,7 +93,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
         noise = [task.draw_generator(draw).standard_normal(latent_shape, np.float32) for draw in batch]
-        latents = torch.from_numpy(np.stack(noise)).to(decoder.device)
+        latents = settings.temperature * torch.from_numpy(np.stack(noise)).to(decoder.device)
         with torch.inference_mode():
             for time in scheduler.timesteps:
                 times = time.expand(len(batch)).to(decoder.device)
