@@ -1,6 +1,7 @@
 """The command line: one command per stage, called by the rule of the same name."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -30,9 +31,9 @@ def _opened(directory: Path) -> tuple[Run, Config]:
     return run, load(run.config)
 
 
-def _known(name: str, names: object, what: str) -> None:
-    if name not in list(names):  # type: ignore[call-overload]
-        raise CalvariaError(f"{what}: the config has no {name!r}, it has {', '.join(names)}")  # type: ignore[arg-type]
+def _known(name: str, names: Collection[str], what: str) -> None:
+    if name not in names:
+        raise CalvariaError(f"{what}: the config has no {name!r}, it has {', '.join(names)}")
 
 
 @app.command()
