@@ -33,6 +33,9 @@ def fit(population: Population, task: Task) -> Model:
     # The mean of thin shells is too thin; shifted, it is a closed skull of mean volume to start from.
     mean = mean - volume_keeping_threshold(mean[None].cpu().numpy(), bone)
     deviations = networks.fold(fields - mean, settings.patch)
+    # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
+    # per voxel value would take thousands of steps to learn.
+    unit = float(deviations.flatten(1).norm(dim=1).mean())
     with seeded(task.torch_generator("weights")):
         generator = networks.generator(settings, shape).to(device)
         critic = networks.critic(settings, shape).to(device)
@@ -53,7 +56,7 @@ def fit(population: Population, task: Task) -> Model:
                 fake = generator(noise("critic", number, turn))
             mix = torch.from_numpy(rng.random((size, 1, 1, 1, 1), np.float32)).to(device)
             distance = critic(fake).mean() - critic(real).mean()
-            penalty = gradient_penalty(critic, mix * real + (1 - mix) * fake)
+            penalty = gradient_penalty(critic, mix * real + (1 - mix) * fake, unit)
             judge.zero_grad()
             (distance + settings.gradient_penalty * penalty).backward()
             judge.step()
@@ -79,11 +82,11 @@ def fit(population: Population, task: Task) -> Model:
     return Model(tensors, {"parameters": sum(p.numel() for p in generator.parameters())})
 
 
-def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor) -> torch.Tensor:
-    """Mean squared deviation of the critic's gradient norm from one at (n, c, x, y, z) points."""
+def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float) -> torch.Tensor:
+    """Mean squared deviation of the critic's slope, per ``unit``, from one at (n, c, x, y, z) points."""
     points = points.requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    return ((unit * gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
 def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
