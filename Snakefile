@@ -11,6 +11,8 @@ if not workflow.configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/ingest.smk"
+include: "workflow/rules/sheet.smk"
+include: "workflow/rules/people.smk"
 include: "workflow/rules/split.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/sample.smk"
@@ -26,3 +28,4 @@ rule all:
     input:
         RUN.report,
         RUN.manifest,
+        [RUN.sheet(k) for k in SKULL_SHARDS],

@@ -38,10 +38,26 @@ def _known(name: str, names: Collection[str], what: str) -> None:
 
 @app.command()
 def ingest(run: RunDir, shard: Shard = 0) -> None:
-    """Read skulls from their source and conform them to the grid."""
+    """Read skulls from their sources, check them and conform them to the grid."""
     from calvaria.stages.ingest import ingest
 
     ingest(*_opened(run), shard)
+
+
+@app.command()
+def sheet(run: RunDir, shard: Shard = 0) -> None:
+    """Make a contact sheet of the ingested skulls."""
+    from calvaria.stages.sheet import sheet
+
+    sheet(*_opened(run), shard)
+
+
+@app.command()
+def people(run: RunDir) -> None:
+    """Find scans of the same person."""
+    from calvaria.stages.people import people
+
+    people(*_opened(run))
 
 
 @app.command()

@@ -45,7 +45,13 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
         compute["fit"] = {each: c["fit"][each] for each in families}
     match stage:
         case "ingest":
-            return base | {"ingest": c["ingest"]}
+            return base | {
+                "ingest": {key: c["ingest"][key] for key in ("sources", "top_margin_mm", "shard_size")}
+            }
+        case "sheet":
+            return {"grid": c["grid"]}
+        case "people":
+            return {"people": c["people"], "strict": c["ingest"]["strict"]}
         case "split":
             return {"seed": c["seed"], "split": c["split"]}
         case "fit":
@@ -74,7 +80,7 @@ def _code(config: Config, stage: str, name: str) -> str:
     if stage in ("fit", "sample", "screen"):
         roots.append(f"calvaria.families.{config.fit[name].kind}")
     if stage == "ingest":
-        roots.append(f"calvaria.sources.{config.ingest.source.kind}")
+        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
     modules = sorted(set().union(*(_closure(root) for root in roots)))
     digest = hashlib.sha256()
     for module in modules:

@@ -16,7 +16,8 @@ VERSIONED = ("antspyx", "diffusers", "monai", "numcodecs", "numpy", "safetensors
 def data_files(run: Run, config: Config) -> list[Path]:
     """The files that make up a run, relative to its root: stores, tables, weights, records."""
     stores = [run.ingest, run.inject("validation"), run.inject("test")]
-    single = [run.split, run.limits]
+    shards = range(-(-len(run.ingest) // config.ingest.shard_size))
+    single = [run.people, run.split, run.limits, *(run.vaults(shard) for shard in shards)]
     for family in config.fit:
         stores += [run.sample(family), run.screen(family), run.inject(family)]
         single += [run.fit(family) / "model.safetensors", run.fit(family) / "fit.json"]

@@ -25,6 +25,19 @@ class Run:
         """The real skulls on the canonical grid."""
         return Store(self.root / "ingest.zarr")
 
+    def vaults(self, shard: int | str) -> Path:
+        """Pictures of the vaults of one shard of skulls, at the resolution of their scans."""
+        return self.root / "ingest" / f"vaults-{shard}.safetensors"
+
+    def sheet(self, shard: int | str) -> Path:
+        """The contact sheet of one shard of skulls: each with its verdict."""
+        return self.root / "ingest" / f"sheet-{shard}.png"
+
+    @property
+    def people(self) -> Path:
+        """Who is who, and how sure that is."""
+        return self.root / "people.json"
+
     @property
     def split(self) -> Path:
         """Which skull belongs to which cohort."""

@@ -13,7 +13,8 @@ from calvaria.errors import StoreError
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
-from calvaria.store import write_json, write_rows, write_shard
+from calvaria.report.sheet import contact_sheet
+from calvaria.store import write_atomically, write_json, write_rows, write_shard
 
 NASTY = "<script>alert(1)</script>"
 MEASURES = {
@@ -40,7 +41,7 @@ def a_config() -> Config:
         {
             "name": "tiny",
             "grid": {"shape": [16, 16, 16], "spacing_mm": 12.0},
-            "ingest": {"source": {"kind": "phantom", "count": 4}},
+            "ingest": {"sources": {"phantom": {"kind": "phantom", "count": 4}}},
             "fit": {"real": {"kind": "real"}, "second-vae": {"kind": "vae", "optimiser": {"steps": 2}}},
             "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
             "train": {
@@ -64,12 +65,26 @@ def write_run(root: Path, config: Config) -> Run:
     skull = ((radius < 75) & (radius > 50)).astype(np.uint8)
     case = np.where((skull > 0) & (z > 45), 2, skull).astype(np.uint8)
     people = [{"id": f"p{i}", "person": f"p{i}"} for i in range(4)]
-    verdicts = ["ok", "ok", "ok", f"vault is open {NASTY}"]
-    ingested = [{**who, "verdict": verdict} for who, verdict in zip(people, verdicts, strict=True)]
+    verdicts = [("ok", None)] * 3 + [("vault open", f"holes of {NASTY}")]
+    ingested = [
+        {**who, "verdict": verdict, "reason": reason}
+        for who, (verdict, reason) in zip(people, verdicts, strict=True)
+    ]
     volumes = np.stack([skull, skull, skull, 0 * skull])
     run.root.mkdir(parents=True)
     run.config.write_text(dump(config))
     write_shard(run.ingest, 0, 4, 4, grid, volumes, ingested)
+    write_json(
+        run.people,
+        {
+            "same_mm": 0.35,
+            "farthest_same_mm": 0.12,
+            "closest_different_mm": 0.81,
+            "person": {"p0": "p0", "p1": "p0", "p2": "p2"},
+            "pairs": [{"first": "p0", "second": "p1", "mm": 0.12, "mirrored": True}],
+        },
+    )
+    write_atomically(run.sheet(0), contact_sheet(ingested, volumes, grid))
     cohorts = dict(zip(("training", "validation", "test"), range(3), strict=True))
     write_json(run.split, {name: [{"index": i, **people[i]}] for name, i in cohorts.items()})
     limits = {measure: [0.8 * value, 1.2 * value] for measure, value in MEASURES.items()}
@@ -189,7 +204,7 @@ def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
 def test_what_was_left_out_is_said_and_names_cannot_inject_html(html):
     assert "1 skull was left out" in Page(html).text
     assert NASTY not in html
-    assert "vault is open &lt;script&gt;" in html
+    assert "vault open: holes of &lt;script&gt;" in html
 
 
 def test_the_same_run_gives_the_same_report(finished, html):

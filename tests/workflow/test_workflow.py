@@ -12,7 +12,20 @@ import yaml
 from tests.conftest import ROOT
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
-STAGES = ("ingest", "split", "fit", "sample", "limits", "screen", "inject", "train", "evaluate", "report")
+STAGES = (
+    "ingest",
+    "sheet",
+    "people",
+    "split",
+    "fit",
+    "sample",
+    "limits",
+    "screen",
+    "inject",
+    "train",
+    "evaluate",
+    "report",
+)
 
 
 def snakemake(*arguments: str | Path, where: Path) -> subprocess.CompletedProcess[str]:
@@ -44,7 +57,8 @@ def test_the_demo_plans_every_stage(tmp_path):
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_plans(preset, tmp_path):
     config = yaml.safe_load(preset.read_text())
-    folder = tmp_path / config["ingest"]["source"]["path"]
+    (source,) = config["ingest"]["sources"].values()
+    folder = tmp_path / source["path"]
     folder.mkdir(parents=True)
     for number in range(20):  # only their names matter for the plan
         (folder / f"{number:03d}.nii.gz").touch()
@@ -57,7 +71,7 @@ def test_every_preset_plans(preset, tmp_path):
 def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
     done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
     assert done.returncode != 0
-    assert "ingest.source.path: no such folder" in done.stdout + done.stderr
+    assert "ingest.sources.skullfix.path: no such folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

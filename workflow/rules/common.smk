@@ -13,10 +13,11 @@ from calvaria.store import write_atomically
 
 try:
     CONFIG = configuration.parse(config, "config")
-    SKULLS = sources.ids(CONFIG.ingest.source)
+    SKULLS = sources.catalogue(CONFIG.ingest.sources)
 except CalvariaError as error:
     raise WorkflowError(str(error))
 
+SKULL_SHARDS = range(-(-len(SKULLS) // CONFIG.ingest.shard_size))
 RUN = Run(Path("results") / CONFIG.name)
 NAME = "[A-Za-z0-9][A-Za-z0-9_+-]*"
 

@@ -1,11 +1,14 @@
 rule ingest:
     input:
-        lambda wildcards: sources.paths(CONFIG.ingest.source)[
-            int(wildcards.shard) * CONFIG.ingest.shard_size :
-        ][: CONFIG.ingest.shard_size],
+        lambda wildcards: [
+            path
+            for entry in SKULLS[int(wildcards.shard) * CONFIG.ingest.shard_size :][: CONFIG.ingest.shard_size]
+            for path in entry.files
+        ],
     output:
         RUN.ingest.shard("{shard}"),
         RUN.ingest.table("{shard}"),
+        RUN.vaults("{shard}"),
     log:
         RUN.log("ingest/{shard}"),
     benchmark:
@@ -13,7 +16,7 @@ rule ingest:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=2500,
         runtime=60,
     params:
         run=RUN.root,

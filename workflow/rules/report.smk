@@ -1,5 +1,7 @@
 rule report:
     input:
+        RUN.people,
+        [RUN.sheet(k) for k in SKULL_SHARDS],
         RUN.split,
         RUN.limits,
         shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),

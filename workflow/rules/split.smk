@@ -1,5 +1,6 @@
 rule split:
     input:
+        RUN.people,
         shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
     output:
         RUN.split,

@@ -22,7 +22,19 @@ from calvaria.config.fit import (
     VaeFamily,
     WganFamily,
 )
-from calvaria.config.ingest import FolderSource, Grid, Ingest, PhantomSource, Split
+from calvaria.config.ingest import (
+    CtSource,
+    FolderSource,
+    Grid,
+    Ingest,
+    Mug500Source,
+    People,
+    PhantomSource,
+    SkullbreakSource,
+    SkullfixSource,
+    Source,
+    Split,
+)
 from calvaria.config.inject import Inject, Recipe, RoundedBoxRecipe, SpheresRecipe
 from calvaria.config.train import Arm, Evaluate, Geometric, Report, Train
 from calvaria.errors import ConfigError
@@ -31,6 +43,7 @@ __all__ = [
     "HELD_OUT",
     "Arm",
     "Config",
+    "CtSource",
     "Evaluate",
     "Family",
     "FolderSource",
@@ -39,9 +52,11 @@ __all__ = [
     "Ingest",
     "Inject",
     "LdmFamily",
+    "Mug500Source",
     "Name",
     "Normal",
     "Optimiser",
+    "People",
     "PhantomSource",
     "RealFamily",
     "Recipe",
@@ -51,6 +66,9 @@ __all__ = [
     "Sample",
     "Screen",
     "Section",
+    "SkullbreakSource",
+    "SkullfixSource",
+    "Source",
     "SpheresRecipe",
     "Split",
     "Train",
@@ -79,6 +97,8 @@ class Config(Section):
     """The canonical grid."""
     ingest: Ingest
     """Skulls in."""
+    people: People = People()
+    """Who is who."""
     split: Split = Split()
     """Who is trained on and who is tested on."""
     fit: dict[Name, Family] = Field(min_length=1)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from calvaria.config.base import Section
+from calvaria.config.base import Name, Section
 from calvaria.grid import Grid as VoxelGrid
 
 
@@ -32,34 +32,90 @@ class PhantomSource(Section):
 
     kind: Literal["phantom"]
     """Which source: procedural phantoms."""
-    count: int = Field(24, ge=4)
+    count: int = Field(24, ge=1)
     """How many different people to make."""
     spacing_mm: float = Field(2.0, gt=0)
     """Voxel size in which the phantoms are built before they are conformed to the grid."""
 
 
-class FolderSource(Section):
-    """A folder of NIfTI label volumes: 0 background, 1 bone, 2 implant (optional)."""
+class Files(Section):
+    """What all sources share that read files."""
+
+    path: Path
+    """The folder of the data set; relative to the working directory."""
+    limit: int | None = Field(None, ge=1)
+    """Take only the first so many skulls in the order of their ids; null takes all."""
+
+
+class FolderSource(Files):
+    """A folder of binary or label volumes, NIfTI or NRRD: 0 background, 1 bone, 2 implant (optional)."""
 
     kind: Literal["folder"]
-    """Which source: a folder of label volumes."""
-    path: Path
-    """The folder; relative to the working directory."""
-    pattern: str = "*.nii.gz"
+    """Which source: a folder of volumes."""
+    pattern: str = "*"
     """Which files to take; the file name up to its first dot is the skull's id."""
-    limit: int | None = Field(None, ge=4)
-    """Take only the first so many files in the order of their names; null takes all."""
+    person: str | None = None
+    """Regular expression for skull ids whose first group is the person; null takes each file as another."""
+
+
+class SkullfixSource(Files):
+    """SkullFix, also AutoImplant 2020: complete_skull/, defective_skull/ and implant/ with NNN.nrrd each."""
+
+    kind: Literal["skullfix"]
+    """Which source: SkullFix; path is training_set or the folder above it."""
+
+
+class SkullbreakSource(Files):
+    """SkullBreak: complete_skull/NNN.nrrd, and defective_skull/ and implant/ with a folder per defect type."""
+
+    kind: Literal["skullbreak"]
+    """Which source: SkullBreak."""
+
+
+class Mug500Source(Files):
+    """MUG500+: healthy skulls A0001/ and craniotomies B0001/ whose implants are STL meshes."""
+
+    kind: Literal["mug500"]
+    """Which source: MUG500+."""
+
+
+class CtSource(Files):
+    """Head CTs in Hounsfield units: NIfTI or NRRD files, or a folder of DICOM slices for each."""
+
+    kind: Literal["ct"]
+    """Which source: head CTs."""
+    pattern: str = "*"
+    """Which files or DICOM folders to take; the name up to its first dot is the skull's id."""
+    person: str | None = None
+    """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
+    threshold_hu: float = Field(300.0, gt=-200, lt=1500)
+    """Bone is what is at least so dense, in Hounsfield units."""
+
+
+Source = Annotated[
+    PhantomSource | FolderSource | SkullfixSource | SkullbreakSource | Mug500Source | CtSource,
+    Field(discriminator="kind"),
+]
 
 
 class Ingest(Section):
-    """Reads skulls from their source and conforms them to the grid."""
+    """Reads skulls from their sources, checks them and conforms them to the grid."""
 
-    source: Annotated[PhantomSource | FolderSource, Field(discriminator="kind")]
-    """Where the real skulls come from."""
+    sources: dict[Name, Source] = Field(min_length=1)
+    """Where the real skulls come from, by name; a skull's id is the source's name, a slash, and its own id."""
     top_margin_mm: float = Field(10.0, ge=0)
-    """Free space between the top of the vault and the top of the box."""
+    """Free space between the top of the vault and the top of the box, for a head of average build."""
+    strict: bool = False
+    """Whether a skull that fails a check stops the run; else it is left out, loudly."""
     shard_size: int = Field(12, ge=1)
     """Skulls per shard; one job makes one shard."""
+
+
+class People(Section):
+    """Finds scans of the same person, so that no head is trained on and tested on."""
+
+    same_mm: float = Field(0.55, ge=0)
+    """Two skulls are one person's if their vaults, laid onto each other, differ by less than this on average."""
 
 
 class Split(Section):

@@ -6,10 +6,13 @@ from typing import Any
 
 from calvaria import __version__
 from calvaria.config import Config, dump
+from calvaria.conform import ACCEPTED
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.pictures import Picture
 from calvaria.store import Row, read_json, read_rows, write_atomically
+
+SHEETS = 8  # contact sheets that the page shows; the others lie beside it
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "config": config,
         "version": __version__,
         "split": {cohort: len(members) for cohort, members in read_json(run.split).items()},
-        "left_out": [row for row in run.ingest.rows() if row["verdict"] != "ok"],
+        "left_out": [row for row in run.ingest.rows() if row["verdict"] != ACCEPTED],
+        "people": _people(run),
+        "sheets": _sheets(run, config),
         "ingested": len(run.ingest.rows()),
         "held_out": {cohort: len(run.inject(cohort).rows()) for cohort in ("validation", "test")},
         "families": [_family(run, config, name, samples[name], limits) for name in config.fit],
@@ -106,6 +111,23 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
         "verify": f"calvaria verify --run {shlex.quote(str(run.root))}",
     }
+
+
+def _people(run: Run) -> dict[str, Any]:
+    """How many people the usable skulls are of, and which scans are one person's."""
+    found = read_json(run.people)
+    return {
+        **found,
+        "skulls": len(found["person"]),
+        "people": len(set(found["person"].values())),
+        "same": [pair for pair in found["pairs"] if pair["mm"] < found["same_mm"]],
+    }
+
+
+def _sheets(run: Run, config: Config) -> list[str]:
+    """The contact sheets as data URIs; of a large set the first few, to keep the page light."""
+    shards = range(min(SHEETS, -(-len(run.ingest) // config.ingest.shard_size)))
+    return [figures.data_uri(run.sheet(shard).read_bytes()) for shard in shards]
 
 
 def _family(run: Run, config: Config, name: str, samples: list[Row], limits: dict[str, Any]) -> FamilyPart:

@@ -19,6 +19,9 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
+from calvaria import seeds
+from calvaria.config import PhantomSource
+from calvaria.sources import Entry, Scan
 from calvaria.sources.implicit import Field, Points
 from calvaria.sources.phantom_anatomy import skull
 
@@ -122,6 +125,18 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
         cut_slope_x=draw(0.0, 0.01),
         cut_slope_y=draw(0.0, 0.06),
     )
+
+
+def entries(name: str, source: PhantomSource) -> list[Entry]:
+    """As many different people as the config asks for."""
+    ids = [f"{name}/{index:04d}" for index in range(source.count)]
+    return [Entry(id, id) for id in ids]
+
+
+def read(source: PhantomSource, entry: Entry, seed: int) -> Scan:
+    """Builds the phantom of an entry; the run's seed and its number determine it."""
+    phantom = sample_phantom(seeds.generator(seed, "ingest", "phantom", int(entry.own_id)))
+    return Scan(*build_phantom(phantom, source.spacing_mm))
 
 
 def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[float, float, float], ...]:

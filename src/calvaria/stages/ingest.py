@@ -1,35 +1,64 @@
-"""ingest: skulls from their source onto the canonical grid, with a verdict for each."""
+"""ingest: skulls from their sources onto the canonical grid, with a verdict for each."""
 
 import numpy as np
 
 from calvaria import sources
 from calvaria.config import Config
+from calvaria.conform import ACCEPTED
+from calvaria.conform.examine import Examined, examine
+from calvaria.conform.quality import Fault
+from calvaria.conform.vault import SIZE
 from calvaria.errors import InputError
 from calvaria.paths import Run
 from calvaria.progress import Progress
-from calvaria.sources.conform import conform
-from calvaria.store import Row, write_shard
-
-ACCEPTED = "ok"
+from calvaria.sources import Entry, Scan
+from calvaria.store import Row, write_shard, write_tensors
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:
-    """Writes one shard of the ingest store; a skull that cannot be used is an empty volume with a reason."""
-    names = sources.ids(config.ingest.source)
+    """Writes one shard of the ingest store, and the pictures of its vaults.
+
+    A skull that fails a check keeps its place, with its verdict; one that cannot be read is an empty volume.
+    """
+    entries = sources.catalogue(config.ingest.sources)
     size = config.ingest.shard_size
     grid = config.grid.voxels()
-    places = range(shard * size, min((shard + 1) * size, len(names)))
-    progress = Progress(f"ingest {shard}", len(places), "skulls")
-    volumes = np.zeros((len(places), *grid.shape), np.uint8)
+    chosen = entries[shard * size : (shard + 1) * size]
+    progress = Progress(f"ingest {shard}", len(chosen), "skulls")
+    volumes = np.zeros((len(chosen), *grid.shape), np.uint8)
+    vaults = np.zeros((len(chosen), 3, SIZE, SIZE), np.float32)
     rows: list[Row] = []
-    for volume, place in zip(volumes, places, strict=True):
-        row = {"id": names[place], "person": names[place], "verdict": ACCEPTED}
+    for volume, vault, entry in zip(volumes, vaults, chosen, strict=True):
         try:
-            scan = sources.read(config.ingest.source, config.seed, place)
-            row["person"] = scan.person
-            volume[:] = conform(scan, grid, config.ingest.top_margin_mm)
-        except InputError as error:  # one bad file must not hide the others; split and report say it loudly
-            row["verdict"] = str(error)
+            scan = sources.read(config.ingest.sources, entry, config.seed)
+        except InputError as error:  # one bad file must not hide the others; people and report say it loudly
+            row = _row(entry, Fault("unreadable", str(error)))
+        else:
+            found = examine(scan, grid, config.ingest.top_margin_mm)
+            volume[:] = found.labels
+            if found.vault is not None:
+                vault[:] = found.vault.inner_mm, found.vault.outer_mm, found.vault.exit_mm
+            row = _row(entry, found.fault) | _geometry(scan, found)
         rows.append(row)
-        progress.advance(row["id"] if row["verdict"] == ACCEPTED else f"LEFT OUT: {row['verdict']}")
-    write_shard(run.ingest, shard, len(names), size, grid, volumes, rows)
+        told = "" if row["verdict"] == ACCEPTED else f": LEFT OUT, {row['verdict']}: {row['reason']}"
+        progress.advance(f"{row['id']}{told}")
+    write_shard(run.ingest, shard, len(entries), size, grid, volumes, rows)
+    write_tensors(run.vaults(shard), {"vaults": vaults})
+
+
+def _row(entry: Entry, fault: Fault | None) -> Row:
+    return {
+        "id": entry.id,
+        "person": entry.person,
+        "verdict": ACCEPTED if fault is None else fault.verdict,
+        "reason": None if fault is None else fault.reason,
+    }
+
+
+def _geometry(scan: Scan, found: Examined) -> Row:
+    """What it takes to put a volume on the grid back onto its scan, and how well the template fitted."""
+    row: Row = {"scan": {"shape": list(scan.labels.shape), "affine": scan.affine.tolist()}}
+    if found.pose is not None and found.to_box is not None:
+        row["pose"] = found.to_box.tolist()
+        row["template"] = {"residual_mm": found.pose.residual_mm, "size": found.pose.size.tolist()}
+    return row

@@ -1,32 +1,30 @@
 """split: who is trained on, who is validated on, who is tested on. People are split, not scans."""
 
-import sys
-
 from calvaria import seeds
 from calvaria.config import Config
 from calvaria.errors import InputError
 from calvaria.families import Population
 from calvaria.paths import Run
-from calvaria.stages.ingest import ACCEPTED
 from calvaria.store import Row, read_json, write_json
 
 COHORTS = ("training", "validation", "test")
+LEAST_PEOPLE = 4
 
 
 def split(run: Run, config: Config) -> None:
     """Writes ``split.json``: the rows of every cohort.
 
     Raises:
-        InputError: if too few skulls were accepted.
+        InputError: if too few people are left.
     """
-    rows = run.ingest.rows()
-    for row in rows:
-        if row["verdict"] != ACCEPTED:
-            print(f"split: {row['id']} is left out: {row['verdict']}", file=sys.stderr)
-    accepted = [row for row in rows if row["verdict"] == ACCEPTED]
-    people = sorted({row["person"] for row in accepted})
-    if len(people) < 4:
-        raise InputError(f"split: {len(people)} usable person(s) after ingest, at least 4 are needed")
+    person_of = read_json(run.people)["person"]
+    rows = [row for row in run.ingest.rows() if row["id"] in person_of]
+    people = sorted(set(person_of.values()))
+    if len(people) < LEAST_PEOPLE:
+        raise InputError(
+            f"split: {len(people)} usable person(s) after ingest, at least {LEAST_PEOPLE} are needed; "
+            f"{run.ingest.path} has the verdict of every skull"
+        )
     order = seeds.generator(config.seed, "split").permutation(len(people))
     test = max(1, round(config.split.test * len(people)))
     validation = max(1, round(config.split.validation * len(people)))
@@ -34,17 +32,12 @@ def split(run: Run, config: Config) -> None:
     for place, number in enumerate(order):
         cohort = "test" if place < test else "validation" if place < test + validation else "training"
         cohort_of[people[number]] = cohort
-    write_json(
-        run.split,
-        {
-            cohort: [_entry(row) for row in accepted if cohort_of[row["person"]] == cohort]
-            for cohort in COHORTS
-        },
-    )
-
-
-def _entry(row: Row) -> Row:
-    return {key: row[key] for key in ("index", "id", "person", "sha256")}
+    members: dict[str, list[Row]] = {cohort: [] for cohort in COHORTS}
+    for row in rows:
+        person = person_of[row["id"]]
+        entry = {"index": row["index"], "id": row["id"], "person": person, "sha256": row["sha256"]}
+        members[cohort_of[person]].append(entry)
+    write_json(run.split, members)
 
 
 def cohort(run: Run, name: str) -> list[Row]:
@@ -54,9 +47,15 @@ def cohort(run: Run, name: str) -> list[Row]:
 
 
 def training_population(run: Run) -> Population:
-    """The complete skulls of the training cohort."""
+    """The complete skulls of the training cohort; of several cases of one skull the first."""
     import numpy as np
 
+    ids: list[str] = []
+    masks: dict[bytes, np.ndarray] = {}
     rows = cohort(run, "training")
-    masks = np.stack([(labels > 0).astype(np.uint8) for labels in run.ingest.volumes(rows)])
-    return Population(tuple(row["id"] for row in rows), masks)
+    for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
+        mask = (labels > 0).astype(np.uint8)
+        if mask.tobytes() not in masks:
+            ids.append(row["id"])
+            masks[mask.tobytes()] = mask
+    return Population(tuple(ids), np.stack(list(masks.values())))

@@ -1,0 +1,94 @@
+"""The vault as a picture: its inner and outer surface as distances from a fixed point inside the head.
+
+Rays leave the centre over a cone around the top of the head. The picture's axes are those of an azimuthal
+equidistant projection: the pole is the top of the head, the first axis points to the right, the second to the
+front. A hole in the vault, and what makes one head differ from another, can be read from it at the scan's own
+resolution.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIZE = 64  # pixels an edge
+CONE_DEG = 80.0  # from the top of the head to the picture's inscribed circle
+CENTRE_MM = (0.0, 0.0, -100.0)  # below the anchor: near the middle of the head
+REACH_MM = (25.0, 150.0)
+STEP_MM = 0.25
+ROWS = 8  # of the picture, cast at a time, to bound the memory
+
+
+@dataclass(frozen=True)
+class Vault:
+    """The vault of one head."""
+
+    inner_mm: np.ndarray  # (SIZE, SIZE) float32 distance to the inner surface; 0 where there is no bone
+    outer_mm: np.ndarray  # (SIZE, SIZE) float32 distance to the outer surface; 0 where there is no bone
+    exit_mm: np.ndarray  # (SIZE, SIZE) float32 distance at which the ray leaves the scan
+
+    @property
+    def thickness_mm(self) -> np.ndarray:
+        """(SIZE, SIZE) distance between the surfaces."""
+        return self.outer_mm - self.inner_mm
+
+
+def grid_positions() -> tuple[np.ndarray, np.ndarray]:
+    """First and second coordinate in [-1, 1] of every pixel, (SIZE, SIZE) each."""
+    centres = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
+    first, second = np.meshgrid(centres, centres, indexing="ij")
+    return first, second
+
+
+def directions() -> np.ndarray:
+    """(SIZE, SIZE, 3) unit vectors of the pixels."""
+    first, second = grid_positions()
+    distance = np.hypot(first, second)
+    angle = distance * np.deg2rad(CONE_DEG)
+    along = np.sin(angle) / np.maximum(distance, 1e-9)
+    return np.stack([first * along, second * along, np.cos(angle)], axis=-1)
+
+
+def inside_cone() -> np.ndarray:
+    """(SIZE, SIZE) bool: pixels in the cone; the corners of the picture are not used."""
+    first, second = grid_positions()
+    return np.hypot(first, second) <= 1
+
+
+def pixel_area() -> np.ndarray:
+    """(SIZE, SIZE) solid angle of every pixel in steradian."""
+    first, second = grid_positions()
+    angle = np.hypot(first, second) * np.deg2rad(CONE_DEG)
+    flat = (2 / SIZE * np.deg2rad(CONE_DEG)) ** 2
+    return flat * np.sin(angle) / np.maximum(angle, 1e-9)
+
+
+def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -> Vault:
+    """Casts the rays through a scan.
+
+    Args:
+        labels: (i, j, k), non-zero where there is bone.
+        affine: (4, 4) voxel indices to RAS+ millimetres.
+        to_head: (4, 4) rigid, scan RAS+ millimetres to a frame whose origin is the vault's anchor.
+    """
+    from scipy.ndimage import map_coordinates
+
+    bone = (labels > 0).view(np.uint8)
+    distances = np.arange(*REACH_MM, STEP_MM)
+    to_scan = np.linalg.inv(to_head @ affine)
+    inner, outer = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.float32)
+    leave = np.zeros((SIZE, SIZE), np.float32)
+    rays = directions()
+    for row in range(0, SIZE, ROWS):
+        points = np.array(CENTRE_MM) + rays[row : row + ROWS, :, None, :] * distances[:, None]
+        index = points @ to_scan[:3, :3].T + to_scan[:3, 3]
+        within = ((index >= 0) & (index <= np.array(bone.shape) - 1)).all(axis=-1)
+        inside = map_coordinates(bone, index.reshape(-1, 3).T, output=np.float32, order=1).reshape(
+            within.shape
+        )
+        inside = inside >= 0.5
+        met = inside.any(axis=-1)
+        rows = slice(row, row + ROWS)
+        inner[rows] = np.where(met, distances[inside.argmax(axis=-1)], 0)
+        outer[rows] = np.where(met, distances[-1 - inside[..., ::-1].argmax(axis=-1)], 0)
+        leave[rows] = distances[-1 - within[..., ::-1].argmax(axis=-1)] * within.any(axis=-1)
+    return Vault(inner, outer, leave)

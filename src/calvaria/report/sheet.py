@@ -1,0 +1,54 @@
+"""The contact sheet: every skull of a shard from two sides, with its id and its verdict."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from calvaria.conform import ACCEPTED
+from calvaria.grid import Grid
+from calvaria.report.render import VIEWS, render
+from calvaria.store import Row
+
+SIDES = ("front", "right")
+PIXELS = 150  # of a picture
+COLUMNS = 4
+CAPTION, MARGIN = 34, 8
+LEFT_OUT = (178, 60, 0)  # vermilion, beside which the word always stands
+
+
+def contact_sheet(rows: Sequence[Row], volumes: Sequence[np.ndarray], grid: Grid) -> bytes:
+    """A PNG with a tile for every skull.
+
+    Args:
+        rows: of the ingest store, with ``id`` and ``verdict``.
+        volumes: (x, y, z) uint8 labels; an empty one has no picture.
+    """
+    width, height = len(SIDES) * PIXELS, PIXELS + CAPTION
+    lines = -(-len(rows) // COLUMNS)
+    sheet = Image.new(
+        "RGB", (COLUMNS * (width + MARGIN) + MARGIN, lines * (height + MARGIN) + MARGIN), "white"
+    )
+    for number, (row, labels) in enumerate(zip(rows, volumes, strict=True)):
+        line, column = divmod(number, COLUMNS)
+        place = (MARGIN + column * (width + MARGIN), MARGIN + line * (height + MARGIN))
+        sheet.paste(_tile(row, labels, grid), place)
+    file = io.BytesIO()
+    sheet.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _tile(row: Row, labels: np.ndarray, grid: Grid) -> Image.Image:
+    tile = Image.new("RGB", (len(SIDES) * PIXELS, PIXELS + CAPTION), "white")
+    draw = ImageDraw.Draw(tile)
+    for number, side in enumerate(SIDES):
+        if labels.any():
+            tile.paste(Image.fromarray(render(labels, grid, VIEWS[side], PIXELS)), (number * PIXELS, CAPTION))
+    accepted = row["verdict"] == ACCEPTED
+    draw.text((4, 2), str(row["id"]), "black", ImageFont.load_default(13))
+    verdict = row["verdict"] if accepted else f"left out: {row['verdict']}"
+    draw.text((4, 17), verdict, (70, 70, 70) if accepted else LEFT_OUT, ImageFont.load_default(12))
+    if not accepted:
+        draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=LEFT_OUT, width=2)
+    return tile

@@ -1,0 +1,126 @@
+"""Finds the skull in a head CT: threshold, its largest piece, and what else is bone of the same head.
+
+The scalp keeps the skull apart from table and head-holder, so its piece of connected bone is free of them and
+is taken whole. That piece alone would lose lower jaw and spine where a joint shows a gap, and whether it does
+would vary from CT to CT. So other pieces are left as they are too if they lie within the head's outline, from
+the size of a hyoid bone on; smaller ones are calcifications and noise.
+
+The outline is found among all that is denser than fat by taking thin things away: shells of holders, tables,
+cushions, straps, cables and ears are less than 12 mm thick, a head is not. Of what then lies apart, such as
+a sandbag, the head is the largest. Its own gaps, such as nose and mouth, are closed. Skin and bone before a
+sinus are thin as well, so the outline may be too tight there; it only judges pieces, and cuts off nothing but
+what is 20 mm away, such as a holder whose metal casts a streak to the skull. Where there is no soft tissue,
+as in CTs of dry skulls, only the largest piece is taken.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+TISSUE_HU = -300.0  # between fat and foam
+COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost time
+THIN_MM = 6.0  # half the thickness of what is taken away
+CLOSE_MM = 20.0  # radius of a ball that does not fit into the head's openings
+MARGIN_MM = 2.0  # how far beyond the skin the outline runs, as coarse voxels blur the skin
+LEAST_HEAD_ML = 500.0  # less soft tissue than this is no head with its skin
+LEAST_PIECE_ML = 1.0
+
+Mask = npt.NDArray[np.bool_]
+Steps = npt.NDArray[np.intp]
+
+
+def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_hu: float) -> Mask:
+    """The skull, with lower jaw, teeth and spine as far as they are in view.
+
+    Args:
+        values: (i, j, k) Hounsfield units.
+        affine: (4, 4) voxel indices to millimetres.
+
+    Returns:
+        (i, j, k) bool; empty if nothing near the head is as dense as the threshold.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    steps = np.maximum(np.round(COARSE_MM / spacing), 1).astype(np.intp)
+    tight, wide = outlines(values[:: steps[0], :: steps[1], :: steps[2]], spacing * steps)
+    bone = np.asfortranarray(values >= threshold_hu)
+    for k in range(bone.shape[2]):  # slice by slice, to save memory
+        bone[:, :, k] &= _slice(wide, steps, bone.shape, k)
+    box = bounding_box(bone)
+    if box is None:
+        return bone
+    least = int(np.ceil(LEAST_PIECE_ML * 1000 / abs(np.linalg.det(affine[:3, :3]))))
+    _drop_pieces(bone, box, tight, steps, least)
+    return bone
+
+
+def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask]:
+    """The head, and the head with 20 mm around it; nothing and everything if there is no soft tissue.
+
+    Args:
+        values: (i, j, k) Hounsfield units on coarse voxels.
+        spacing: (3,) of these voxels in mm.
+    """
+    import cc3d
+
+    deep = _depth(values > TISSUE_HU, spacing) > THIN_MM
+    core = cc3d.largest_k(deep, k=1, connectivity=6) > 0
+    if np.count_nonzero(core) * np.prod(spacing) < LEAST_HEAD_ML * 1000:
+        return np.zeros(core.shape, bool), np.ones(core.shape, bool)
+    # Grown by the ball and shrunk by less, both by distances; the border of the volume is no end of the head.
+    padding = np.ceil((CLOSE_MM + THIN_MM) / spacing).astype(int) + 1
+    inner = tuple(slice(n, -n) for n in padding)
+    core = np.pad(core, [(n, n) for n in padding], mode="edge")
+    wide = _depth(~core, spacing) < CLOSE_MM + THIN_MM
+    tight = _depth(wide, spacing) > CLOSE_MM - MARGIN_MM
+    return tight[inner], wide[inner]
+
+
+def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
+    """The least box that holds all that is set in a (i, j, k) mask, None if nothing is."""
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        if not len(used):
+            return None
+        box.append(slice(int(used[0]), int(used[-1]) + 1))
+    return box[0], box[1], box[2]
+
+
+def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """(i, j, k) mm from each voxel of a mask to the nearest outside it; beyond the volume nothing is."""
+    import edt
+
+    anisotropy = tuple(float(mm) for mm in spacing)
+    return np.asarray(edt.edt(np.asfortranarray(mask), anisotropy=anisotropy, order="F", parallel=1))
+
+
+def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
+    """(i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
+    i, j = (
+        np.minimum((np.arange(n) + step // 2) // step, m - 1)
+        for n, step, m in zip(shape[:2], steps[:2], coarse.shape[:2], strict=True)
+    )
+    near = min((k + int(steps[2]) // 2) // int(steps[2]), coarse.shape[2] - 1)
+    return np.asarray(coarse[:, :, near][np.ix_(i, j)])
+
+
+def _drop_pieces(bone: Mask, box: tuple[slice, slice, slice], head: Mask, steps: Steps, least: int) -> None:
+    """Clears all 26-connected pieces but the skull and those that are mostly in the head and not small.
+
+    The skull is the piece with the most voxels in the head, or the largest piece where no head was found.
+    """
+    import cc3d
+
+    pieces, count = cc3d.connected_components(bone[box], connectivity=26, return_N=True)
+    sizes, inside = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    for n, k in enumerate(range(bone.shape[2])[box[2]]):  # at once, bincount would make an int64 copy
+        within = _slice(head, steps, bone.shape, k)[box[:2]]
+        sizes += np.bincount(pieces[:, :, n].ravel(), minlength=count + 1)
+        inside += np.bincount(pieces[:, :, n][within], minlength=count + 1)
+    sizes[0] = inside[0] = 0
+    wanted = (sizes >= least) & (2 * inside >= sizes)
+    wanted[(inside if inside.any() else sizes).argmax()] = True
+    wanted[0] = False
+    for n, k in enumerate(range(bone.shape[2])[box[2]]):
+        bone[box[0], box[1], k] = wanted[pieces[:, :, n]]

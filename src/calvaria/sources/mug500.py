@@ -1,0 +1,175 @@
+"""MUG500+: 500 healthy skulls, and 29 real craniotomies with implants designed by experts.
+
+    A0001/A0001.nrrd                                   healthy; a binary mask
+    B0001/{B0001.nrrd, B0001.stl, B0001_implant.stl}   craniotomy: mask, its surface, and the implant's
+
+They may stand in the folders that the archives unpack to, such as A0496-A0500/A0496/A0496.nrrd. Other files
+(A0001.stl, A0001_clear.stl, previews) are ignored. The published implants exist as meshes only; here they
+are filled into the skull's grid. Li et al. 2021, Data in Brief 39:107524; figshare 9616319; the licence is on
+that page.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from calvaria.config import Mug500Source
+from calvaria.errors import InputError
+from calvaria.sources import Entry, Scan
+
+_TOUCH_MM = (
+    3.0  # an implant's nearest voxel is at most so far from bone; it may have been designed with a gap
+)
+_OUTSIDE = 0.01  # so much of an implant's vertices may stand out of the volume
+_BURIED = 0.5  # an implant of which more than this is bone is in the wrong place
+_FIT = 0.8  # so much of the skull's own mesh lies on its mask's surface in the right frame
+_NEAR = 1.5  # voxel diagonals that a vertex may be off: half a voxel by convention, and some smoothing
+_SAMPLE = 20_000  # vertices looked at
+
+
+def entries(name: str, source: Mug500Source) -> list[Entry]:
+    """The skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+
+    Raises:
+        InputError: if there is no such folder, or no A0001, B0001 and so on in it.
+    """
+    folders: dict[str, list[Path]] = {}
+    for path in (*source.path.glob("*"), *source.path.glob("[!._]*/*")):
+        if re.fullmatch(r"[AB]\d{4}", path.name) and path.is_dir():
+            folders.setdefault(path.name, []).append(path)
+    if not folders:
+        raise InputError(
+            f"ingest.sources.{name}.path: {source.path} holds no folder A0001, B0001 and so on, directly or "
+            "one level down; unpack or link MUG500+ there, or change the path"
+        )
+    return [_entry(name, id, folders[id]) for id in sorted(folders)[: source.limit]]
+
+
+def _entry(name: str, id: str, folders: list[Path]) -> Entry:
+    # An archive unpacked into a folder of its own name gives A0001/A0001/A0001.nrrd.
+    folders = [folder for folder in folders if (folder / f"{id}.nrrd").is_file()] or folders[:1]
+    names = [f"{id}.nrrd"] if id.startswith("A") else [f"{id}.nrrd", f"{id}.stl", f"{id}_implant.stl"]
+    files = [folders[0] / own for own in names]
+    missing = [str(path) for path in files if not path.is_file()]
+    fault = None
+    if len(folders) > 1:
+        fault = f"{' and '.join(map(str, folders))}: are the same skull; remove all but one"
+    elif missing:
+        fault = f"no such file: {', '.join(missing)}; restore it from MUG500+'s archive"
+    return Entry(f"{name}/{id}", f"{name}/{id}", tuple(path for path in files if path.is_file()), fault)
+
+
+def read(source: Mug500Source, entry: Entry, seed: int) -> Scan:
+    """Reads one skull, and fills its implant into the skull's grid if it has one; the seed has no effect.
+
+    Raises:
+        InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known frame,
+            or the implant is not closed, out of the volume, away from the skull, or inside its bone.
+    """
+    from calvaria.sources.mesh import read_solid, read_stl, voxelise
+    from calvaria.sources.volumes import read_mask
+
+    mask, *meshes = entry.files
+    skull = read_mask(mask)
+    if not skull.values.any():
+        raise InputError(f"{mask}: is empty, wanted a skull; download it again")
+    if not meshes:
+        return Scan(skull.values, skull.affine)
+    surface, implant = meshes
+    frame = _frame(surface, read_stl(surface)[0], skull.values, skull.affine)
+    vertices, faces = read_solid(implant)
+    at = vertices @ frame[:3, :3].T + frame[:3, 3]
+    shape = skull.values.shape
+    outside = float(((at < -0.5) | (at > np.array(shape) - 0.5)).any(axis=1).mean())
+    if outside > _OUTSIDE:
+        raise InputError(
+            f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, wanted less than "
+            f"{_OUTSIDE:.0%}; check that both are of the same skull and download them again"
+        )
+    filled = voxelise(at, faces, (shape[0], shape[1], shape[2]))
+    labels = _joined(skull.values, filled, np.linalg.norm(skull.affine[:3, :3], axis=0), implant)
+    return Scan(labels, skull.affine)
+
+
+def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: Path) -> np.ndarray:
+    """Labels of a skull and its implant, (i, j, k); bone stays bone where they overlap."""
+    import edt
+
+    total = int(np.count_nonzero(implant))
+    free = implant & (skull == 0)
+    left = int(np.count_nonzero(free))
+    if left < (1 - _BURIED) * total or not total:
+        raise InputError(
+            f"{path}: fills {total} voxels of its skull's grid, {left} of them outside bone, wanted more "
+            "than half; check that it is the implant of this skull and download both again"
+        )
+    used = [np.flatnonzero(implant.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    reach = np.ceil(_TOUCH_MM / spacing).astype(int) + 1
+    box = tuple(slice(max(0, at[0] - far), at[-1] + far + 1) for at, far in zip(used, reach, strict=True))
+    near = edt.edt(np.ascontiguousarray(~implant[box]), anisotropy=tuple(map(float, spacing)))
+    gap = float(near[skull[box] > 0].min(initial=np.inf))
+    if gap > _TOUCH_MM:
+        raise InputError(
+            f"{path}: comes no nearer than {_TOUCH_MM:g} mm to the bone of its skull, wanted it to touch; "
+            "check that it is the implant of this skull and download both again"
+        )
+    labels = (skull > 0).astype(np.uint8)
+    labels[free] = 2
+    return labels
+
+
+def _frames(affine: np.ndarray) -> dict[str, np.ndarray]:
+    """Coordinates that an STL file may be in, which it does not tell: (4, 4) from them to voxel indices."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    unturned = np.diag([*spacing, 1.0])
+    unturned[:3, 3] = (flip @ affine)[:3, 3]
+    return {
+        "LPS mm": np.linalg.inv(affine) @ flip,
+        "RAS mm": np.linalg.inv(affine),
+        "voxel index times spacing": np.diag([*(1 / spacing), 1.0]),
+        "voxel index times spacing with x and y reversed": np.diag([*(1 / spacing), 1.0]) @ flip,
+        "LPS mm without directions": np.linalg.inv(unturned),
+        "voxel index": np.eye(4),
+    }
+
+
+def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The (4, 4) from a mesh's coordinates to voxel indices that lays it onto its mask's surface."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    sample = vertices[:: max(1, len(vertices) // _SAMPLE)]
+    frames = _frames(affine)
+    fits = {
+        name: _on_surface(sample @ frame[:3, :3].T + frame[:3, 3], skull, spacing)
+        for name, frame in frames.items()
+    }
+    best = max(fits, key=lambda name: fits[name])
+    if fits[best] < _FIT:
+        tried = ", ".join(f"{name} {fit:.0%}" for name, fit in fits.items())
+        raise InputError(
+            f"{path}: lies on the surface of its skull's mask in no frame tried: {tried} of its vertices, "
+            f"wanted {_FIT:.0%}; check that both are of the same skull and download them again"
+        )
+    return frames[best]
+
+
+def _on_surface(points: np.ndarray, skull: np.ndarray, spacing: np.ndarray) -> float:
+    """How many of the points (n, 3 voxel coordinates) have bone and background nearby, as a fraction."""
+    reach = _NEAR * float(np.linalg.norm(spacing))
+    steps = [np.arange(-int(reach / s), int(reach / s) + 1) for s in spacing]
+    offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    offsets = offsets[np.linalg.norm(offsets * spacing, axis=1) <= reach]
+    limit = np.array(skull.shape) - 1
+    # Points far away could overflow as integers; they stay outside when clipped.
+    nearest = np.rint(np.clip(points, -2.0, limit + 2.0)).astype(np.int64)
+    nearest = nearest[((nearest >= 0) & (nearest <= limit)).all(axis=1)]
+    bone = np.zeros(len(nearest), np.bool_)
+    background = np.zeros(len(nearest), np.bool_)
+    for offset in offsets:
+        at = nearest + offset
+        inside = ((at >= 0) & (at <= limit)).all(axis=1)
+        value = skull[tuple(np.clip(at, 0, limit).T)] > 0
+        bone |= value & inside
+        background |= ~value | ~inside  # the volume ends in background: surfaces are closed there
+    return float((bone & background).sum() / len(points))

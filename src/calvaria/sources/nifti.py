@@ -1,0 +1,133 @@
+"""Reads NIfTI-1 and NIfTI-2 files, .nii and .nii.gz."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from calvaria.errors import InputError
+from calvaria.sources.opening import open_checked
+from calvaria.sources.voxels import Layout, Readable, Volume, check_affine, check_layout, read_values
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by NIfTI's code of the unit; 0 is not said
+
+
+def read(path: Path) -> Volume:
+    """Reads one volume.
+
+    Raises:
+        InputError: as for `calvaria.sources.volumes.read_volume`.
+    """
+    with open_checked(path) as file:
+        packed = file.read(2) == _GZIP_MAGIC
+        file.seek(0)
+        if packed != path.name.lower().endswith(".gz"):
+            kinds = ("gzip", "plain") if packed else ("plain", "gzip")
+            raise InputError(
+                f"{path}: is a {kinds[0]} file, its name says {kinds[1]}; rename it to "
+                f"{'.nii.gz' if packed else '.nii'}, or download it again"
+            )
+        try:
+            if packed:
+                with gzip.open(file, "rb") as stream:
+                    return _read(path, stream, "gzip")
+            return _read(path, file, "raw")
+        except (EOFError, zlib.error, OSError) as error:
+            raise InputError(
+                f"{path}: is cut off or damaged ({error}); download or export it again"
+            ) from None
+
+
+def _read(path: Path, stream: Readable, encoding: str) -> Volume:
+    header = _header(path, stream)
+    slope, intercept = _rescale(path, header)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    dtype = np.dtype(header.get_data_dtype())
+    start = float(header["vox_offset"])
+    # Headers of files without extensions may say 0.
+    start = max(int(start) if np.isfinite(start) else -1, int(header["sizeof_hdr"]) + 4)
+    layout = Layout(shape, dtype, encoding, start, slope, intercept)
+    check_layout(path, layout, path.stat().st_size)
+    affine = _affine(path, header)
+    _skip(path, stream, start - int(header["sizeof_hdr"]))
+    return Volume(read_values(path, layout, stream), affine)
+
+
+def _header(path: Path, stream: Readable) -> Any:
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    start = stream.read(348)
+    sizes = {struct.unpack(order + "i", start[:4])[0] for order in "<>"} if len(start) >= 4 else set()
+    try:
+        # Unchecked: the checks repair some things silently, such as a negative spacing.
+        if 348 in sizes and start[344:348] == b"n+1\0":
+            header = nibabel.Nifti1Header(start, check=False)
+        elif 540 in sizes and start[4:8] == b"n+2\0":
+            header = nibabel.Nifti2Header(start + stream.read(540 - 348), check=False)
+        else:
+            raise InputError(
+                f"{path}: is not a NIfTI file whatever its name says; download or export it again"
+            )
+        header.get_data_dtype()
+        header.get_data_shape()
+    except (HeaderDataError, WrapStructError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: its NIfTI header is damaged ({error}); export it again") from None
+    return header
+
+
+def _rescale(path: Path, header: Any) -> tuple[float, float]:
+    """Slope and intercept; NIfTI writes 0 or NaN for a slope that is not to be applied."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or np.isnan(slope):
+        return 1.0, 0.0
+    if not np.isfinite([slope, intercept]).all():
+        raise InputError(
+            f"{path}: its header rescales values by {slope:g} and {intercept:g}, wanted finite numbers; "
+            "repair scl_slope and scl_inter"
+        )
+    return slope, intercept
+
+
+def _affine(path: Path, header: Any) -> npt.NDArray[np.float64]:
+    from nibabel.spatialimages import HeaderDataError
+
+    spacing = np.asarray(header["pixdim"][1:4], np.float64)
+    if not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise InputError(
+            f"{path}: its header has spacing {spacing.tolist()}, wanted positive millimetres; repair pixdim"
+        )
+    if header["sform_code"] > 0:
+        affine = np.asarray(header.get_sform(), np.float64)
+    elif header["qform_code"] > 0:
+        try:
+            affine = np.asarray(header.get_qform(), np.float64)
+        except (HeaderDataError, ValueError) as error:
+            raise InputError(f"{path}: its qform is damaged ({error}); repair the header") from None
+    else:
+        raise InputError(
+            f"{path}: its header has no sform and no qform, so left cannot be told from right; set the sform"
+        )
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in _MILLIMETRES:
+        raise InputError(f"{path}: its spacing is in the unknown unit {unit}, wanted mm; repair xyzt_units")
+    affine[:3] *= _MILLIMETRES[unit]
+    return check_affine(path, affine)
+
+
+def _skip(path: Path, stream: Readable, count: int) -> None:
+    while count > 0:
+        piece = stream.read(min(count, 1 << 20))
+        if not piece:
+            raise InputError(
+                f"{path}: ends before its voxels begin; it is cut off, download or export it again"
+            )
+        count -= len(piece)

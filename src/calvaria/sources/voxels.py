@@ -1,0 +1,168 @@
+"""What files of volumes have in common: a header's claims are checked, then the voxels are read.
+
+They are read in pieces and into one array, since a file can be damaged or lie about its size: nothing is
+allocated before the header's claims are held against the file, and a gzip file is read up to its checksum.
+
+Sheared affines are taken as they are: a tilted gantry makes them, and everything after works with the
+affine. What is refused is a shear that no scanner makes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from calvaria.errors import InputError
+
+MAX_VOXELS = 2**30  # 1024 cubed; the largest head CTs have a quarter of it
+SPACING_MM = (0.01, 25.0)  # beyond, the numbers are no millimetres
+MIN_UPRIGHT = 0.7  # volume of the cell over the product of its edges; a gantry tilted by 30 degrees has 0.87
+_PIECE = 1 << 24  # bytes read at once
+_GZIP_MOST = 1032  # deflate cannot shrink anything by more
+
+
+class Readable(Protocol):
+    """A file, or what is unpacked from one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels and where they are."""
+
+    values: npt.NDArray[Any]  # (i, j, k), integers or floats
+    affine: npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a header says of the voxels that follow it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    encoding: str  # raw, gzip or bzip2
+    start: int | None = 0  # first byte of the voxels, after decompression; None: they end the file
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+def slabs(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Views (i, j, 8 or fewer) of a volume along k, so that what is computed of them stays small."""
+    for start in range(0, values.shape[2], 8):
+        yield values[:, :, start : start + 8]
+
+
+def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest value; NaN if there is one."""
+    return float(values.min()), float(values.max())
+
+
+def check_layout(path: Path, layout: Layout, size: int) -> None:
+    """Holds a header's claims against the file, before anything is allocated.
+
+    Args:
+        size: bytes of the file that holds the voxels.
+
+    Raises:
+        InputError: if no head CT is like that, or the file is too small to hold it.
+    """
+    shape, dtype = list(layout.shape), layout.dtype
+    if len(shape) != 3:
+        raise InputError(
+            f"{path}: has shape {shape}, wanted a volume of three dimensions; split series and channels into "
+            "files of their own"
+        )
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise InputError(
+            f"{path}: holds values of type {dtype}, wanted integers or floats, not complex numbers, colours "
+            "or records; convert it to integers"
+        )
+    if min(shape) < 1:
+        raise InputError(f"{path}: has shape {shape}, wanted positive sizes; export it again")
+    if (count := int(np.prod(shape, dtype=object))) > MAX_VOXELS:
+        raise InputError(
+            f"{path}: its header claims {count} voxels, shape {shape}, wanted at most {MAX_VOXELS}; resample "
+            "it, or download it again if the header is damaged"
+        )
+    wanted = count * dtype.itemsize
+    most = {"raw": size - (layout.start or 0), "gzip": size * _GZIP_MOST}.get(layout.encoding, wanted)
+    if wanted > most:
+        raise InputError(
+            f"{path}: its header claims {wanted} bytes of voxels, the file can hold {max(most, 0)}; it is "
+            "cut off, download or export it again"
+        )
+
+
+def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any]:
+    """The (i, j, k) voxels from a stream that stands at their first byte, as `check_layout` has passed them.
+
+    Raises:
+        InputError: if the stream ends early or goes on beyond them, or if a value is not finite.
+        OSError, EOFError, zlib.error: of the stream; the caller knows what to say.
+    """
+    values = np.empty(int(np.prod(layout.shape)), layout.dtype)
+    room = values.view(np.uint8).data
+    filled = 0
+    while filled < len(room):
+        piece = stream.read(min(_PIECE, len(room) - filled))
+        if not piece:
+            raise InputError(
+                f"{path}: holds {filled} bytes of voxels, its header claims {len(room)}; it is cut off, "
+                "download or export it again"
+            )
+        room[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    # A compressed stream is checked against its checksum when its end is read, not before.
+    if stream.read(1):
+        raise InputError(
+            f"{path}: holds more bytes of voxels than the {len(room)} its header claims; export it again"
+        )
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+    volume = values.reshape(layout.shape, order="F")
+    if (layout.slope, layout.intercept) != (1.0, 0.0):
+        scaled = np.empty(layout.shape, np.float32, order="F")
+        for source, target in zip(slabs(volume), slabs(scaled), strict=True):
+            target[:] = source * layout.slope + layout.intercept
+        volume = scaled
+    if volume.dtype.kind == "f" and not all(bool(np.isfinite(slab).all()) for slab in slabs(volume)):
+        raise InputError(
+            f"{path}: holds NaN or infinite values, wanted finite ones; replace them by background"
+        )
+    return volume
+
+
+def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The (4, 4) affine, if it is one that a scanner makes.
+
+    Raises:
+        InputError: if it is not finite, singular, strongly sheared, or not in millimetres.
+    """
+    columns = affine[:3, :3]
+    if not np.isfinite(affine).all():
+        raise InputError(f"{path}: its affine is not finite: {_text(affine)}; repair the header")
+    spacing = np.linalg.norm(columns, axis=0)
+    if not (spacing > 0).all():
+        raise InputError(f"{path}: has spacing {_text(spacing)}, wanted more than 0 mm; repair the header")
+    upright = float(abs(np.linalg.det(columns / spacing)))
+    if upright < 1e-3:
+        raise InputError(f"{path}: its affine is singular: {_text(columns)}; repair the header's directions")
+    if upright < MIN_UPRIGHT:
+        raise InputError(
+            f"{path}: its axes are strongly sheared, far beyond any gantry tilt: {_text(columns)}; repair "
+            "the header's directions, or resample the volume to upright axes"
+        )
+    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
+        raise InputError(
+            f"{path}: has spacing {_text(spacing)}, wanted {SPACING_MM[0]} to {SPACING_MM[1]} mm; repair the "
+            "header, which may be in another unit"
+        )
+    return affine
+
+
+def _text(numbers: npt.NDArray[Any]) -> str:
+    return str(np.round(numbers, 4).tolist())

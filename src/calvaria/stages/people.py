@@ -1,0 +1,113 @@
+"""people: who is who. Scans of one person are found by content, whatever the files are called."""
+
+import sys
+from itertools import combinations
+
+import numpy as np
+
+from calvaria.config import Config
+from calvaria.conform import ACCEPTED
+from calvaria.conform.matching import match, mirror, shape
+from calvaria.conform.vault import Vault
+from calvaria.errors import InputError
+from calvaria.paths import Run
+from calvaria.progress import Progress
+from calvaria.store import Row, read_tensors, write_json
+
+SHOWN = 20  # closest pairs that are written down
+
+
+def people(run: Run, config: Config) -> None:
+    """Writes ``people.json``: the person of every accepted skull, and the closest pairs.
+
+    Raises:
+        InputError: if ``ingest.strict`` is set and a skull was left out, naming every one.
+    """
+    rows = run.ingest.rows()
+    left_out = [
+        f"{row['id']}: {row['verdict']}: {row['reason']}" for row in rows if row["verdict"] != ACCEPTED
+    ]
+    if left_out and config.ingest.strict:
+        listed = "\n  ".join(left_out)
+        raise InputError(
+            f"ingest.strict: {len(left_out)} of {len(rows)} skulls failed a check; mend or remove them, or "
+            f"set ingest.strict to false to leave them out\n  {listed}"
+        )
+    for line in left_out:
+        print(f"people: LEFT OUT {line}", file=sys.stderr)
+    accepted = [row for row in rows if row["verdict"] == ACCEPTED]
+    vaults = _vaults(run, config, accepted)
+    pairs = compare(accepted, vaults)
+    same = [pair for pair in pairs if pair["mm"] < config.people.same_mm]
+    person = group([row["person"] for row in accepted], [(pair["a"], pair["b"]) for pair in same])
+    for pair in same:
+        mirrored = ", mirrored" if pair["mirrored"] else ""
+        print(
+            f"people: {accepted[pair['a']]['id']} and {accepted[pair['b']]['id']} are one person's "
+            f"({pair['mm']:.2f} mm apart{mirrored})",
+            file=sys.stderr,
+        )
+    different = [pair["mm"] for pair in pairs if pair["mm"] >= config.people.same_mm]
+    write_json(
+        run.people,
+        {
+            "same_mm": config.people.same_mm,
+            "farthest_same_mm": max((pair["mm"] for pair in same), default=None),
+            "closest_different_mm": min(different, default=None),
+            "person": {row["id"]: name for row, name in zip(accepted, person, strict=True)},
+            "pairs": [
+                {
+                    "first": accepted[pair["a"]]["id"],
+                    "second": accepted[pair["b"]]["id"],
+                    "mm": pair["mm"],
+                    "mirrored": pair["mirrored"],
+                }
+                for pair in pairs[: max(SHOWN, len(same))]
+            ],
+        },
+    )
+
+
+def _vaults(run: Run, config: Config, rows: list[Row]) -> list[Vault]:
+    size = config.ingest.shard_size
+    shards = {row["index"] // size for row in rows}
+    tensors = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in shards}
+    return [Vault(*tensors[row["index"] // size][row["index"] % size]) for row in rows]
+
+
+def compare(rows: list[Row], vaults: list[Vault]) -> list[Row]:
+    """Every pair of skulls that their source calls two people's, the closest first.
+
+    Several cases of one skull have one vault; it is compared once, and the others count as its person's.
+    """
+    first_of: dict[tuple[str, bytes], int] = {}
+    for number, (row, vault) in enumerate(zip(rows, vaults, strict=True)):
+        first_of.setdefault((row["person"], np.stack([vault.inner_mm, vault.outer_mm]).tobytes()), number)
+    distinct = sorted(first_of.values())
+    shapes = {number: shape(vaults[number]) for number in distinct}
+    mirrored = {number: shape(mirror(vaults[number])) for number in distinct}
+    progress = Progress("people", len(distinct), "skulls")
+    found: list[Row] = []
+    for b in distinct:
+        for a in distinct[: distinct.index(b)]:
+            if rows[a]["person"] != rows[b]["person"]:
+                one = match(shapes[a], shapes[b], mirrored[b])
+                found.append({"a": a, "b": b, "mm": one.distance_mm, "mirrored": one.mirrored})
+        progress.advance()
+    return sorted(found, key=lambda pair: (pair["mm"], pair["a"], pair["b"]))
+
+
+def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
+    """The person of every skull: the first name of all that are linked by a name or by a pair."""
+    root = list(range(len(names)))
+
+    def find(number: int) -> int:
+        while root[number] != number:
+            number = root[number]
+        return number
+
+    by_name = [(a, b) for a, b in combinations(range(len(names)), 2) if names[a] == names[b]]
+    for a, b in [*by_name, *same]:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low
+    return [names[find(number)] for number in range(len(names))]

@@ -1,0 +1,13 @@
+"""sheet: a contact sheet of the ingested skulls, to look at before anything is learned from them."""
+
+from calvaria.config import Config
+from calvaria.paths import Run
+from calvaria.report.sheet import contact_sheet
+from calvaria.store import read_rows, write_atomically
+
+
+def sheet(run: Run, config: Config, shard: int) -> None:
+    """Writes the contact sheet of one shard of the ingest store."""
+    rows = read_rows(run.ingest.table(shard))
+    volumes = list(run.ingest.volumes(rows))
+    write_atomically(run.sheet(shard), contact_sheet(rows, volumes, config.grid.voxels()))

@@ -1,0 +1,164 @@
+"""Small volumes, series and heads that the tests of the sources write."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHAPE = (6, 5, 4)
+AFFINE = np.array([[0.9, 0, 0, -12], [0, 0.8, 0, 7], [0, 0, 1.5, 40], [0, 0, 0, 1.0]])
+
+
+def mask(dtype: Any = np.uint8, value: float = 1) -> np.ndarray:
+    """(6, 5, 4) volume with a box of one value."""
+    values = np.zeros(SHAPE, dtype)
+    values[1:4, 1:3, 1:3] = value
+    return values
+
+
+def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    return path
+
+
+def nifti_with(
+    path: Path, values: np.ndarray | None = None, data: bytes | None = None, **fields: Any
+) -> Path:
+    """A NIfTI file whose header fields are as given, however wrong that is."""
+    import nibabel
+
+    values = mask() if values is None else values
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(values.shape)
+    header.set_data_dtype(values.dtype)
+    header.set_sform(AFFINE, 1)
+    header.set_zooms((0.9, 0.8, 1.5, 1.0)[: values.ndim])
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    for name, value in fields.items():
+        header[name] = value
+    content = header.binaryblock + bytes(4) + (values.tobytes("F") if data is None else data)
+    path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
+    return path
+
+
+def write_nrrd(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE, **fields: Any) -> Path:
+    """An NRRD file in left-posterior-superior for a RAS affine, with header fields changed or dropped (None)."""
+    import nrrd
+
+    lps = np.diag([-1.0, -1, 1, 1]) @ affine
+    header: dict[str, Any] = {
+        "space": "left-posterior-superior",
+        "space directions": lps[:3, :3].T,
+        "space origin": lps[:3, 3],
+        "encoding": "gzip",
+    }
+    header.update({key.replace("_", " "): value for key, value in fields.items()})
+    nrrd.write(str(path), values, {key: value for key, value in header.items() if value is not None})
+    return path
+
+
+def nrrd_text(path: Path, data: bytes | None = None, **lines: str | None) -> Path:
+    """An NRRD file, raw and uint8, with header lines replaced, or dropped (None)."""
+    header: dict[str, str | None] = {
+        "type": "uint8",
+        "dimension": "3",
+        "space": "right-anterior-superior",
+        "sizes": "6 5 4",
+        "space directions": "(1,0,0) (0,1,0) (0,0,1)",
+        "space origin": "(0,0,0)",
+        "encoding": "raw",
+    }
+    header.update({key.replace("_", " "): value for key, value in lines.items()})
+    text = "NRRD0005\n" + "".join(f"{key}: {value}\n" for key, value in header.items() if value is not None)
+    path.write_bytes(text.encode() + b"\n" + (mask().tobytes("F") if data is None else data))
+    return path
+
+
+def write_slice(
+    path: Path, pixels: np.ndarray, spacing: tuple[float, float] = (0.9, 0.8), **tags: str
+) -> Path:
+    """One CT slice.
+
+    Args:
+        pixels: (j, i) stored values.
+        spacing: mm along a row, along a column.
+        tags: by name: position, orientation, series, modality, slope, intercept.
+    """
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(pixels, isVector=pixels.ndim == 3)
+    image.SetSpacing(spacing)
+    keys = {
+        "position": ("0020|0032", "0\\0\\0"),
+        "orientation": ("0020|0037", "1\\0\\0\\0\\1\\0"),
+        "series": ("0020|000e", "1.2.3.4"),
+        "modality": ("0008|0060", "CT"),
+        "slope": ("0028|1053", "1"),
+        "intercept": ("0028|1052", "0"),
+        "kind": ("0008|0016", "1.2.840.10008.5.1.4.1.1.2"),
+        "instance": ("0008|0018", "1.2.3.4.5"),
+        "study": ("0020|000d", "1.2.3"),
+    }
+    for name, (key, usual) in keys.items():
+        image.SetMetaData(key, tags.get(name, usual))
+    writer = SimpleITK.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path))
+    writer.Execute(image)
+    return path
+
+
+def write_series(
+    folder: Path,
+    values: np.ndarray,
+    step: tuple[float, float, float] = (0, 0, 1.5),
+    prefix: str = "",
+    **tags: str,
+) -> list[Path]:
+    """A series of (i, j, k) values, slice after slice a step in mm LPS apart; files are named by number."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for k in range(values.shape[2]):
+        position = "\\".join(f"{part * k:.4f}" for part in step)
+        path = folder / f"{prefix}{k:03d}.dcm"
+        own = {"position": position, "instance": f"1.2.3.4.{k + 1}", **tags}
+        paths.append(write_slice(path, np.ascontiguousarray(values[:, :, k].T), **own))
+    return paths
+
+
+def ramp(slices: int = 6) -> np.ndarray:
+    """(7, 5, slices) int16 values from -1000 on, each there once."""
+    return (np.arange(35 * slices, dtype=np.int16) - 1000).reshape(7, 5, slices)
+
+
+def head_ct(spacing: float = 3.0, *, tissue: bool = True, holder_mm: float = 112) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A head in a holder: (i, j, k) int16 HU, its (4, 4) affine, and the (i, j, k) bool of its true bone.
+
+    Skull and lower jaw are apart. A holder of 500 HU, thin and curved, lies behind the head, whose skin
+    touches its cushion; a sandbag lies on the table, and a small calcification in the brain.
+    """
+    n = [round(mm / spacing) for mm in (240, 260, 210)]
+    x, y, z = np.meshgrid(*((np.arange(m) - m / 2) * spacing for m in n), indexing="ij")
+
+    def ball(a: float, b: float, c: float, at: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
+        return ((x - at[0]) / a) ** 2 + ((y - at[1]) / b) ** 2 + ((z - at[2]) / c) ** 2 <= 1
+
+    values = np.full(n, -1000, np.int16)
+    bone = ball(72, 88, 85) & ~ball(64, 80, 77) & (z > -50)
+    jaw = ball(40, 12, 12, (0, 60, -75))
+    if tissue:
+        values[ball(80, 96, 93) | ball(55, 30, 25, (0, 55, -75)) | ((np.hypot(x, y) < 55) & (z < 0))] = 40
+        values[ball(14, 20, 6, (0, 70, -50))] = -1000  # a nasal cavity
+    values[(np.abs(y + 98) < 4) & (np.abs(x) < 50)] = -200  # the cushion's cover
+    holder = (np.abs(np.hypot(x, y) - holder_mm) < spacing / 2 + 0.5) & (y < -20)
+    values[holder] = 500
+    values[ball(15, 12, 40, (95, 60, -50))] = 700
+    values[bone | jaw] = 1000
+    values[ball(3, 3, 3)] = 800
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    return values, affine, bone | jaw

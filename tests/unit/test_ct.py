@@ -1,0 +1,143 @@
+"""From Hounsfield units to the skull: table, holder and specks go; jaw, teeth and spine stay."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calvaria.config import CtSource
+from calvaria.errors import InputError
+from calvaria.sources import Entry, ct
+from calvaria.sources.bone import bones
+from tests.unit.builders import head_ct, ramp, write_nifti, write_nrrd, write_series
+
+ROOT = Path(__file__).parents[2]
+
+
+def source_of(path: Path, **fields) -> CtSource:
+    return CtSource(kind="ct", path=path, **fields)
+
+
+@pytest.mark.parametrize("spacing", [2.0, 4.0])
+def test_holder_sandbag_and_specks_go_and_the_jaw_stays(spacing):
+    """Holder, sandbag and calcification are as dense as bone; the jaw is a piece of its own."""
+    values, affine, wanted = head_ct(spacing)
+    assert np.array_equal(bones(values, affine, 300), wanted)
+
+
+def test_axis_order_and_direction_do_not_matter():
+    values, affine, wanted = head_ct(4.0)
+    found = bones(np.ascontiguousarray(values.transpose(2, 0, 1)[::-1]), affine[:, [2, 0, 1, 3]], 300)
+    assert np.array_equal(found, wanted.transpose(2, 0, 1)[::-1])
+
+
+def test_a_dry_skull_is_its_largest_piece():
+    """Without soft tissue there is no outline, and the holder must not be mistaken for one."""
+    values, affine, wanted = head_ct(3.0, tissue=False)
+    found = bones(values, affine, 300)
+    assert not (found & ~wanted).any()
+    assert np.count_nonzero(found) > 0.8 * np.count_nonzero(wanted)
+
+
+def test_a_streak_to_the_holder_does_not_bring_it_back():
+    values, affine, wanted = head_ct(3.0, holder_mm=128)
+    middle = values.shape[0] // 2
+    values[middle, : values.shape[1] // 2 - 20, values.shape[2] // 2] = (
+        600  # occiput to border
+    )
+    extra = bones(values, affine, 300) & ~wanted
+    assert np.count_nonzero(extra) * 27 < 1000  # mm3 of streak, and nothing of the 50 ml of holder
+
+
+def test_the_threshold_counts():
+    values, affine, wanted = head_ct(4.0)
+    assert not bones(values, affine, 1200).any()
+    values[wanted] = 300
+    assert np.array_equal(bones(values, affine, 300), wanted)
+    assert not bones(values, affine, 301)[wanted].any()
+
+
+def test_files_and_series_are_found_and_read(tmp_path):
+    """One folder with every kind of CT; the same head from all of them."""
+    values, affine, wanted = head_ct(5.0)
+    write_nifti(tmp_path / "a.nii.gz", values, affine)
+    write_nrrd(tmp_path / "b.nrrd", values, affine)
+    lps = np.flip(values, (0, 1))
+    write_series(tmp_path / "c", lps, step=(0, 0, 5))
+    for index, path in enumerate(sorted((tmp_path / "c").iterdir())):
+        path.rename(tmp_path / "c" / f"{997 - index * 7 % 997}")
+    source = source_of(tmp_path)
+    found = ct.entries("clinic", source)
+    assert [entry.id for entry in found] == ["clinic/a", "clinic/b", "clinic/c"]
+    assert [entry.fault for entry in found] == [None] * 3
+    assert found[2].files == (tmp_path / "c",)
+    for entry in found[:2]:
+        scan = ct.read(source, entry, seed=0)
+        assert np.array_equal(scan.labels, wanted)
+        assert scan.labels.dtype == np.uint8
+
+
+def test_a_series_gives_the_same_skull(tmp_path):
+    values, affine, wanted = head_ct(5.0)
+    folder = tmp_path / "c"
+    write_series(folder, np.flip(values, (0, 1)), step=(0, 0, 5))
+    [entry] = ct.entries("clinic", source_of(tmp_path))
+    # Its pixels are 0.9 x 0.8 mm by the builder; what counts here is that HU come through to the threshold.
+    from calvaria.sources.dicom import read_series
+
+    read = read_series(folder)
+    assert np.array_equal(read.values, np.flip(values, (0, 1)))
+    assert np.array_equal(bones(read.values, affine, 300), np.flip(wanted, (0, 1)))
+    assert entry.own_id == "c"
+
+
+def test_slices_directly_in_the_folder_are_one_series(tmp_path):
+    folder = tmp_path / "patient.1"
+    write_series(folder, ramp())
+    write_nrrd(folder / "other.nrrd", ramp())
+    found = ct.entries("clinic", source_of(folder))
+    assert [(entry.id, entry.files) for entry in found] == [
+        ("clinic/other", (folder / "other.nrrd",)),
+        ("clinic/patient", (folder,)),
+    ]
+
+
+def test_folders_without_slices_are_faults(tmp_path):
+    (tmp_path / "empty").mkdir()
+    write_series(tmp_path / "good", ramp())
+    write_series(tmp_path / "good" / "deeper", ramp())
+    good, empty = sorted(ct.entries("clinic", source_of(tmp_path)), key=lambda entry: entry.fault or "")
+    assert good.fault is None
+    assert "empty: holds no DICOM slices" in (empty.fault or "")
+
+
+@pytest.mark.real
+def test_a_clinical_ct():
+    """A patient in a head-holder with a right frontal defect: the holder goes, sinus and defect stay."""
+    shared = Path(os.environ.get("CALVARIA_REAL_DATA", ROOT.parent / "shared" / "data"))
+    path = shared / "clinical_frontal_defect_ct.nii.gz"
+    if not path.is_file():
+        pytest.skip(f"no clinical CT at {path}; set CALVARIA_REAL_DATA")
+    scan = ct.read(source_of(shared), Entry("a/a", "a", (path,)), seed=0)
+    places = np.argwhere(scan.labels)
+    assert np.count_nonzero(scan.labels) * 0.957**2 * 1.5 / 1000 == pytest.approx(554, abs=2)
+    assert places[:, 0].min() > 45
+    assert places[:, 0].max() < 205
+    assert scan.labels[131, 190:225, 55].any()  # the thin bone before the frontal sinus
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values + 1024, r"not in Hounsfield units.*rescale intercept"),
+        (lambda values: (values > 300).astype(np.int16), "kind: folder"),
+        (lambda values: np.minimum(values, 200), r"greatest value is 200 HU.*threshold_hu \(300\)"),
+    ],
+)  # fmt: skip
+def test_what_is_not_in_hounsfield_units_is_refused(tmp_path, change, message):
+    values, affine, _ = head_ct(6.0)
+    path = write_nifti(tmp_path / "odd.nii", change(values).astype(np.int16), affine)
+    with pytest.raises(InputError, match=message) as caught:
+        ct.read(source_of(tmp_path), Entry("a/odd", "a/odd", (path,)), seed=0)
+    assert "odd.nii" in str(caught.value)

@@ -1,0 +1,145 @@
+"""Volumes arrive with their values, and every voxel where its file says, whatever the format."""
+
+import bz2
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calvaria.errors import InputError
+from calvaria.sources.volumes import read_labels, read_mask, read_volume
+from tests.unit.builders import AFFINE, SHAPE, mask, nifti_with, nrrd_text, write_nifti, write_nrrd
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return np.random.default_rng(0).integers(-1000, 3000, SHAPE).astype(np.int16)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NII.GZ", "a.nrrd"])
+def test_values_and_affine_survive(tmp_path, values, name):
+    """Protects axis order and types of the two formats."""
+    write = write_nrrd if name.endswith("nrrd") else write_nifti
+    volume = read_volume(write(tmp_path / name, values))
+    assert np.array_equal(volume.values, values)
+    assert volume.values.dtype == np.int16
+    assert np.allclose(volume.affine, AFFINE, atol=1e-5)
+    assert volume.affine.dtype == np.float64
+
+
+angles = st.floats(-0.6, 0.6)
+places = st.floats(-300, 300)
+lengths = st.floats(0.2, 5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(angles, angles, angles), st.tuples(places, places, places), st.tuples(lengths, lengths, lengths)
+)
+def test_nrrd_in_lps_and_nifti_give_the_same_world(tmp_path, turn, origin, spacing):
+    """Protects against swapped or mirrored axes: the two libraries write the same head, we read one."""
+    from scipy.spatial.transform import Rotation
+
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", turn).as_matrix() * spacing
+    affine[:3, 3] = origin
+    a = read_volume(write_nifti(tmp_path / "a.nii", mask(), affine))
+    b = read_volume(write_nrrd(tmp_path / "b.nrrd", mask(), affine))
+    corners = np.array([(i, j, k, 1) for i in (0, 5) for j in (0, 4) for k in (0, 3)])
+    assert np.abs(corners @ (a.affine - b.affine).T).max() < 1e-3
+    assert np.allclose(b.affine, affine)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [("left-posterior-superior", (-1, -1, 1)), ("LPS", (-1, -1, 1)), ("right-anterior-superior", (1, 1, 1)),
+     ("RAS", (1, 1, 1)), ("left-anterior-superior", (-1, 1, 1)), ("las", (-1, 1, 1))],
+)  # fmt: skip
+def test_spaces_of_nrrd(tmp_path, space, signs):
+    """Protects left and right."""
+    path = nrrd_text(tmp_path / "a.nrrd", space=space, space_origin="(3,4,5)")
+    affine = read_volume(path).affine
+    assert np.array_equal(affine[:3, :3], np.diag(signs))
+    assert np.array_equal(affine[:3, 3], np.multiply(signs, (3, 4, 5)))
+
+
+def test_spacings_alone_are_taken_as_ras(tmp_path):
+    lines = {"space": None, "space_directions": None, "space_origin": None, "spacings": "1 2 3"}
+    volume = read_volume(nrrd_text(tmp_path / "a.nrrd", **lines))
+    assert np.array_equal(volume.affine, np.diag([1, 2, 3, 1]))
+
+
+def test_detached_and_compressed_nrrd(tmp_path):
+    """A header with its voxels beside it, all encodings, both byte orders, and a skip over a foreign header."""
+    plain = np.arange(120, dtype=">i2").reshape(SHAPE, order="F")
+    data = plain.tobytes("F")
+    stored = {"raw": data, "gzip": gzip.compress(data), "bzip2": bz2.compress(data)}
+    for encoding, content in stored.items():
+        (tmp_path / "a.data").write_bytes(content)
+        lines = {"type": "short", "endian": "big", "encoding": encoding, "data_file": "a.data"}
+        volume = read_volume(nrrd_text(tmp_path / "a.nhdr", b"", **lines))
+        assert np.array_equal(volume.values, plain)
+        assert volume.values.dtype.isnative
+    (tmp_path / "a.data").write_bytes(b"a header" + data)
+    for skip in ("8", "-1"):
+        lines = {"type": "short", "endian": "big", "data_file": "a.data", "byte_skip": skip}
+        assert np.array_equal(read_volume(nrrd_text(tmp_path / "a.nhdr", b"", **lines)).values, plain)
+
+
+def test_trailing_axes_of_one_are_dropped(tmp_path):
+    assert read_volume(nifti_with(tmp_path / "a.nii", mask()[..., None])).values.shape == SHAPE
+    lines = {"dimension": "4", "sizes": "6 5 4 1", "space_directions": "(1,0,0) (0,1,0) (0,0,1) none"}
+    assert read_volume(nrrd_text(tmp_path / "a.nrrd", **lines)).values.shape == SHAPE
+    lines = {"dimension": "4", "sizes": "1 6 5 4", "space_directions": "none (1,0,0) (0,1,0) (0,0,1)"}
+    assert np.array_equal(read_volume(nrrd_text(tmp_path / "b.nrrd", **lines)).values, mask())
+
+
+def test_rescaled_nifti(tmp_path, values):
+    """CTs are stored unsigned with an intercept; forgetting it would move every threshold by 1024."""
+    stored = (values + 1024).astype(np.uint16)
+    volume = read_volume(nifti_with(tmp_path / "a.nii.gz", stored, scl_slope=1, scl_inter=-1024))
+    assert np.array_equal(volume.values, values)
+    assert volume.values.dtype == np.float32
+
+
+def test_units_of_nifti(tmp_path):
+    metres = nifti_with(tmp_path / "a.nii", xyzt_units=1, srow_x=[1e-3, 0, 0, 0], srow_y=[0, 1e-3, 0, 0],
+                        srow_z=[0, 0, 1e-3, 0.5], pixdim=[1, 1e-3, 1e-3, 1e-3, 1, 1, 1, 1])  # fmt: skip
+    assert np.allclose(read_volume(metres).affine, np.array(
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 500], [0, 0, 0, 1]]))  # fmt: skip
+
+
+def test_gantry_tilt_is_kept(tmp_path):
+    """A shear as of a gantry tilted by 30 degrees is geometry and no damage."""
+    affine = AFFINE.copy()
+    affine[1, 2] = 1.5 * np.tan(np.deg2rad(30))
+    assert np.allclose(read_volume(write_nifti(tmp_path / "a.nii", mask(), affine)).affine, affine, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.uint8, 1), (np.uint8, 255), (np.int32, 1), (np.float32, 1), (np.float64, 255)]
+)
+def test_masks_of_any_one_value(tmp_path, dtype, value):
+    volume = read_mask(write_nifti(tmp_path / "a.nii.gz", mask(dtype, value)))
+    assert np.array_equal(volume.values, mask())
+    assert volume.values.dtype == np.uint8
+    assert np.array_equal(read_labels(tmp_path / "a.nii.gz").values, mask())
+
+
+def test_labels(tmp_path):
+    labels = mask(np.int16)
+    labels[3] = 2
+    volume = read_labels(write_nrrd(tmp_path / "a.nrrd", labels))
+    assert np.array_equal(volume.values, labels)
+    assert volume.values.dtype == np.uint8
+    with pytest.raises(InputError, match="one positive value"):
+        read_mask(tmp_path / "a.nrrd")
+
+
+def test_empty_masks_are_no_error_here(tmp_path):
+    """The quality check says what an empty skull is; an empty implant may be meant."""
+    path = write_nifti(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8))
+    assert not read_mask(path).values.any()
+    assert not read_labels(path).values.any()
