@@ -103,7 +103,7 @@ def _closure(root: str) -> frozenset[str]:
 
 def _imports(module: str) -> list[str]:
     imported = set()
-    for node in ast.walk(ast.parse(_source(module).read_text())):
+    for node in ast.walk(ast.parse(_source(module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("calvaria"):
             imported.add(node.module)
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}

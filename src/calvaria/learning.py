@@ -79,7 +79,7 @@ def run_steps(title: str, steps: int, step: Step, log: Path) -> None:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(title, steps, "steps")
-    with log.open("w") as lines:
+    with log.open("w", encoding="utf-8") as lines:
         for number in range(steps):
             scalars = {name: float(value) for name, value in step(number).items()}
             for name, value in scalars.items():

@@ -180,7 +180,7 @@ def read_rows(path: Path) -> list[Row]:
         StoreError: if the table is missing or a line is not JSON.
     """
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         raise StoreError(f"{path}: no such table; run the stage that makes it") from None
     except json.JSONDecodeError as error:
@@ -199,7 +199,7 @@ def read_json(path: Path) -> Any:
         StoreError: if it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; run the stage that makes it") from None
     except json.JSONDecodeError as error:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from calvaria.config import load
+from calvaria.paths import Run
 from calvaria.store import read_json
 from tests.conftest import ROOT
 
@@ -86,6 +88,23 @@ def test_the_run_is_whole(runs):
         assert f"inject/{family}.zarr/labels/c/0/0/0/0" in files
     for arm in ("real", "all"):
         assert f"evaluate/{arm}.zarr/rows/0.jsonl" in files
+
+
+def test_no_descendant_of_a_held_out_person_is_learned_from(runs):
+    """Every skull and case of every family, from draw to defect, descends from training people alone."""
+    run = Run(runs["two"])
+    cohorts = read_json(run.split)
+    ids = {name: {row["id"] for row in rows} for name, rows in cohorts.items()}
+    people = {name: {row["person"] for row in rows} for name, rows in cohorts.items()}
+    assert not people["training"] & (people["validation"] | people["test"])
+    assert not people["validation"] & people["test"]
+    for family in load(run.config).fit:
+        for store in (run.sample(family), run.screen(family), run.inject(family)):
+            parents = [set(row["parents"]) for row in store.rows()]
+            assert all(parents), f"{store.path}: a skull without ancestry"
+            assert set().union(*parents) <= ids["training"]
+    for cohort in ("validation", "test"):
+        assert {parent for row in run.inject(cohort).rows() for parent in row["parents"]} <= ids[cohort]
 
 
 def test_nothing_is_left_to_do(runs):

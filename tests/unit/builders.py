@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from calvaria.sources.dicom import own_locale
+
 SHAPE = (6, 5, 4)
 AFFINE = np.array([[0.9, 0, 0, -12], [0, 0.8, 0, 7], [0, 0, 1.5, 40], [0, 0, 0, 1.0]])
 
@@ -46,7 +48,7 @@ def nifti_with(
 
 
 def write_nrrd(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE, **fields: Any) -> Path:
-    """An NRRD file in left-posterior-superior for a RAS affine, with header fields changed or dropped (None)."""
+    """An NRRD file in left-posterior-superior for a RAS affine; fields are changed, or dropped (None)."""
     import nrrd
 
     lps = np.diag([-1.0, -1, 1, 1]) @ affine
@@ -109,7 +111,8 @@ def write_slice(
     writer.KeepOriginalImageUIDOn()
     writer.SetImageIO("GDCMImageIO")
     writer.SetFileName(str(path))
-    writer.Execute(image)
+    with own_locale():
+        writer.Execute(image)
     return path
 
 
@@ -118,6 +121,7 @@ def write_series(
     values: np.ndarray,
     step: tuple[float, float, float] = (0, 0, 1.5),
     prefix: str = "",
+    spacing: tuple[float, float] = (0.9, 0.8),
     **tags: str,
 ) -> list[Path]:
     """A series of (i, j, k) values, slice after slice a step in mm LPS apart; files are named by number."""
@@ -127,7 +131,7 @@ def write_series(
         position = "\\".join(f"{part * k:.4f}" for part in step)
         path = folder / f"{prefix}{k:03d}.dcm"
         own = {"position": position, "instance": f"1.2.3.4.{k + 1}", **tags}
-        paths.append(write_slice(path, np.ascontiguousarray(values[:, :, k].T), **own))
+        paths.append(write_slice(path, np.ascontiguousarray(values[:, :, k].T), spacing, **own))
     return paths
 
 
@@ -136,7 +140,9 @@ def ramp(slices: int = 6) -> np.ndarray:
     return (np.arange(35 * slices, dtype=np.int16) - 1000).reshape(7, 5, slices)
 
 
-def head_ct(spacing: float = 3.0, *, tissue: bool = True, holder_mm: float = 112) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def head_ct(
+    spacing: float = 3.0, *, tissue: bool = True, holder_mm: float = 112
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A head in a holder: (i, j, k) int16 HU, its (4, 4) affine, and the (i, j, k) bool of its true bone.
 
     Skull and lower jaw are apart. A holder of 500 HU, thin and curved, lies behind the head, whose skin

@@ -1,4 +1,4 @@
-"""A DICOM series gives Hounsfield units where the slices' own positions say, or says what is wrong with it."""
+"""A DICOM series gives Hounsfield units where its slices' own positions say, or an error."""
 
 import shutil
 
@@ -98,3 +98,13 @@ def test_an_unreadable_slice_is_not_skipped(tmp_path):
     shutil.copy(tmp_path / "000.dcm", tmp_path / "000 copy.dcm")
     with pytest.raises(InputError, match="same place"):
         read_series(tmp_path)
+
+
+def test_reading_leaves_the_locale_alone(tmp_path):
+    """GDCM sets it to C; after that, files in UTF-8 could not be read."""
+    import locale
+
+    before = locale.setlocale(locale.LC_ALL)
+    write_series(tmp_path, ramp())
+    read_series(tmp_path)
+    assert locale.setlocale(locale.LC_ALL) == before

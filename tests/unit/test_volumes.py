@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -27,6 +28,20 @@ def test_values_and_affine_survive(tmp_path, values, name):
     assert volume.values.dtype == np.int16
     assert np.allclose(volume.affine, AFFINE, atol=1e-5)
     assert volume.affine.dtype == np.float64
+
+
+def test_nifti_2_and_big_endian(tmp_path, values):
+    """Both are rare, and both are standard."""
+    import nibabel
+
+    nibabel.save(nibabel.Nifti2Image(values, AFFINE), tmp_path / "a.nii.gz")
+    header = nibabel.Nifti1Header(endianness=">")
+    nibabel.save(nibabel.Nifti1Image(values, AFFINE, header), tmp_path / "b.nii")
+    for name in ("a.nii.gz", "b.nii"):
+        volume = read_volume(tmp_path / name)
+        assert np.array_equal(volume.values, values)
+        assert volume.values.dtype.isnative
+        assert np.allclose(volume.affine, AFFINE, atol=1e-5)
 
 
 angles = st.floats(-0.6, 0.6)
@@ -72,7 +87,7 @@ def test_spacings_alone_are_taken_as_ras(tmp_path):
 
 
 def test_detached_and_compressed_nrrd(tmp_path):
-    """A header with its voxels beside it, all encodings, both byte orders, and a skip over a foreign header."""
+    """A header with its voxels beside it, in all encodings, big-endian, and behind a foreign header."""
     plain = np.arange(120, dtype=">i2").reshape(SHAPE, order="F")
     data = plain.tobytes("F")
     stored = {"raw": data, "gzip": gzip.compress(data), "bzip2": bz2.compress(data)}
@@ -143,3 +158,19 @@ def test_empty_masks_are_no_error_here(tmp_path):
     path = write_nifti(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8))
     assert not read_mask(path).values.any()
     assert not read_labels(path).values.any()
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd"])
+def test_memory(tmp_path, name):
+    """A mask takes its own bytes and those of the file's type, and pieces: CTs of 600 slices must fit."""
+    values = np.zeros((160, 160, 160), np.int32)
+    values[40:80] = 1
+    path = (write_nrrd if name.endswith("nrrd") else write_nifti)(tmp_path / name, values)
+    read_mask(write_nifti(tmp_path / "small.nii", mask()))  # imports
+    tracemalloc.start()
+    try:
+        read_mask(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * values.nbytes

@@ -186,7 +186,7 @@ def load(path: Path) -> Config:
         ConfigError: if the file is missing, is not YAML, or has wrong keys.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -66,7 +66,7 @@ class SkullfixSource(Files):
 
 
 class SkullbreakSource(Files):
-    """SkullBreak: complete_skull/NNN.nrrd, and defective_skull/ and implant/ with a folder per defect type."""
+    """SkullBreak: complete_skull/NNN.nrrd; defective_skull/ and implant/ with a folder per defect type."""
 
     kind: Literal["skullbreak"]
     """Which source: SkullBreak."""
@@ -102,7 +102,7 @@ class Ingest(Section):
     """Reads skulls from their sources, checks them and conforms them to the grid."""
 
     sources: dict[Name, Source] = Field(min_length=1)
-    """Where the real skulls come from, by name; a skull's id is the source's name, a slash, and its own id."""
+    """Where the real skulls come from, by name; a skull's id is the source's name, a slash, its own id."""
     top_margin_mm: float = Field(10.0, ge=0)
     """Free space between the top of the vault and the top of the box, for a head of average build."""
     strict: bool = False
@@ -115,7 +115,7 @@ class People(Section):
     """Finds scans of the same person, so that no head is trained on and tested on."""
 
     same_mm: float = Field(0.55, ge=0)
-    """Two skulls are one person's if their vaults, laid onto each other, differ by less than this on average."""
+    """Two skulls are one person's if their vaults, laid onto each other, differ by less than this."""
 
 
 class Split(Section):

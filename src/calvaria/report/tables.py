@@ -198,7 +198,7 @@ def _benchmark(path: Path) -> list[dict[str, str]]:
     Raises:
         StoreError: if it has no column ``s``.
     """
-    header, *lines = [line.split("\t") for line in path.read_text().splitlines()] or [[]]
+    header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] or [[]]
     if "s" not in header:
         raise StoreError(f"{path}: not a benchmark file of Snakemake; delete it and run its job again")
     return [dict(zip(header, line, strict=False)) for line in lines]

@@ -9,7 +9,7 @@ from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
 from calvaria.sources.bone import bones
 from calvaria.sources.dicom import is_slice, read_series
-from calvaria.sources.listing import Item, contents, entries_of, examine
+from calvaria.sources.listing import Item, contents, entries_of, identify
 from calvaria.sources.volumes import Volume, read_volume
 from calvaria.sources.voxels import extremes
 
@@ -25,7 +25,7 @@ def entries(name: str, source: CtSource) -> list[Entry]:
     items = []
     loose = False
     for path in contents(name, source):
-        item = examine(path)
+        item = identify(path)
         if item is None and path.is_dir():
             item = _series(path)
         if item is not None and item.stray and is_slice(path):

@@ -5,7 +5,10 @@ a spacing tag or from file names; so a tilted gantry, which shifts each slice wi
 sheared affine that is true, and a slice that is missing is noticed.
 """
 
+import locale
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,21 @@ def read_series(folder: Path) -> Volume:
         InputError: if there are no slices, several series, another modality than CT, slices that are missing,
             there twice, damaged, or different in direction, size or pixel spacing.
     """
+    with own_locale():
+        return _read_series(folder)
+
+
+@contextmanager
+def own_locale() -> Iterator[None]:
+    """GDCM sets the process's locale to plain C, and Python would then take text files for ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+def _read_series(folder: Path) -> Volume:
     slices = _one_series(folder, _slices(folder))
     slices = sorted(slices, key=lambda found: (found.height, found.path.name))
     affine = stack_affine(folder, slices)

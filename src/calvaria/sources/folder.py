@@ -3,7 +3,7 @@
 from calvaria.config import FolderSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
-from calvaria.sources.listing import contents, entries_of, examine
+from calvaria.sources.listing import contents, entries_of, identify
 from calvaria.sources.volumes import read_labels
 
 
@@ -13,7 +13,7 @@ def entries(name: str, source: FolderSource) -> list[Entry]:
     Raises:
         InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.
     """
-    items = [item for path in contents(name, source) if (item := examine(path)) is not None]
+    items = [item for path in contents(name, source) if (item := identify(path)) is not None]
     return entries_of(name, source, items)
 
 

@@ -51,7 +51,7 @@ def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
     return [path for path in found if not is_note(path)]
 
 
-def examine(path: Path) -> Item | None:
+def identify(path: Path) -> Item | None:
     """A file as a volume or as something stray; None for a folder, and for the voxels of a .nhdr file."""
     lower = path.name.lower()
     try:

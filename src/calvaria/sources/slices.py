@@ -67,8 +67,8 @@ def stack_affine(folder: Path, slices: list[Slice]) -> npt.NDArray[np.float64]:
     if off.max() > max(_UNIFORM * usual, _UNIFORM_MM):
         odd = int(np.abs(gaps - usual).argmax())
         raise InputError(
-            f"{slices[odd].path}: the next slice, {slices[odd + 1].path.name}, is {gaps[odd]:.2f} mm away where "
-            f"{usual:.2f} mm is usual, and slices lie up to {off.max():.2f} mm beside an even row: slices are "
+            f"{slices[odd].path}: the next slice, {slices[odd + 1].path.name}, is {gaps[odd]:.2f} mm away, "
+            f"{usual:.2f} mm is usual, and slices lie up to {off.max():.2f} mm beside an even row: some are "
             "missing, or several reconstructions are mixed; copy the whole series again"
         )
     affine = np.eye(4)

@@ -119,7 +119,8 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
     # A compressed stream is checked against its checksum when its end is read, not before.
     if stream.read(1):
         raise InputError(
-            f"{path}: holds more bytes of voxels than the {len(room)} its header claims; export it again"
+            f"{path}: holds more bytes of voxels than the {len(room)} its header claims; one of both is "
+            "damaged, download or export it again"
         )
     if not values.dtype.isnative:
         values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))

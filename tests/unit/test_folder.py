@@ -1,0 +1,138 @@
+"""A folder's volumes become entries; what is none of them is said, and hides no other."""
+
+import numpy as np
+import pytest
+
+from calvaria import sources
+from calvaria.config import CtSource, FolderSource
+from calvaria.errors import InputError
+from calvaria.sources import ct, folder
+from tests.unit.builders import AFFINE, mask, write_nifti, write_nrrd
+
+
+def source_of(path, **fields) -> FolderSource:
+    return FolderSource(kind="folder", path=path, **fields)
+
+
+def test_entries_and_scans(tmp_path):
+    """Ids are names up to the first dot, in their order; hidden files and notes are no skulls."""
+    write_nifti(tmp_path / "b.x.nii.gz", mask())
+    write_nrrd(tmp_path / "a.nrrd", mask(np.int32))
+    for name in ("README", "LICENSE.txt", ".DS_Store", "people.csv", "dataset.json", "notes.md"):
+        (tmp_path / name).write_text("about the data")
+    (tmp_path / "deeper").mkdir()
+    source = source_of(tmp_path)
+    found = folder.entries("mine", source)
+    assert [(entry.id, entry.person, entry.fault) for entry in found] == [
+        ("mine/a", "mine/a", None),
+        ("mine/b", "mine/b", None),
+    ]
+    assert found[0].files == (tmp_path / "a.nrrd",)
+    for entry in found:
+        scan = folder.read(source, entry, seed=0)
+        assert np.array_equal(scan.labels, mask())
+        assert np.allclose(scan.affine, AFFINE)
+
+
+def test_pattern_and_limit(tmp_path):
+    for name in ("3", "1", "2"):
+        write_nifti(tmp_path / f"{name}.nii", mask())
+        write_nifti(tmp_path / f"{name}.nii.gz", mask())
+    found = folder.entries("mine", source_of(tmp_path, pattern="*.nii.gz", limit=2))
+    assert [entry.own_id for entry in found] == ["1", "2"]
+    assert all(entry.files[0].name.endswith(".gz") for entry in found)
+
+
+def test_people(tmp_path):
+    """Two scans of a person share the person, so that no split can part them."""
+    for name in ("p1_first", "p1_second", "p2_first", "odd"):
+        write_nifti(tmp_path / f"{name}.nii", mask())
+    found = folder.entries("mine", source_of(tmp_path, person=r"^(p\d+)_"))
+    assert [(entry.own_id, entry.person) for entry in found if entry.fault is None] == [
+        ("p1_first", "mine/p1"),
+        ("p1_second", "mine/p1"),
+        ("p2_first", "mine/p2"),
+    ]
+    [odd] = [entry for entry in found if entry.fault is not None]
+    assert "odd.nii" in (odd.fault or "")
+    assert "finds no person" in (odd.fault or "")
+
+
+def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
+    """Ids of entries are unique even then, since stores and reports are keyed by them."""
+    for name in ("a.nii", "a.nrrd", "b.nii"):
+        (write_nrrd if name.endswith("nrrd") else write_nifti)(tmp_path / name, mask())
+    found = folder.entries("mine", source_of(tmp_path))
+    assert [(entry.own_id, entry.fault is None) for entry in found] == [
+        ("a.nii", False),
+        ("a.nrrd", False),
+        ("b", True),
+    ]
+    assert all("several files have the id a" in (entry.fault or "") for entry in found[:2])
+
+
+def test_one_bad_file_among_good_ones_hides_none(tmp_path):
+    """A run goes on without the bad ones, and says what is wrong with each."""
+    for name in ("a", "c", "e"):
+        write_nifti(tmp_path / f"{name}.nii.gz", mask())
+    (tmp_path / "b.nii.gz").write_bytes(b"")
+    (tmp_path / "d.nii.gz").symlink_to("nowhere.nii.gz")
+    (tmp_path / "e.zip").write_bytes(b"PK")
+    (tmp_path / "f.stl").write_bytes(b"solid")
+    config = {"mine": source_of(tmp_path)}
+    good, bad = [], {}
+    for entry in sources.catalogue(config):
+        try:
+            sources.read(config, entry, seed=0)
+            good.append(entry.own_id)
+        except InputError as error:
+            bad[entry.own_id] = str(error)
+    assert good == ["a", "c", "e"]
+    assert sorted(bad) == ["b", "d", "e.zip", "f.stl"]
+    assert "0 bytes" in bad["b"]
+    assert "nowhere.nii.gz" in bad["d"]
+
+
+def test_the_data_of_a_detached_header_is_no_skull_of_its_own(tmp_path):
+    (tmp_path / "a.nhdr").write_text("NRRD0005\n")
+    (tmp_path / "a.raw").write_bytes(b"1")
+    [entry] = folder.entries("mine", source_of(tmp_path))
+    assert (entry.own_id, entry.fault) == ("a", None)
+
+
+def test_links_are_followed(tmp_path):
+    """Data sets are linked into place, as a whole or skull by skull."""
+    (tmp_path / "data").mkdir()
+    write_nifti(tmp_path / "data" / "x.nii", mask())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "y.nii").symlink_to(tmp_path / "data" / "x.nii")
+    (tmp_path / "linked").symlink_to(tmp_path / "mine")
+    source = source_of(tmp_path / "linked")
+    [entry] = folder.entries("mine", source)
+    assert entry.own_id == "y"
+    assert folder.read(source, entry, 0).labels.any()
+
+
+@pytest.mark.parametrize("module", [folder, ct])
+def test_what_stops_a_source_as_a_whole(tmp_path, module):
+    """These are mistakes in the config, and the message names its key."""
+
+    def of(path, **fields):
+        kind = {folder: FolderSource, ct: CtSource}[module]
+        return kind(kind=module.__name__.rsplit(".", 1)[1], path=path, **fields)
+
+    absent = tmp_path / "absent"
+    with pytest.raises(
+        InputError, match=rf"ingest\.sources\.mine\.path: no such folder: {absent}; put .*ln -s"
+    ):
+        module.entries("mine", of(absent))
+    with pytest.raises(InputError, match=r"ingest\.sources\.mine: nothing in .*; put"):
+        module.entries("mine", of(tmp_path))
+    write_nifti(tmp_path / "a.nii", mask())
+    with pytest.raises(InputError, match=r"mine\.person: .* no regular expression .*; correct"):
+        module.entries("mine", of(tmp_path, person="("))
+    with pytest.raises(InputError, match=r"mine\.person: .* has no group; put parentheses"):
+        module.entries("mine", of(tmp_path, person="a"))
+    for pattern in ("", "/*"):
+        with pytest.raises(InputError, match=r"mine\.pattern: .*; write"):
+            module.entries("mine", of(tmp_path, pattern=pattern))
