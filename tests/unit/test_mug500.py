@@ -50,14 +50,16 @@ def skull() -> np.ndarray:
 
 
 def surface(mask: np.ndarray) -> trimesh.Trimesh:
-    """The faces between mask and background as squares of two triangles, in voxel coordinates."""
+    """The faces between mask and background as squares of two triangles that face outwards, in voxels."""
     padded = np.pad(mask, 1).astype(np.int8)
     quads = []
     for axis in range(3):
-        at = np.argwhere(np.diff(padded, axis=axis)) - 1.0
-        at[:, axis] += 0.5
         u, v = (np.eye(3)[(axis + step) % 3] / 2 for step in (1, 2))
-        quads.append(np.stack([at - u - v, at + u - v, at + u + v, at - u + v], axis=1))
+        for sign in (-1, 1):  # leaving the mask along the axis, and entering it
+            at = np.argwhere(np.diff(padded, axis=axis) == sign) - 1.0
+            at[:, axis] += 0.5
+            corners = [at - u - v, at + u - v, at + u + v, at - u + v]
+            quads.append(np.stack(corners[::-1] if sign > 0 else corners, axis=1))
     corners = np.concatenate(quads).reshape(-1, 3)
     first = np.arange(0, len(corners), 4)[:, None]
     return trimesh.Trimesh(
