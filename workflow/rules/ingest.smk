@@ -2,7 +2,9 @@ rule ingest:
     input:
         lambda wildcards: [
             path
-            for entry in SKULLS[int(wildcards.shard) * CONFIG.ingest.shard_size :][: CONFIG.ingest.shard_size]
+            for entry in SKULLS[int(wildcards.shard) * CONFIG.ingest.shard_size :][
+                : CONFIG.ingest.shard_size
+            ]
             for path in entry.files
         ],
     output:
