@@ -18,9 +18,7 @@ from calvaria.config import Mug500Source
 from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
 
-_TOUCH_MM = (
-    3.0  # an implant's nearest voxel is at most so far from bone; it may have been designed with a gap
-)
+_TOUCH_MM = 3.0  # most distance of an implant from bone; it may have been designed with a gap
 _OUTSIDE = 0.01  # so much of an implant's vertices may stand out of the volume
 _BURIED = 0.5  # an implant of which more than this is bone is in the wrong place
 _FIT = 0.8  # so much of the skull's own mesh lies on its mask's surface in the right frame
