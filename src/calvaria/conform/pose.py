@@ -24,6 +24,7 @@ SOFTNESS_MM = (10.0, 4.0)  # distances much larger than that count linearly; coa
 FAR_MM = 10.0  # distances are cut off here in the residual that is reported
 SCALE_SPREAD = 0.08  # standard deviation of head sizes, as a fraction
 SCALE_LIMIT = 0.5  # of the logarithm of a head's size
+UPRIGHT_MM = 2.3  # a head that fits so well as its header says is not tried in other orientations
 TURNED = 0.8  # another orientation must fit so much better than the header's before it is believed
 # Parameters are rounded, since the last bits of a least-squares fit depend on the machine.
 TURN_DIGITS, SHIFT_DIGITS = 4, 2
@@ -96,11 +97,7 @@ def find_pose(labels: np.ndarray, affine: np.ndarray) -> Pose:
         affine: (4, 4) voxel indices to RAS+ millimetres.
     """
     points = _surface(labels, affine)
-    few = points[:COARSE_POINTS]
-    fits = [_fit(few, start, np.zeros(3), SOFTNESS_MM[:1], 15) for start in _orientations()]
-    costs = np.array([_residual(few, fit) for fit in fits])
-    upright = bool(costs.min() > TURNED * costs[0])
-    chosen = fits[0 if upright else int(costs.argmin())]
+    chosen, upright = _coarse(points[:COARSE_POINTS])
     fit = _fit(points, chosen.rotation, np.log(chosen.size), SOFTNESS_MM, 60)
     rotation = _rotation(np.round(_rotation_vector(fit.rotation), TURN_DIGITS))
     # Turned by more than an eighth of a turn, it is another axis order that was found by the fit itself.
@@ -112,6 +109,25 @@ def find_pose(labels: np.ndarray, affine: np.ndarray) -> Pose:
         round(_residual(points, fit), 2),
         upright,
     )
+
+
+def _coarse(points: np.ndarray) -> tuple["_Fit", bool]:
+    """A first fit, and whether it is the one that the header's axes say."""
+    orientations = _orientations()
+    first = _quick_fit(points, orientations[0])
+    residual = _residual(points, first)
+    if residual <= UPRIGHT_MM:
+        return first, True
+    others = [_quick_fit(points, start) for start in orientations[1:]]
+    costs = [_residual(points, fit) for fit in others]
+    best = int(np.argmin(costs))
+    if costs[best] > TURNED * residual:
+        return first, True
+    return others[best], False
+
+
+def _quick_fit(points: np.ndarray, start: np.ndarray) -> "_Fit":
+    return _fit(points, start, np.zeros(3), SOFTNESS_MM[:1], 15)
 
 
 @dataclass(frozen=True)
@@ -173,6 +189,7 @@ def _fit(
             x_scale=x_scale,
             bounds=(-limit, limit),
             max_nfev=most,
+            tr_solver="lsmr",  # the other way, an SVD of all points at every step, takes four times as long
         ).x
     rotation = _rotation(x[:3])
     size = np.exp(x[6:])
