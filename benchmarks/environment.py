@@ -22,3 +22,13 @@ def header(title: str, command: str) -> str:
         f"# {title}\n\n`{command}`\n\nCommit {commit}; {cores} cores of {processor}; "
         f"{platform.system()}, Python {platform.python_version()}; {versions}."
     )
+
+
+def peak_gb() -> float:
+    """The most memory this process has held so far; Linux only.
+
+    ``getrusage`` would count what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024**2

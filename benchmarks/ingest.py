@@ -6,7 +6,6 @@ DATA holds ``skullfix_1mm``, ``skullfix_native`` and ``clinical_frontal_defect_c
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from environment import header
+from environment import header, peak_gb
 from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
@@ -96,8 +95,7 @@ def steps(kind: str, data: Path) -> None:
             grid = grid_of(spacing_mm)
             to_box = placed(pose, grid)
             timed(f"resample to {spacing_mm:g} mm", resample, scan.labels, scan.affine, to_box, grid)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(json.dumps({"peak": peak, **{name: float(np.median(found)) for name, found in totals.items()}}))
+    print(json.dumps({"peak": peak_gb(), **{name: float(np.median(found)) for name, found in totals.items()}}))
 
 
 def _tiny() -> tuple[np.ndarray, np.ndarray]:
