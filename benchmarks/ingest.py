@@ -95,7 +95,8 @@ def steps(kind: str, data: Path) -> None:
             grid = grid_of(spacing_mm)
             to_box = placed(pose, grid)
             timed(f"resample to {spacing_mm:g} mm", resample, scan.labels, scan.affine, to_box, grid)
-    print(json.dumps({"peak": peak_gb(), **{name: float(np.median(found)) for name, found in totals.items()}}))
+    medians = {name: float(np.median(found)) for name, found in totals.items()}
+    print(json.dumps({"peak": peak_gb(), **medians}))
 
 
 def _tiny() -> tuple[np.ndarray, np.ndarray]:
