@@ -1,5 +1,6 @@
 """The command line: one command per stage, called by the rule of the same name."""
 
+import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -22,7 +23,6 @@ app = typer.Typer(
 RunDir = Annotated[Path, typer.Option("--run", help="Directory of the run, with its config.yaml.")]
 Shard = Annotated[int, typer.Option(help="Number of the shard.", min=0)]
 Family = Annotated[str, typer.Option(help="Name of a family of the config's fit section.")]
-Cohort = Annotated[str, typer.Option(help="Name of a family, or validation, or test.")]
 ArmName = Annotated[str, typer.Option("--arm", help="Name of an arm of the config's train section.")]
 
 
@@ -107,11 +107,53 @@ def screen(run: RunDir, family: Family, shard: Shard = 0) -> None:
 
 
 @app.command()
-def inject(run: RunDir, cohort: Cohort, shard: Shard = 0) -> None:
-    """Cut synthetic defects into skulls."""
+def inject(
+    skull: Annotated[
+        Path | None, typer.Argument(help="A complete skull, NIfTI or NRRD; then --recipe and --out.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Directory of a run; then --cohort.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="Name of a family, or validation, or test.")] = None,
+    shard: Annotated[int | None, typer.Option(help="Number of the shard, 0 if not given.", min=0)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Kind of recipe, such as spheres; or a name in --config.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="How many cases, 1 if not given.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draws, 0 if not given.", min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to be made for the cases.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Config that has the recipe.")] = None,
+) -> None:
+    """Cut synthetic defects into one SKULL, or into those of a run's cohort.
+
+    Of a SKULL it writes OUT/000.nii.gz ..., label volumes on the skull's own grid (0 background, 1 remaining
+    bone, 2 implant), and OUT/defects.jsonl, which says how each was made. OUT must not exist or be empty.
+    """
+    of_run = {"--run": run, "--cohort": cohort, "--shard": shard}
+    of_skull = {"SKULL": skull, "--recipe": recipe, "--count": count, "--seed": seed, "--out": out}
+    given = [
+        [name for name, value in part.items() if value is not None]
+        for part in (of_run, {**of_skull, "--config": config})
+    ]
+    if bool(given[0]) == bool(given[1]):
+        found = f"{' '.join(given[0])} together with {' '.join(given[1])}" if given[0] else "neither"
+        raise CalvariaError(
+            f"inject takes either SKULL --recipe NAME --out DIR, or --run DIR --cohort NAME; got {found}"
+        )
+    if given[0]:
+        _inject_cohort(run, cohort, shard or 0)
+    elif skull is None or recipe is None or out is None:
+        raise CalvariaError(f"inject of one skull needs SKULL, --recipe and --out; got {' '.join(given[1])}")
+    else:
+        from calvaria.commands.inject_skull import inject_skull
+
+        inject_skull(skull, recipe, count or 1, seed or 0, out, config)
+
+
+def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:
     from calvaria.config import HELD_OUT
     from calvaria.stages.inject import inject
 
+    if run is None or cohort is None:
+        raise CalvariaError("inject into a cohort needs --run and --cohort")
     opened, config = _opened(run)
     _known(cohort, [*config.fit, *HELD_OUT], "--cohort")
     inject(opened, config, cohort, shard)
@@ -135,6 +177,23 @@ def evaluate(run: RunDir, arm: ArmName) -> None:
     opened, config = _opened(run)
     _known(arm, config.train.arms, "--arm")
     evaluate(opened, config, arm)
+
+
+@app.command()
+def score(
+    prediction: Annotated[Path, typer.Option(help="Mask of the predicted implant, NIfTI or NRRD.")],
+    reference: Annotated[Path, typer.Option(help="Mask of the real implant, on the same grid.")],
+    defective: Annotated[Path, typer.Option(help="Mask of the defective skull, on the same grid.")],
+) -> None:
+    """Score one predicted implant: prints one JSON object.
+
+    Distances are in mm; null stands for an infinite one, as JSON has none: that of an empty prediction.
+    Files whose shapes differ, or whose corners lie more than 0.01 mm apart, are an error: nothing is
+    resampled.
+    """
+    from calvaria.commands.score import score_files
+
+    typer.echo(json.dumps(score_files(prediction, reference, defective), allow_nan=False))
 
 
 @app.command()

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.grid import Grid
+from calvaria.grid import IMPLANT, Grid
 
 Row = dict[str, Any]
 
@@ -79,7 +79,7 @@ class Store:
 
 def digest(volume: np.ndarray) -> str:
     """SHA-256 of a volume's bytes in C order."""
-    return hashlib.sha256(np.ascontiguousarray(volume).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(volume).data).hexdigest()
 
 
 def write_shard(
@@ -106,8 +106,8 @@ def write_shard(
     expected = min(shard_size, count - first)
     if len(volumes) != expected or len(rows) != expected:
         raise ValueError(f"shard {number} holds {expected} volumes, got {len(volumes)} and {len(rows)} rows")
-    if not np.isin(volumes, (0, 1, 2)).all():
-        raise ValueError(f"labels must be 0, 1 or 2, got {np.unique(volumes)}")
+    if volumes.dtype != np.uint8 or volumes.max() > IMPLANT:
+        raise ValueError(f"labels must be uint8 0, 1 or 2, got {volumes.dtype} up to {volumes.max()}")
     _create(store.path, count, shard_size, grid)
     with zarr.config.set({"array.write_empty_chunks": True}):
         _open(store.path, "r+")[first : first + expected] = volumes
@@ -150,7 +150,7 @@ def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
         dtype="uint8",
         chunks=(1, *grid.shape),
         shards=(shard_size, *grid.shape),
-        compressors=BloscCodec(typesize=1, cname="zstd", clevel=5, shuffle="bitshuffle", blocksize=2**21),
+        compressors=BloscCodec(typesize=1, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=2**21),
         dimension_names=("volume", "x", "y", "z"),
     )
     for key in ("zarr.json", "labels/zarr.json"):

@@ -1,47 +1,56 @@
 """Scores are those of the challenges, to the last digit, whatever the shape, the spacing and the crop."""
 
-import gzip
 import math
-import os
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import distance
 
 from calvaria.errors import InputError
 from calvaria.evaluation.metrics import FAILED, PERFECT, score
+from calvaria.sources.volumes import read_mask
 
-SHARED = Path(os.environ.get("CALVARIA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-NATIVE = SHARED / "skullfix_native" / "training_set"
 SPACINGS = [0.4, 0.451, 0.633, 1.0, 1.7, 3.75, 11.0]
 
 
-def plain_score(prediction, reference, defective, spacing):
-    """The definitions word for word, on whole volumes; both implants must not be empty."""
+def brute_force(mask, spacing, at):
+    """Distances in mm of all voxels of ``at`` to the nearest voxel of a mask: every pair is looked at."""
+    here, there = (np.argwhere(m) * np.array(spacing) for m in (at, mask))
+    return distance.cdist(here, there).min(axis=1)
+
+
+def transform(mask, spacing, at):
+    """The same by SciPy's exact distance transform, for masks too large for all pairs."""
+    return ndimage.distance_transform_edt(~mask, sampling=spacing)[at]
+
+
+def plain_score(prediction, reference, defective, spacing, distances=brute_force):
+    """The definitions word for word, on whole volumes; no mask must be empty."""
 
     def dice(a, b):
         return 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() or b.any() else 1.0
 
-    def distance_to(mask, sampling):
-        return ndimage.distance_transform_edt(~mask, sampling=sampling)
+    def near(mask, sampling, limit):
+        found = mask.copy()
+        found[mask] = (distances(defective, sampling, mask) / limit) ** 2 <= 1 + 1e-6
+        return found
 
     borders = [m & ~ndimage.binary_erosion(m) for m in (prediction, reference)]
-    there = distance_to(borders[1], spacing)[borders[0]]
-    back = distance_to(borders[0], spacing)[borders[1]]
+    there, back = (distances(borders[1 - i], spacing, borders[i]) for i in (0, 1))
     pooled = np.concatenate([there, back])
-    mm = (distance_to(defective, spacing) / 10) ** 2 <= 1 + 1e-6
-    voxels = distance_to(defective, (1, 1, 1)) <= 10
+    rim = borders[1] & ndimage.binary_dilation(defective)
     return {
         "dsc": dice(prediction, reference),
-        "bdsc_10mm": dice(prediction & mm, reference & mm),
-        "bdsc_10vox": dice(prediction & voxels, reference & voxels),
+        "bdsc_10mm": dice(*(near(m, spacing, 10) for m in (prediction, reference))),
+        "bdsc_10vox": dice(*(near(m, (1, 1, 1), 10) for m in (prediction, reference))),
         "hd95_mm": np.percentile(pooled, 95),
         "surface_dice_1mm": np.mean(pooled <= 1 + 1e-6),
         "assd_mm": np.mean(pooled),
+        "rim_gap_mm": np.percentile(distances(prediction, spacing, rim if rim.any() else borders[1]), 95),
     }
 
 
@@ -57,23 +66,29 @@ def block(shape, *spans):
     return mask
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(
     seed=st.integers(0, 2**32),
-    shape=st.tuples(*[st.integers(2, 30)] * 3),
+    shape=st.tuples(st.integers(2, 60), st.integers(2, 16), st.integers(2, 16)).flatmap(st.permutations),
     spacing=st.one_of(
         st.tuples(*[st.sampled_from(SPACINGS)] * 3), st.sampled_from(SPACINGS).map(lambda s: (s, s, s))
     ),
+    apart=st.booleans(),
+    order=st.sampled_from("CF"),
 )
-def test_equals_the_plain_implementation(seed, shape, spacing):
+def test_equals_the_plain_implementation(seed, shape, spacing, apart, order):
     """Protects every definition, the cropping, the axis order of the spacing and the array's border."""
     rng = np.random.default_rng(seed)
     prediction, reference, defective = (random_blobs(rng, shape, q) for q in (0.8, 0.7, 0.97))
+    if apart:  # far from each other each is looked at in a box of its own
+        axis = int(np.argmax(shape))
+        np.moveaxis(prediction, axis, 0)[shape[axis] // 4 :] = False
+        np.moveaxis(reference, axis, 0)[: -shape[axis] // 4] = False
     if not (prediction.any() and reference.any() and defective.any()):
         return
-    found = asdict(score(prediction, reference, defective, spacing))
-    wanted = plain_score(prediction, reference, defective, spacing)
-    assert found == pytest.approx(wanted, abs=1e-6)
+    masks = [np.asarray(mask, order=order) for mask in (prediction, reference, defective)]
+    found = asdict(score(*masks, spacing))
+    assert found == pytest.approx(plain_score(*masks, spacing), abs=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -105,6 +120,54 @@ def test_surface_dice_and_assd_of_parallel_plates():
     for spacing, share in ((0.5, 0.0), (0.25, 1.0)):
         scores = score(a, b, a, (1.0, 1.0, spacing))
         assert (scores.surface_dice_1mm, scores.assd_mm) == (share, 4 * spacing)
+
+
+def test_a_cube_around_a_cube_has_the_known_answer():
+    """One voxel more on all sides: faces are one spacing apart, edges root two, corners root three."""
+    n, s = 9, 0.7
+    inner = block((n + 4,) * 3, *[(2, n + 2)] * 3)
+    outer = block((n + 4,) * 3, *[(1, n + 3)] * 3)
+    found = score(outer, inner, ~outer, (s, s, s))
+    steps = [1] * 6 * n**2 + [2] * 12 * n + [3] * 8 + [1] * (n**3 - (n - 2) ** 3)
+    pooled = s * np.sqrt(steps)
+    assert found.dsc == pytest.approx(2 * n**3 / (n**3 + (n + 2) ** 3))
+    assert found.assd_mm == pytest.approx(pooled.mean())
+    assert found.hd95_mm == pytest.approx(np.percentile(pooled, 95))
+    assert found.surface_dice_1mm == pytest.approx(np.mean(pooled <= 1))
+    assert found.rim_gap_mm == 0.0  # the reference touches no bone, and all of its border is covered
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("missing", [0, 1, 4])
+def test_rim_gap_is_the_width_of_the_gap(axis, missing):
+    """A plate with a square hole, and an implant that is too short on one side of it."""
+    spacing = (0.5, 0.8, 2.0)
+    sides = [(5, 15), (5, 15), (8, 11)]
+    plate = [(0, 20), (0, 20), (8, 11)]
+    turned = [np.roll(np.array(part), axis, 0) for part in (sides, plate)]
+    implant, skull = (block((20, 20, 20), *part) for part in turned)
+    prediction = implant.copy()
+    np.moveaxis(prediction, axis, 0)[15 - missing : 15] = False
+    assert score(prediction, implant, skull & ~implant, spacing).rim_gap_mm == missing * spacing[axis]
+
+
+def test_rim_gap_sees_gaps_only():
+    """An implant that is too thick, or hollow, closes the rim; other scores tell of these."""
+    skull, implant = block((20, 20, 20), (0, 20), (0, 20), (8, 12)), block((20,) * 3, *[(5, 15)] * 2, (8, 12))
+    hollow = implant & ~block((20,) * 3, *[(7, 13)] * 2, (8, 12))
+    thick = block((20,) * 3, *[(5, 15)] * 2, (6, 16))
+    for prediction in (implant, hollow, thick):
+        assert score(prediction, implant, skull & ~implant, (1, 1, 1)).rim_gap_mm == 0.0
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
+def test_no_axis_and_no_order_of_memory_is_special(order):
+    """Files come with any order of axes."""
+    rng = np.random.default_rng(4)
+    masks = [random_blobs(rng, (17, 25, 9), q) for q in (0.8, 0.7, 0.97)]
+    spacing = (0.4, 1.7, 0.633)
+    found = score(*(mask.transpose(order) for mask in masks), tuple(spacing[axis] for axis in order))
+    assert asdict(found) == pytest.approx(asdict(score(*masks, spacing)), abs=1e-12)
 
 
 def test_ten_millimetres_are_within_ten_millimetres():
@@ -148,22 +211,45 @@ def test_labels_and_masks_score_alike():
     assert all(np.array_equal(a, b) for a, b in zip(before, labels, strict=True))
 
 
-def read_nrrd(path):
-    """(z, y, x) bool of a gzipped NRRD of int32."""
-    header, data = path.read_bytes().split(b"\n\n", 1)
-    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
-    assert (fields["type"], fields["encoding"], fields["endian"]) == ("int32", "gzip", "little")
-    shape = [int(n) for n in fields["sizes"].split()][::-1]
-    return np.frombuffer(gzip.decompress(data), "<i4").reshape(shape) != 0
+def native(folder, number):
+    """Implant and defective skull of a native case, (z, y, x) bool, and the spacing in that order."""
+    paths = [folder / "training_set" / kind / f"{number}.nrrd" for kind in ("implant", "defective_skull")]
+    if not all(path.is_file() for path in paths):
+        pytest.skip(f"no native triplets at {folder}; set CALVARIA_REAL_DATA")
+    implant, defective = (read_mask(path) for path in paths)
+    spacing = tuple(np.linalg.norm(implant.affine[:3, :3], axis=0)[::-1])
+    return implant.values.T > 0, defective.values.T > 0, spacing
 
 
-@pytest.mark.skipif(not NATIVE.is_dir(), reason=f"no real data in {NATIVE}")
-def test_golden_value_of_a_native_case():
+def shifted(mask, *steps):
+    """The mask some voxels further along every axis, with zeros shifted in."""
+    out = np.zeros_like(mask)
+    kept = tuple(slice(None, n - step) for n, step in zip(mask.shape, steps, strict=True))
+    out[tuple(slice(step, None) for step in steps)] = mask[kept]
+    return out
+
+
+@pytest.mark.real
+def test_golden_value_of_a_native_case(real_skulls):
     """Numbers of the challenge's own script for case 000, its implant shifted by (2, 1, 0) voxels."""
-    reference = read_nrrd(NATIVE / "implant" / "000.nrrd")
-    defective = read_nrrd(NATIVE / "defective_skull" / "000.nrrd")
-    prediction = np.zeros_like(reference)
-    prediction[2:, 1:] = reference[:-2, :-1]
-    scores = score(prediction, reference, defective, (0.633, 0.451, 0.451))
+    reference, defective, _ = native(real_skulls.parent / "skullfix_native", "000")
+    scores = score(shifted(reference, 2, 1, 0), reference, defective, (0.633, 0.451, 0.451))
     found = (scores.dsc, scores.bdsc_10mm, scores.bdsc_10vox, scores.hd95_mm)
     assert found == pytest.approx((0.828514, 0.825690, 0.810505, 1.343933), abs=6e-7)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", ["000", "050"])
+def test_native_cases_equal_the_plain_implementation(real_skulls, number):
+    """All scores at full size, against whole distance transforms of a box with 20 mm to spare.
+
+    That box changes nothing: only bone within 10 mm counts.
+    """
+    reference, defective, spacing = native(real_skulls.parent / "skullfix_native", number)
+    prediction = shifted(reference, 1, 3, 2)
+    used = np.argwhere(reference | prediction)
+    margin = np.ceil(20 / np.array(spacing)).astype(int)
+    low, high = np.maximum(used.min(axis=0) - margin, 0), used.max(axis=0) + margin + 1
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    wanted = plain_score(prediction[box], reference[box], defective[box], spacing, transform)
+    assert asdict(score(prediction, reference, defective, spacing)) == pytest.approx(wanted, abs=1e-6)

@@ -26,12 +26,12 @@ MEASURES = {
 }
 PERFECT = {
     **dict.fromkeys(("dsc", "bdsc_10mm", "bdsc_10vox", "surface_dice_1mm"), 1.0),
-    **dict.fromkeys(("hd95_mm", "assd_mm"), 0.0),
+    **dict.fromkeys(("hd95_mm", "assd_mm", "rim_gap_mm"), 0.0),
     "empty": False,
 }
 NOTHING = {
     **dict.fromkeys(("dsc", "bdsc_10mm", "bdsc_10vox", "surface_dice_1mm"), 0.0),
-    **dict.fromkeys(("hd95_mm", "assd_mm"), None),
+    **dict.fromkeys(("hd95_mm", "assd_mm", "rim_gap_mm"), None),
     "empty": True,
 }
 

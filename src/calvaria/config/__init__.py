@@ -35,7 +35,18 @@ from calvaria.config.ingest import (
     Source,
     Split,
 )
-from calvaria.config.inject import Inject, Recipe, RoundedBoxRecipe, SpheresRecipe
+from calvaria.config.inject import (
+    CraniotomyRecipe,
+    CuboidRecipe,
+    CustomRecipe,
+    EllipsoidRecipe,
+    FieldOfView,
+    Healed,
+    Inject,
+    Recipe,
+    RoundedBoxRecipe,
+    SpheresRecipe,
+)
 from calvaria.config.train import Arm, Evaluate, Geometric, Report, Train
 from calvaria.errors import ConfigError
 
@@ -43,12 +54,18 @@ __all__ = [
     "HELD_OUT",
     "Arm",
     "Config",
+    "CraniotomyRecipe",
     "CtSource",
+    "CuboidRecipe",
+    "CustomRecipe",
+    "EllipsoidRecipe",
     "Evaluate",
     "Family",
+    "FieldOfView",
     "FolderSource",
     "Geometric",
     "Grid",
+    "Healed",
     "Ingest",
     "Inject",
     "LdmFamily",

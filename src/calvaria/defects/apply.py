@@ -4,52 +4,90 @@ import math
 
 import numpy as np
 
-from calvaria.defects.pieces import SPECK_FRACTION, pieces
-from calvaria.defects.shapes import Defect
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.defects.defect import Defect, Plane
+from calvaria.defects.healing import thinned
+from calvaria.defects.pieces import settle
+from calvaria.defects.shapes import Shape
+from calvaria.defects.vault import Vector
+from calvaria.grid import BACKGROUND, IMPLANT, Grid
+
+Window = tuple[slice, slice, slice]
+
+CHUNK = 1 << 14  # voxels worked on at a time: what is computed of them stays in the processor's cache
 
 
 def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
     """The label volume of a case.
 
-    Bone inside the defect and on its vault becomes implant. Specks of it that are cut off from the rest
-    (inner structures that the outline grazes) stay bone, so that the implant is what a surgeon would fill.
+    Bone inside the defect's shapes and on its vault becomes implant, and so does what healing took off the
+    bone around. Specks of implant that are cut off from the rest (inner structures that the outline grazes)
+    stay bone, and splinters of bone that hang on nothing become implant, so that the implant is what a
+    surgeon would fill. All work is done in the shapes' bounding boxes.
 
     Args:
         skull: (x, y, z) bool or uint8 complete skull, bone where it is not 0.
 
     Returns:
-        (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant; it is > 0 exactly where the skull is.
+        (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant; it is > 0 exactly where the skull is,
+        except beyond the planes of ``defect.unseen``, where it is 0.
     """
     labels: np.ndarray = np.not_equal(skull, 0).view(np.uint8)
-    window = _window(grid, defect)
-    block = labels[window]
-    i, j, k = np.nonzero(block)
-    x, y, z = (grid.centres(axis)[window[axis]][index] for axis, index in enumerate((i, j, k)))
-    near = np.flatnonzero(defect.vault.contains(x, y, z))
-    cut = near[defect.distance_mm(x[near], y[near], z[near]) <= 0]
-    voxels = i[cut], j[cut], k[cut]
-    block[voxels] = IMPLANT
-    speck = _specks(block.shape, voxels)
-    block[tuple(index[speck] for index in voxels)] = BONE
+    margin = 0.0 if defect.healing is None else defect.healing.width_mm
+    windows = [_window(grid, shape, margin) for shape in defect.shapes]
+    for shape, window in zip(defect.shapes, windows, strict=True):
+        _cut(labels, grid, defect, shape, window)
+    settle(labels, _around(windows, grid))
+    for plane in defect.unseen:
+        _hide(labels, grid, plane)
     return labels
 
 
-def _window(grid: Grid, defect: Defect) -> tuple[slice, slice, slice]:
-    """The voxels whose centres may lie in the defect."""
+def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: Window) -> None:
+    """Marks as implant what a shape takes, and what healing takes around it."""
+    block = labels[window]
+    centres = [grid.centres(axis)[part] for axis, part in enumerate(window)]
+    bone = np.flatnonzero(block != 0)
+    for start in range(0, bone.size, CHUNK):
+        voxels = np.unravel_index(bone[start : start + CHUNK], block.shape)
+        x, y, z = (line[index] for line, index in zip(centres, voxels, strict=True))
+        near = np.flatnonzero(defect.vault.contains(x, y, z))
+        points = x[near], y[near], z[near]
+        distance = shape.distance_mm(*points)
+        gone = distance <= 0
+        if defect.healing is not None:
+            band = np.flatnonzero(~gone & (distance < defect.healing.width_mm))
+            rim = points[0][band], points[1][band], points[2][band]
+            gone[band] = thinned(labels, grid, defect.vault, defect.healing, rim, distance[band])
+        block[tuple(index[near[gone]] for index in voxels)] = IMPLANT
+
+
+def _window(grid: Grid, shape: Shape, margin_mm: float) -> Window:
+    """The voxels whose centres may lie in the shape or not further than a margin from it."""
+    return _slices(grid, *shape.bounds_mm(), margin_mm)
+
+
+def _slices(grid: Grid, low: Vector, high: Vector, margin_mm: float) -> Window:
     slices = []
-    for n, low, high in zip(grid.shape, *defect.bounds_mm(), strict=True):
-        first = math.floor(low / grid.spacing_mm + (n - 1) / 2)
-        last = math.ceil(high / grid.spacing_mm + (n - 1) / 2)
+    for n, least, most in zip(grid.shape, low, high, strict=True):
+        first = math.floor((least - margin_mm) / grid.spacing_mm + (n - 1) / 2)
+        last = math.ceil((most + margin_mm) / grid.spacing_mm + (n - 1) / 2)
         slices.append(slice(min(max(first, 0), n), min(max(last + 1, 0), n)))
     return slices[0], slices[1], slices[2]
 
 
-def _specks(shape: tuple[int, ...], voxels: tuple[np.ndarray, ...]) -> np.ndarray:
-    """(n,) bool: which of the n voxels, indices into a volume of this shape, are in small separate pieces."""
-    if not voxels[0].size:
-        return np.zeros(0, bool)
-    mask = np.zeros(shape, bool)
-    mask[voxels] = True
-    numbers, sizes = pieces(mask)
-    return np.asarray(sizes[numbers[voxels]] < SPECK_FRACTION * sizes.max())
+def _around(windows: list[Window], grid: Grid) -> Window:
+    """The box around all windows and a voxel more, so that bone around a hole is seen to go on."""
+    x, y, z = (
+        slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)
+        for axis in range(3)
+    )
+    return x, y, z
+
+
+def _hide(labels: np.ndarray, grid: Grid, plane: Plane) -> None:
+    """Makes background of all that lies beyond a plane."""
+    nx, ny, nz = plane.normal
+    x, y, z = (grid.centres(axis) for axis in range(3))
+    sheet = (y * ny)[:, None] + (z * nz)[None, :]
+    for slab, position in zip(labels, x, strict=True):
+        slab[sheet > plane.offset_mm - position * nx] = BACKGROUND

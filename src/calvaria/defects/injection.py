@@ -9,8 +9,10 @@ import numpy as np
 from calvaria.config import Inject
 from calvaria.defects.apply import apply_defect
 from calvaria.defects.checks import check_case
+from calvaria.defects.defect import Defect
 from calvaria.defects.recipes import sample_defect
-from calvaria.defects.shapes import Defect
+from calvaria.defects.recipes.regions import misplaced
+from calvaria.defects.vault import Vault, find_vault
 from calvaria.errors import BudgetError
 from calvaria.grid import Grid
 
@@ -26,7 +28,11 @@ class Injected:
 
 
 def inject_defect(
-    skull: np.ndarray, grid: Grid, inject: Inject, rng_for_attempt: Callable[[int], np.random.Generator]
+    skull: np.ndarray,
+    grid: Grid,
+    inject: Inject,
+    rng_for_attempt: Callable[[int], np.random.Generator],
+    vault: Vault | None = None,
 ) -> Injected:
     """Draws defects until one makes a usable case.
 
@@ -37,20 +43,25 @@ def inject_defect(
         skull: (x, y, z) bool or uint8 complete skull, bone where it is not 0.
         inject: recipes, limits, and how many draws are allowed.
         rng_for_attempt: a fresh generator for each attempt 0, 1, ...
+        vault: the skull's, if several defects are cut into it; finding it reads the whole volume.
 
     Raises:
         BudgetError: if no draw was usable; it says why they were not.
         InputError: if the skull has no vault.
+        ConfigError: if a function of the user's own cannot be called.
     """
+    vault = vault or find_vault(skull, grid)
     rng = rng_for_attempt(0)
     name = _pick(rng, inject)
     faults: Counter[str] = Counter()
     for attempt in range(inject.attempts):
         if attempt:
             rng = rng_for_attempt(attempt)
-        defect = sample_defect(rng, skull, grid, inject.recipes[name])
+        recipe = inject.recipes[name]
+        defect = sample_defect(rng, skull, grid, recipe, vault)
         labels = apply_defect(skull, grid, defect)
-        fault = check_case(labels, grid, inject.implant_ml)
+        fault = check_case(labels, grid, inject.implant_ml, defect.pieces)
+        fault = fault or misplaced(labels, grid, defect.vault, recipe)
         if fault is None:
             return Injected(labels, name, defect, attempt)
         faults[fault] += 1

@@ -1,31 +1,90 @@
-"""Connected pieces of a mask."""
+"""Connected pieces of labels; specks of implant and splinters of bone."""
+
+from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import find_objects, maximum_filter
+
+from calvaria.grid import BONE, IMPLANT
+
+Box = tuple[slice, slice, slice]
 
 # A piece below this fraction of the largest one is a speck: bone that the defect's outline only grazes.
 SPECK_FRACTION = 0.05
+# Bone cut off from the skull is a splinter below this fraction of the largest implant.
+SPLINTER_FRACTION = 0.1
 
 
-def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 26-connected pieces of a mask.
+class Pieces(NamedTuple):
+    """The 26-connected pieces of every label; piece 0 is the background.
 
     26 neighbours, because on a coarse grid bone is one or two voxels thick and its slopes are joined
     by corners only.
-
-    Args:
-        mask: (x, y, z) bool.
-
-    Returns:
-        (x, y, z) unsigned labels from 1, 0 outside, and (n + 1,) int64 voxel counts with 0 for the outside.
     """
+
+    numbers: np.ndarray  # (x, y, z) unsigned, which piece a voxel belongs to
+    sizes: np.ndarray  # (n + 1,) int64 voxel counts, 0 for the background
+    labels: np.ndarray  # (n + 1,) uint8, whose piece it is
+
+
+def pieces(labels: np.ndarray) -> Pieces:
+    """Finds the pieces of (x, y, z) uint8 labels."""
     import cc3d
 
-    numbers, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
-    sizes = np.bincount(numbers[mask], minlength=count + 1)
-    return numbers, sizes
+    labels = np.ascontiguousarray(labels)
+    numbers, count = cc3d.connected_components(labels, connectivity=26, return_N=True)
+    numbers = np.ascontiguousarray(numbers)
+    voxels = np.flatnonzero(labels != 0)
+    of_voxel = numbers.reshape(-1)[voxels]
+    owner = np.zeros(count + 1, np.uint8)
+    owner[of_voxel] = labels.reshape(-1)[voxels]
+    return Pieces(numbers, np.bincount(of_voxel, minlength=count + 1), owner)
 
 
-def bounding_box(volume: np.ndarray, bit: int = 1) -> tuple[slice, slice, slice] | None:
+def settle(labels: np.ndarray, window: Box) -> None:
+    """Makes bone of specks of implant, and implant of splinters of bone, in place.
+
+    A splinter is bone that was joined to the rest by the implant alone. Bone that reaches the faces of the
+    window goes on outside; bone that touches no implant was there before.
+
+    Args:
+        labels: (x, y, z) uint8, 0 background, 1 bone, 2 implant.
+        window: where the implant is, with a voxel to spare.
+    """
+    if (box := bounding_box(labels[window], IMPLANT)) is None:
+        return
+    block = labels[grown(box, labels.shape, window)]
+    found = pieces(block)
+    is_implant = found.labels == IMPLANT
+    largest = found.sizes[is_implant].max()
+    specks = is_implant & (found.sizes < SPECK_FRACTION * largest)
+    splinters = cut_off(block, found) & (found.sizes < SPLINTER_FRACTION * largest)
+    if splinters.any():
+        block[splinters[found.numbers]] = IMPLANT
+    if specks.any():
+        block[specks[found.numbers]] = BONE
+
+
+def cut_off(block: np.ndarray, found: Pieces) -> np.ndarray:
+    """(n + 1,) bool: which pieces are bone that touches implant and ends within the block.
+
+    Args:
+        block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
+        found: its pieces.
+    """
+    bone = found.labels == BONE
+    for axis in range(3):
+        for face in (0, -1):
+            bone[np.take(found.numbers, face, axis)] = False
+    boxes = find_objects(found.numbers) if bone.any() else []
+    for number in np.flatnonzero(bone):
+        around = tuple(slice(part.start - 1, part.stop + 1) for part in boxes[number - 1])
+        grown = maximum_filter(found.numbers[around] == number, 3)
+        bone[number] = bool((block[around][grown] == IMPLANT).any())
+    return np.asarray(bone)
+
+
+def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
     """The smallest box around a mask.
 
     Args:
@@ -53,3 +112,18 @@ def bounding_box(volume: np.ndarray, bit: int = 1) -> tuple[slice, slice, slice]
 def _span(line: np.ndarray) -> slice:
     indices = np.flatnonzero(line)
     return slice(int(indices[0]), int(indices[-1]) + 1)
+
+
+def grown(box: Box, shape: tuple[int, ...], window: Box = (slice(0, None),) * 3) -> Box:
+    """A box with a voxel more on either side, as far as the volume goes.
+
+    Args:
+        box: in the indices of the window.
+        shape: of the volume.
+        window: of the volume; by default all of it.
+    """
+    x, y, z = (
+        slice(max(w.start + b.start - 1, 0), min(w.start + b.stop + 1, n))
+        for b, w, n in zip(box, window, shape, strict=True)
+    )
+    return x, y, z

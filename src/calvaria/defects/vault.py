@@ -1,10 +1,8 @@
-"""Where the vault of a skull is: its centre, its size, its outer surface, and what belongs to it.
+"""Where the vault of a skull is: its centre, its size, and what belongs to it.
 
 Everything is measured from two silhouettes of the mask, so a speck of bone or a piece of a head-band
 moves nothing, and a field of view that ends anywhere below the ears gives the same vault.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +15,7 @@ Vector = tuple[float, float, float]
 SLAB_MM = 80.0  # the top of the head, in which width and length are read
 LEAST_RUN_MM = 20.0  # rows of a silhouette with less bone than this are specks or residue
 FLOOR_FRONT, FLOOR_BACK = 0.15, 0.6  # depth of the floor below the centre, over the lateral semi-axis
+ORBITAL_FLOOR_FRONT = 0.5  # the same for defects of the brow: through the middle of the orbits
 INNER = 0.6  # bone deeper than this fraction of the vault's ellipsoid is base, falx or calcification
 
 
@@ -30,7 +29,7 @@ class Vault(Frozen):
     """The ellipsoid that the vault lies on: the part of the skull in which a defect may be.
 
     The upper half of the ellipsoid follows the outer surface. A voxel belongs to the vault if it lies
-    above a floor plane, which falls from just above the orbits to the level of the inion, and
+    above a floor plane, which falls from just above the orbits (or lower) to the level of the inion, and
     outside a concentric ellipsoid of ``INNER`` times the size, which keeps out skull base and falx.
     """
 
@@ -38,22 +37,17 @@ class Vault(Frozen):
     """World position (x, y, z): on the midline, as far below the vertex as the vault is half as wide."""
     semi_axes_mm: Vector
     """Half the width (x), half the length (y), height of the vertex above the centre (z)."""
+    floor_front: float = FLOOR_FRONT
+    """Depth of the floor plane below the centre at the forehead, over the lateral semi-axis."""
 
     def contains(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """(n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
         (cx, cy, cz), (a, b, c) = self.centre_mm, self.semi_axes_mm
         u, v, w = (x - cx) / a, (y - cy) / b, (z - cz) / a
-        middle, slope = (FLOOR_FRONT + FLOOR_BACK) / 2, (FLOOR_BACK - FLOOR_FRONT) / 2
+        middle, slope = (self.floor_front + FLOOR_BACK) / 2, (FLOOR_BACK - self.floor_front) / 2
         above = w + middle >= v * slope
         h = w * (a / c)
         return above & (u * u + v * v + h * h >= INNER * INNER)
-
-
-class Ray(NamedTuple):
-    """Where a ray from the vault's centre leaves the skull."""
-
-    direction: Vector  # of unit length
-    point_mm: Vector  # on the outer surface
 
 
 def rounded(*values: float) -> Vector:
@@ -100,24 +94,13 @@ def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
     )
 
 
-def cast(skull: np.ndarray, grid: Grid, vault: Vault, x: float, y: float, z: float) -> Ray:
-    """The outer surface along the ray from the vault's centre in direction (x, y, z), of any length.
+def cross(a: Vector, b: Vector) -> Vector:
+    """The vector product."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
-    Where the ray meets no bone near the vault, the ellipsoid stands in for the surface.
-    """
-    direction = unit(x, y, z)
-    ratios = [d / s for d, s in zip(direction, vault.semi_axes_mm, strict=True)]
-    expected = 1.0 / np.sqrt(sum(ratio * ratio for ratio in ratios))
-    step = grid.spacing_mm / 4
-    # From outside to inside, starting close to the vault, where no head-band can be met first.
-    distances = np.arange(round(1.25 * expected / step), round(0.5 * expected / step), -1) * step
-    indices, inside = [], np.ones(distances.shape, bool)
-    for axis in range(3):
-        voxel = (vault.centre_mm[axis] + distances * direction[axis]) / grid.spacing_mm
-        index = np.floor(voxel + grid.shape[axis] / 2).astype(np.int64)
-        inside &= (index >= 0) & (index < grid.shape[axis])
-        indices.append(np.clip(index, 0, grid.shape[axis] - 1))
-    hits = np.flatnonzero(inside & (skull[indices[0], indices[1], indices[2]] > 0))
-    distance = float(distances[hits[0]]) if hits.size else float(expected)
-    cx, cy, cz = (c + distance * d for c, d in zip(vault.centre_mm, direction, strict=True))
-    return Ray(direction, (cx, cy, cz))
+
+def tangents(direction: Vector) -> tuple[Vector, Vector]:
+    """Two unit vectors orthogonal to a direction: horizontal to its right seen from outside, and upwards."""
+    x, y, _ = direction
+    right = unit(-y, x, 0.0) if x * x + y * y > 1e-8 else (1.0, 0.0, 0.0)
+    return right, cross(direction, right)

@@ -41,6 +41,7 @@ METRICS = (
     HD95,
     Quantity("surface_dice_1mm", "Surface Dice, 1 mm", "", 3),
     Quantity("assd_mm", "ASSD", "mm", 2, rises=False),
+    Quantity("rim_gap_mm", "Rim gap", "mm", 2, rises=False),
 )
 MEASURES = (
     Quantity("volume_ml", "Bone volume", "ml", 0),

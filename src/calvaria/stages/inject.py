@@ -9,6 +9,7 @@ from calvaria import seeds
 from calvaria.config import HELD_OUT, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.defects.recipes import to_json
+from calvaria.defects.vault import find_vault
 from calvaria.grid import IMPLANT
 from calvaria.paths import Run
 from calvaria.progress import Progress
@@ -40,6 +41,7 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
     progress = Progress(f"inject {cohort} {shard}", total, "cases")
     for subject in subjects:
         skull = (subject.labels > 0).astype(np.uint8)
+        vault = find_vault(skull, grid)
         about = {"cohort": cohort, "skull": subject.index, **subject.ancestry}
         if cohort in HELD_OUT and (subject.labels == IMPLANT).any():
             volumes.append(subject.labels)
@@ -51,7 +53,7 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
             def rng(attempt: int, index: int = subject.index, number: int = number) -> np.random.Generator:
                 return seeds.generator(config.seed, "inject", cohort, index, number, attempt)
 
-            made = inject_defect(skull, grid, config.inject, rng)
+            made = inject_defect(skull, grid, config.inject, rng, vault)
             volumes.append(made.labels)
             rows.append(
                 {

@@ -1,0 +1,1 @@
+"""Commands on files of your own, outside of any run."""

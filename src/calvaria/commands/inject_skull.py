@@ -1,0 +1,168 @@
+"""Synthetic defects for one skull file, on its own grid."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from calvaria import seeds
+from calvaria.commands.own_grid import OwnGrid, cut
+from calvaria.config import Inject, Recipe, load
+from calvaria.conform.examine import examine
+from calvaria.defects.checks import check_case
+from calvaria.defects.defect import Defect, to_json
+from calvaria.defects.injection import inject_defect
+from calvaria.errors import BudgetError, InputError
+from calvaria.grid import IMPLANT, Grid
+from calvaria.progress import Progress
+from calvaria.sources import Scan
+from calvaria.sources.volumes import Volume, read_labels, read_mask
+from calvaria.store import digest
+
+# Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
+GRID = Grid((224, 272, 256), 1.0)
+TOP_MARGIN_MM = 10.0
+
+
+def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, config: Path | None) -> None:
+    """Writes ``count`` cases of one skull into a new folder.
+
+    The folder holds ``000.nii.gz ...``, label volumes with the skull's shape and affine, and
+    ``defects.jsonl`` with one object per case; ``to_box`` takes the file's RAS+ millimetres to the frame of
+    the parameters. The same skull, recipe and seed give the same bytes, and case n does not depend on
+    ``count``. A fault on the way leaves nothing behind.
+
+    Args:
+        recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
+
+    Raises:
+        InputError: if the file is no complete skull, the recipe is unknown, or ``out`` is in use.
+        BudgetError: if no draw was usable.
+    """
+    inject = chosen_recipe(recipe, config)
+    target = _free(out)
+    volume = _read(path)
+    skull = (volume.values > 0).astype(np.uint8)
+    found = examine(Scan(skull, volume.affine), GRID, TOP_MARGIN_MM)
+    if found.fault is not None:
+        raise InputError(f"{path}: {found.fault.verdict}: {found.fault.reason}")
+    assert found.to_box is not None
+    own = OwnGrid.of(skull.shape, volume.affine, found.to_box)
+    name = digest(skull)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        progress = Progress(f"inject {path.name}", count, "cases")
+        rows = []
+        for number in range(count):
+            labels, defect, attempt = _case(skull, own, found.labels, inject, (seed, name, number))
+            file = partial / f"{number:03d}.nii.gz"
+            _write(file, labels, volume.affine)
+            rows.append(
+                {
+                    "file": file.name,
+                    "recipe": recipe,
+                    "parameters": to_json(defect),
+                    "to_box": found.to_box.tolist(),
+                    "seed": seed,
+                    "attempt": attempt,
+                    "implant_ml": round(float(np.count_nonzero(labels == IMPLANT) * own.voxel_ml), 3),
+                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                }
+            )
+            progress.advance()
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        (partial / "defects.jsonl").write_text(lines, encoding="utf-8")
+        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def chosen_recipe(name: str, config: Path | None) -> Inject:
+    """The section that has only this recipe: of a config, or of the kind of that name with its defaults.
+
+    Raises:
+        InputError: if there is no such recipe; it lists those there are.
+    """
+    if config is not None:
+        section = load(config).inject
+        if name not in section.recipes:
+            raise InputError(f"--recipe {name}: {config} has {', '.join(section.recipes)}")
+        return section.model_copy(update={"recipes": {name: section.recipes[name]}})
+    adapter: TypeAdapter[Any] = TypeAdapter(Recipe)
+    ready = {}
+    for kind in adapter.json_schema()["discriminator"]["mapping"]:
+        try:
+            ready[kind] = adapter.validate_python({"kind": kind})
+        except ValidationError:  # it has no defaults, such as a function of the user's own
+            continue
+    if name not in ready:
+        raise InputError(
+            f"--recipe {name}: no kind of recipe that has defaults; there are {', '.join(ready)}; "
+            f"any other recipe can be written into a config and given with --config"
+        )
+    return Inject(recipes={name: ready[name]})
+
+
+def _free(out: Path) -> Path:
+    target = out.expanduser().resolve()
+    if target.is_dir() and not any(target.iterdir()):
+        return target
+    if target.exists():
+        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
+    return target
+
+
+def _read(path: Path) -> Volume:
+    """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
+    try:
+        return read_labels(path)
+    except InputError:
+        return read_mask(path)
+
+
+def _case(
+    skull: np.ndarray, own: OwnGrid, conformed: np.ndarray, inject: Inject, key: tuple[int, str, int]
+) -> tuple[np.ndarray, Defect, int]:
+    """Labels, defect, and which draw it was; both the conformed skull and the file must pass."""
+    seed, name, number = key
+    first, fault = 0, None
+    while first < inject.attempts:
+
+        def rng(attempt: int, first: int = first) -> np.random.Generator:
+            return seeds.generator(seed, "inject", name, number, first + attempt)
+
+        left = inject.model_copy(update={"attempts": inject.attempts - first})
+        made = inject_defect(conformed, GRID, left, rng)
+        labels = cut(skull, own, made.defect, conformed, GRID)
+        fault = check_case(labels, own.stand_in, inject.implant_ml, made.defect.pieces)
+        if fault is None:
+            return labels, made.defect, first + made.attempt
+        first += made.attempt + 1
+    raise BudgetError(
+        f"none of {inject.attempts} draws made a usable defect on the file's own grid, the last one because "
+        f"of: {fault}; change the recipe's sizes, or raise inject.attempts"
+    )
+
+
+def _write(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
+    """Writes NIfTI; the gzip header has no time and no name, so that the bytes are the same again."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(labels, affine)
+    image.set_sform(affine, 1)
+    image.set_qform(affine, 1)
+    image.header.set_xyzt_units("mm")
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as stream,
+    ):
+        stream.write(image.to_bytes())

@@ -1,0 +1,60 @@
+"""A defect: shapes on a vault, and what happened to the bone around them; frozen and JSON-able.
+
+A defect knows the vault that it was placed on, so that skull, grid and defect are all that a case needs.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from calvaria.defects.shapes import Shape
+from calvaria.defects.vault import Frozen, Vault, Vector
+
+
+class Healing(Frozen):
+    """Bone around the hole that has thinned: most at the rim, not at all ``width_mm`` away from it."""
+
+    width_mm: float = Field(gt=0)
+    """Width of the band of thinned bone."""
+    thinning: float = Field(ge=0, le=1)
+    """Share of the bone's thickness that is gone at the rim."""
+    side: Literal["outer", "inner"]
+    """From which side it is gone."""
+
+
+class Plane(Frozen):
+    """A plane beyond which the scanner saw nothing."""
+
+    normal: Vector
+    """Direction that points to what was not seen; of unit length to 1e-4."""
+    offset_mm: float
+    """A world position p was not seen where normal * p > offset."""
+
+
+class Defect(Frozen):
+    """All that was drawn for one case."""
+
+    vault: Vault
+    """Nothing is cut off it."""
+    shapes: Annotated[tuple[Annotated[Shape, Field(discriminator="kind")], ...], Field(min_length=1)]
+    """What is cut out, all of it."""
+    pieces: int = Field(1, ge=1)
+    """How many implants there are meant to be; shapes that overlap make one."""
+    healing: Healing | None = None
+    """How the bone around has thinned."""
+    unseen: tuple[Plane, ...] = ()
+    """Where the scan ends: beyond, all labels are 0, so there the case is not the complete skull."""
+
+
+def to_json(defect: Defect) -> dict[str, Any]:
+    """The defect as a JSON object; ``from_json`` gives an equal one back."""
+    return defect.model_dump(mode="json")
+
+
+def from_json(content: dict[str, Any]) -> Defect:
+    """The defect of a JSON object.
+
+    Raises:
+        pydantic.ValidationError: if it is not one.
+    """
+    return Defect.model_validate(content)

@@ -1,0 +1,86 @@
+"""Where on the vault a defect's centre is drawn, and whether a case is where its region wants it."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from calvaria.config import CustomRecipe, Recipe, RoundedBoxRecipe
+from calvaria.defects.pieces import bounding_box
+from calvaria.defects.vault import ORBITAL_FLOOR_FRONT, Vault, Vector, rounded
+from calvaria.grid import IMPLANT, Grid
+
+LEAST_SHARE = 0.15  # of a bilateral implant on its smaller side
+MOST_SHARE = 0.15  # of a parietotemporal implant beyond the midline
+BROW_SHARE = 0.08  # of a frontoorbital implant below the floor of other defects
+
+
+class Region(NamedTuple):
+    """Angles of the defect's centre in degrees; either side of the head if it is ``mirrored``."""
+
+    azimuth: tuple[float, float]
+    elevation: tuple[float, float]
+    mirrored: bool
+
+
+# SkullBreak's classes (Kodym et al. 2021, Data in Brief 35:106902) by what their names say.
+REGIONS = {
+    "bilateral": Region((75, 105), (25, 90), False),
+    "frontoorbital": Region((50, 85), (-5, 12), True),
+    "parietotemporal": Region((-50, 20), (8, 40), True),
+}
+
+
+def on_floor(recipe: Recipe, vault: Vault) -> Vault:
+    """The vault from which a recipe's defects are cut: with the brow if the region has it."""
+    if _region(recipe) == "frontoorbital":
+        return vault.model_copy(update={"floor_front": ORBITAL_FLOOR_FRONT})
+    return vault
+
+
+def direction(
+    rng: np.random.Generator,
+    region: str,
+    azimuth_deg: tuple[float, float],
+    elevation_deg: tuple[float, float],
+) -> Vector:
+    """A direction in a region, or between these angles if that is anywhere; every patch of a sphere is
+    equally likely."""
+    place = REGIONS.get(region, Region(azimuth_deg, elevation_deg, False))
+    # Uniform in the sine of the elevation.
+    low, high = (math.sin(math.radians(angle)) for angle in place.elevation)
+    height = rng.uniform(low, high)
+    azimuth = math.radians(rng.uniform(*place.azimuth))
+    side = -1 if place.mirrored and rng.random() < 0.5 else 1
+    flat = math.sqrt(1 - height * height)
+    return rounded(side * flat * math.cos(azimuth), flat * math.sin(azimuth), height)
+
+
+def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, recipe: Recipe) -> str | None:
+    """Why a case is not where its recipe's region wants it, or None.
+
+    Args:
+        labels: (x, y, z) uint8 labels with an implant.
+    """
+    region = _region(recipe)
+    if region == "anywhere":
+        return None
+    box = bounding_box(labels, IMPLANT)
+    assert box is not None
+    x, y, z = (
+        grid.centres(axis)[box[axis]][index] for axis, index in enumerate(np.nonzero(labels[box] == IMPLANT))
+    )
+    right = np.count_nonzero(x > vault.centre_mm[0]) / x.size
+    smaller = min(right, 1 - right)
+    if region == "bilateral" and smaller < LEAST_SHARE:
+        return "implant not across the midline"
+    if region == "parietotemporal" and smaller > MOST_SHARE:
+        return "implant not on one side"
+    usual = vault.model_copy(update={"floor_front": type(vault).model_fields["floor_front"].default})
+    if region == "frontoorbital" and 1 - usual.contains(x, y, z).mean() < BROW_SHARE:
+        return "implant without brow"
+    return None
+
+
+def _region(recipe: Recipe) -> str:
+    return "anywhere" if isinstance(recipe, RoundedBoxRecipe | CustomRecipe) else recipe.region

@@ -1,0 +1,19 @@
+"""The shapes that defects are cut with: parameters in world millimetres and their signed distances.
+
+A shape has
+
+    bounds_mm() -> (Vector, Vector)       least and greatest (x, y, z) that it can reach
+    distance_mm(x, y, z) -> (n,) float64  of (n,) float64 world positions in mm, negative inside
+
+The voxel fields use + - * / sqrt, comparisons, min and max on float64 only: IEEE 754 rounds these the
+same everywhere, which keeps cases bit-identical on any machine.
+"""
+
+from calvaria.defects.shapes.craniotomy import Craniotomy
+from calvaria.defects.shapes.ellipsoid import Ellipsoid
+from calvaria.defects.shapes.rounded_box import RoundedBox
+from calvaria.defects.shapes.spheres import Sphere, Spheres
+
+Shape = Spheres | RoundedBox | Ellipsoid | Craniotomy
+
+__all__ = ["Craniotomy", "Ellipsoid", "RoundedBox", "Shape", "Sphere", "Spheres"]

@@ -1,0 +1,128 @@
+"""`calvaria score` scores files on one grid, and never makes one of two."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from calvaria.commands.score import SAME_GRID_MM, score_files
+from calvaria.errors import InputError
+from calvaria.evaluation.metrics import score
+from tests.unit.builders import write_nifti, write_nrrd
+
+SPACING = (0.45, 0.8, 1.5)
+NAMES = ["dsc", "bdsc_10mm", "bdsc_10vox", "hd95_mm", "surface_dice_1mm", "assd_mm", "rim_gap_mm"]
+
+
+def oblique() -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -10, 35], degrees=True).as_matrix() * SPACING
+    affine[:3, 3] = (-80, 12, 30)
+    return affine
+
+
+def volumes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A plate with a hole, what was in it, and that shifted."""
+    skull = np.zeros((30, 28, 26), np.uint8)
+    skull[4:26, 4:24, 10:14] = 1
+    reference = np.zeros_like(skull)
+    reference[10:20, 9:18, 10:14] = 1
+    return np.roll(reference, (1, 2), (0, 1)), reference, skull - reference
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_files_score_as_their_arrays_do(tmp_path, suffix):
+    """Axes, spacing of an oblique affine, and the order of the arguments survive the files."""
+    write = write_nrrd if suffix == ".nrrd" else write_nifti
+    files = [
+        write(tmp_path / f"{name}{suffix}", values, oblique())
+        for name, values in zip("prd", volumes(), strict=True)
+    ]
+    found = score_files(*files)
+    assert list(found) == NAMES
+    assert found == pytest.approx(asdict(score(*volumes(), SPACING)), abs=1e-4)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "calvaria.cli", "score", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command_prints_one_json_object_without_infinity(tmp_path):
+    """An empty prediction is scored, and its infinite distances are null: other parsers refuse Infinity."""
+    prediction, reference, defective = volumes()
+    write_nrrd(tmp_path / "p.nrrd", 0 * prediction, oblique())
+    write_nifti(tmp_path / "r.nii.gz", reference, oblique())
+    write_nifti(tmp_path / "d.nii", defective, oblique())
+    done = run(
+        *("--prediction", tmp_path / "p.nrrd"),
+        *("--reference", tmp_path / "r.nii.gz"),
+        *("--defective", tmp_path / "d.nii"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    scores = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert scores == dict(zip(NAMES, [0.0, 0.0, 0.0, None, 0.0, None, None], strict=True))
+    done = run(
+        *("--prediction", tmp_path / "none.nrrd"),
+        *("--reference", tmp_path / "r.nii.gz"),
+        *("--defective", tmp_path / "d.nii"),
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none.nrrd" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def moved(what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A prediction's values and affine, and the words that its message must have."""
+    prediction, affine = volumes()[0], oblique()
+    if what == "cropped":
+        return prediction[:, :-1], affine, "30 x 28 x 26 voxels.*30 x 27 x 26"
+    if what == "shifted":
+        affine[0, 3] += 3 * SAME_GRID_MM
+        return prediction, affine, "origins differ.*0.03 mm"
+    if what == "stretched":
+        affine[:3, 2] *= 1.01
+        return prediction, affine, "0.45 x 0.8 x 1.5 and 0.45 x 0.8 x 1.515 mm"
+    affine[:3, :3] = affine[:3, [1, 0, 2]]
+    return prediction, affine, "not the same affine"
+
+
+@pytest.mark.parametrize("what", ["cropped", "shifted", "stretched", "turned"])
+def test_another_grid_is_an_error_that_names_both_files(tmp_path, what):
+    """Nothing is resampled silently: metrics on shifted grids look like bad predictions."""
+    _, reference, defective = volumes()
+    values, affine, words = moved(what)
+    files = [
+        write_nrrd(tmp_path / "prediction.nrrd", values, affine),
+        write_nrrd(tmp_path / "reference.nrrd", reference, oblique()),
+        write_nrrd(tmp_path / "defective.nrrd", defective, oblique()),
+    ]
+    with pytest.raises(InputError, match=words) as caught:
+        score_files(*files)
+    assert "reference.nrrd" in str(caught.value)
+    assert "prediction.nrrd" in str(caught.value)
+
+
+def test_rounded_headers_are_one_grid(tmp_path):
+    """NIfTI keeps an affine in float32, NRRD as text; that is no other grid."""
+    prediction, reference, defective = volumes()
+    files = [
+        write_nifti(tmp_path / "p.nii.gz", prediction, np.round(oblique(), 4)),
+        write_nrrd(tmp_path / "r.nrrd", reference, oblique()),
+        write_nifti(tmp_path / "d.nii.gz", defective, oblique()),
+    ]
+    assert score_files(*files)["dsc"] == score(prediction, reference, defective, SPACING).dsc
+
+
+def test_an_empty_skull_is_named(tmp_path):
+    _, reference, defective = volumes()
+    files = [
+        write_nifti(tmp_path / f"{name}.nii", values, oblique())
+        for name, values in (("p", reference), ("r", reference), ("d", 0 * defective))
+    ]
+    with pytest.raises(InputError, match=r"d\.nii: the defective skull is empty"):
+        score_files(*files)
