@@ -6,12 +6,13 @@ module, re-runs exactly the stages that use it. Nothing heavy is imported here.
 
 import ast
 import hashlib
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from calvaria.config import Config, LdmFamily
+from calvaria.config import Config, CustomRecipe, LdmFamily
 
 # The config is left out: what it says reaches a stage's identity through its values.
 NOT_CODE = ("calvaria", "calvaria.config")
@@ -85,7 +86,22 @@ def _code(config: Config, stage: str, name: str) -> str:
     digest = hashlib.sha256()
     for module in modules:
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())
+    if stage == "inject":
+        for recipe in config.inject.recipes.values():
+            if isinstance(recipe, CustomRecipe):
+                digest.update(_custom_source(recipe.function))
     return digest.hexdigest()
+
+
+def _custom_source(function: str) -> bytes:
+    """The module of a function of the user's own; if there is none, the job says so."""
+    try:
+        found = importlib.util.find_spec(function.split(":")[0])
+    except ImportError:
+        return b""
+    return (
+        Path(found.origin).read_bytes() if found is not None and found.has_location and found.origin else b""
+    )
 
 
 @cache

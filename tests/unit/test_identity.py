@@ -78,3 +78,16 @@ def test_code_is_followed_through_imports():
     assert "calvaria.families.vae" in _closure("calvaria.families.ldm")
     assert "calvaria.families.vae" not in _closure("calvaria.stages.split")
     assert "calvaria.report.page" not in _closure("calvaria.stages.train")
+
+
+def test_changing_a_module_with_a_recipe_of_ones_own_makes_cases_anew(tmp_path, monkeypatch):
+    module = tmp_path / "own_defects.py"
+    module.write_text("def ball(rng, skull, grid): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    raw = loaded()
+    raw["inject"]["recipes"]["mine"] = {"kind": "custom", "function": "own_defects:ball"}
+    config = parse(raw, "config")
+    before = identities(config)
+    module.write_text("def ball(rng, skull, grid): return None\n")
+    after = identities(config)
+    assert {job for job in JOBS if before[job] != after[job]} == {"inject vae", "inject test"}
