@@ -109,7 +109,7 @@ def write_shard(
     if volumes.dtype != np.uint8 or volumes.max() > IMPLANT:
         raise ValueError(f"labels must be uint8 0, 1 or 2, got {volumes.dtype} up to {volumes.max()}")
     _create(store.path, count, shard_size, grid)
-    with zarr.config.set({"array.write_empty_chunks": True}):
+    with zarr.config.set({"array.write_empty_chunks": True, "async.concurrency": 1}):
         _open(store.path, "r+")[first : first + expected] = volumes
     write_rows(
         store.table(number),
