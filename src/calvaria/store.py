@@ -7,7 +7,7 @@ A store is a directory ``NAME.zarr``:
 - ``rows/K.jsonl``: one JSON object per volume of shard K, in order, with ``index`` and ``sha256`` of the
   volume's bytes; the stage that writes adds ancestry, parameters or scores.
 
-Bit-shuffling turns the labels into bit planes, which zstd packs to about half of a ``.nii.gz``; it is a
+Bit-shuffling turns the labels into bit planes, which zstd packs to 0.6 of a ``.nii.gz``; it is a
 standard Zarr codec, so any Zarr 3 reader opens the array.
 """
 
@@ -150,7 +150,7 @@ def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
         dtype="uint8",
         chunks=(1, *grid.shape),
         shards=(shard_size, *grid.shape),
-        compressors=BloscCodec(typesize=1, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=2**21),
+        compressors=BloscCodec(typesize=1, cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=2**20),
         dimension_names=("volume", "x", "y", "z"),
     )
     for key in ("zarr.json", "labels/zarr.json"):
