@@ -1,7 +1,6 @@
 """people: who is who. Scans of one person are found by content, whatever the files are called."""
 
 import sys
-from itertools import combinations
 
 import numpy as np
 
@@ -106,7 +105,8 @@ def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
             number = root[number]
         return number
 
-    by_name = [(a, b) for a, b in combinations(range(len(names)), 2) if names[a] == names[b]]
+    first: dict[str, int] = {}
+    by_name = [(first.setdefault(name, number), number) for number, name in enumerate(names)]
     for a, b in [*by_name, *same]:
         low, high = sorted((find(a), find(b)))
         root[high] = low
