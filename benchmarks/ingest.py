@@ -22,7 +22,7 @@ from calvaria.config import CtSource, FolderSource, PhantomSource, SkullfixSourc
 from calvaria.conform.matching import match, mirror, shape, vault_distance
 from calvaria.conform.pose import Pose, find_pose
 from calvaria.conform.quality import check_bone, check_pose, check_vault
-from calvaria.conform.resample import _count, resample, restore
+from calvaria.conform.resample import count_samples, resample, restore
 from calvaria.conform.vault import Vault, picture_vault
 from calvaria.grid import Grid
 from calvaria.sources import Scan, catalogue, read
@@ -133,13 +133,13 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 def nearest(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
     """One sample a voxel."""
-    return _count(scan.labels, np.linalg.inv(pose @ scan.affine), grid, 1)[0]
+    return count_samples(scan.labels, np.linalg.inv(pose @ scan.affine), grid, 1)[0]
 
 
 def half(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
     """Partial volume with a fixed threshold of one half."""
     fineness = max(3, int(np.ceil(grid.spacing_mm / np.linalg.norm(scan.affine[:3, :3], axis=0).min())))
-    counts = _count(scan.labels, np.linalg.inv(pose @ scan.affine), grid, fineness)[0]
+    counts = count_samples(scan.labels, np.linalg.inv(pose @ scan.affine), grid, fineness)[0]
     return counts * 2 >= fineness**3
 
 

@@ -11,6 +11,8 @@ from tests.conftest import ROOT
 
 JOBS = {
     "ingest": ("ingest", ""),
+    "sheet": ("sheet", ""),
+    "people": ("people", ""),
     "split": ("split", ""),
     "limits": ("limits", ""),
     "fit real": ("fit", "real"),
@@ -43,6 +45,8 @@ def identities(config: Config) -> dict[str, str]:
     [
         (("split", "test"), 0.3, {"split"}),
         (("ingest", "top_margin_mm"), 12.0, {"ingest"}),
+        (("ingest", "strict"), True, {"people"}),
+        (("people",), {"same_mm": 0.3}, {"people"}),
         (("fit", "vae", "kl_weight"), 0.5, VAE),
         (("fit", "wgan", "latent_size"), 32, {"fit wgan"}),
         (("screen",), {"attempts": 3}, {"limits", "screen vae"}),

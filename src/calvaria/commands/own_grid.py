@@ -10,13 +10,11 @@ from itertools import product
 
 import numpy as np
 
+from calvaria.defects.apply import Window, around, taken
 from calvaria.defects.defect import Defect
-from calvaria.defects.healing import thinned
 from calvaria.defects.pieces import settle
 from calvaria.defects.vault import Vector
 from calvaria.grid import BACKGROUND, IMPLANT, Grid
-
-Window = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -83,27 +81,12 @@ def cut(skull: np.ndarray, own: OwnGrid, defect: Defect, conformed: np.ndarray, 
         whole = tuple(index + side.start for index, side in zip(voxels, window, strict=True))
         x, y, z = own.positions(whole)
         near = np.flatnonzero(defect.vault.contains(x, y, z))
-        points = x[near], y[near], z[near]
-        distance = shape.distance_mm(*points)
-        gone = distance <= 0
-        if defect.healing is not None:
-            band = np.flatnonzero(~gone & (distance < defect.healing.width_mm))
-            rim = points[0][band], points[1][band], points[2][band]
-            gone[band] = thinned(conformed, grid, defect.vault, defect.healing, rim, distance[band])
-        block[tuple(index[near[gone]] for index in voxels)] = IMPLANT
-    settle(labels, _around(windows))
+        gone = near[taken(defect, shape, (x[near], y[near], z[near]), conformed, grid)]
+        block[tuple(index[gone] for index in voxels)] = IMPLANT
+    settle(labels, around(windows))
     for plane in defect.unseen:
         _hide(labels, own, plane.normal, plane.offset_mm)
     return labels
-
-
-def _around(windows: list[Window]) -> Window:
-    """The box around all windows and a voxel more."""
-    x, y, z = (
-        slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)
-        for axis in range(3)
-    )
-    return x, y, z
 
 
 def _hide(labels: np.ndarray, own: OwnGrid, normal: Vector, offset_mm: float) -> None:

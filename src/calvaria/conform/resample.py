@@ -30,14 +30,14 @@ def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Gri
     to_scan = np.linalg.inv(pose @ affine)
     finest = np.linalg.norm(affine[:3, :3], axis=0).min()
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
-    skull, implant = _count(labels, to_scan, grid, fineness)
+    skull, implant = count_samples(labels, to_scan, grid, fineness)
     threshold = _volume_keeping_threshold(skull, fineness**3)
     out = np.where(skull >= threshold, BONE, 0).astype(np.uint8)
     out[(out == BONE) & (2 * implant >= skull)] = IMPLANT
     return out
 
 
-def _count(
+def count_samples(
     labels: np.ndarray, to_scan: np.ndarray, grid: Grid, fineness: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sub-samples in skull and in implant per target voxel, (x, y, z) int32 each."""

@@ -36,7 +36,7 @@ def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
     windows = [_window(grid, shape, margin) for shape in defect.shapes]
     for shape, window in zip(defect.shapes, windows, strict=True):
         _cut(labels, grid, defect, shape, window)
-    settle(labels, _around(windows, grid))
+    settle(labels, around(windows))
     for plane in defect.unseen:
         _hide(labels, grid, plane)
     return labels
@@ -51,14 +51,30 @@ def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: W
         voxels = np.unravel_index(bone[start : start + CHUNK], block.shape)
         x, y, z = (line[index] for line, index in zip(centres, voxels, strict=True))
         near = np.flatnonzero(defect.vault.contains(x, y, z))
-        points = x[near], y[near], z[near]
-        distance = shape.distance_mm(*points)
-        gone = distance <= 0
-        if defect.healing is not None:
-            band = np.flatnonzero(~gone & (distance < defect.healing.width_mm))
-            rim = points[0][band], points[1][band], points[2][band]
-            gone[band] = thinned(labels, grid, defect.vault, defect.healing, rim, distance[band])
-        block[tuple(index[near[gone]] for index in voxels)] = IMPLANT
+        gone = near[taken(defect, shape, (x[near], y[near], z[near]), labels, grid)]
+        block[tuple(index[gone] for index in voxels)] = IMPLANT
+
+
+def taken(
+    defect: Defect,
+    shape: Shape,
+    points: tuple[np.ndarray, np.ndarray, np.ndarray],
+    skull: np.ndarray,
+    grid: Grid,
+) -> np.ndarray:
+    """(n,) bool: which bone on the vault a shape takes, and healing around it.
+
+    Args:
+        points: x, y, z world positions in mm, (n,) float64 each.
+        skull: (x, y, z) on the grid, non-zero where there is bone; healing measures thickness in it.
+    """
+    distance = shape.distance_mm(*points)
+    gone = distance <= 0
+    if defect.healing is not None:
+        band = np.flatnonzero(~gone & (distance < defect.healing.width_mm))
+        rim = points[0][band], points[1][band], points[2][band]
+        gone[band] = thinned(skull, grid, defect.vault, defect.healing, rim, distance[band])
+    return np.asarray(gone)
 
 
 def _window(grid: Grid, shape: Shape, margin_mm: float) -> Window:
@@ -75,7 +91,7 @@ def _slices(grid: Grid, low: Vector, high: Vector, margin_mm: float) -> Window:
     return slices[0], slices[1], slices[2]
 
 
-def _around(windows: list[Window], grid: Grid) -> Window:
+def around(windows: list[Window]) -> Window:
     """The box around all windows and a voxel more, so that bone around a hole is seen to go on."""
     x, y, z = (
         slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)

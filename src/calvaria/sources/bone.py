@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from calvaria.defects.pieces import bounding_box
+
 TISSUE_HU = -300.0  # between fat and foam
 COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost time
 THIN_MM = 6.0  # half the thickness of what is taken away
@@ -74,17 +76,6 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
     wide = _depth(~core, spacing) < CLOSE_MM + THIN_MM
     tight = _depth(wide, spacing) > CLOSE_MM - MARGIN_MM
     return tight[inner], wide[inner]
-
-
-def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
-    """The least box that holds all that is set in a (i, j, k) mask, None if nothing is."""
-    box = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        if not len(used):
-            return None
-        box.append(slice(int(used[0]), int(used[-1]) + 1))
-    return box[0], box[1], box[2]
 
 
 def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

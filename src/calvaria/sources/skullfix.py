@@ -16,6 +16,7 @@ from pathlib import Path
 from calvaria.config import SkullfixSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
+from calvaria.sources.listing import own_id
 from calvaria.sources.triplet import read_triplet
 
 PARTS = ("complete_skull", "defective_skull", "implant")
@@ -72,7 +73,7 @@ def by_id(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.glob("*")):
         if path.name.startswith(".") or not path.name.endswith((".nrrd", ".nii.gz")):
             continue
-        id = path.name.split(".", 1)[0]
+        id = own_id(path)
         if id in found:
             raise InputError(f"{found[id]} and {path}: are the same part of one skull; remove one of them")
         found[id] = path
