@@ -264,6 +264,26 @@ def test_craniotomy_is_saw_lines_and_burr_holes():
     )
 
 
+@pytest.mark.parametrize("up_to", [0.0, 12.0, np.inf])
+def test_squares_of_the_chart_change_no_sign_and_no_distance_that_counts(up_to):
+    """Against the outline's own distance at every point, for a star with deep notches and far places."""
+    turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
+    radius = np.where(np.arange(22) % 2, 18.0, 44.0)
+    outline = tuple(zip(radius * np.cos(turn), radius * np.sin(turn), strict=True))
+    shape = flap(outline_mm=outline, holes_mm=outline[:3], bevel=0.4)
+    rng = np.random.default_rng(3)
+    u, v = rng.uniform(-120, 120, (2, 40000))
+    depth = rng.uniform(0, 15, u.shape)
+    scale = (80 - depth) / np.sqrt(u * u + v * v + 6400)
+    exact = shape._outline(u, v) * scale + 0.4 * depth
+    found = shape.distance_mm(u * scale, v * scale, 80 * scale, up_to)
+    counts = (exact > 1e-9) & (exact <= up_to)
+    assert counts.sum() > (1000 if up_to else -1)
+    assert found[counts] == pytest.approx(exact[counts], abs=1e-9)
+    assert (found[exact > up_to] > up_to).all()
+    assert np.array_equal(found[abs(exact) > 1e-9] > 0, exact[abs(exact) > 1e-9] > 0)
+
+
 def test_a_bevelled_cut_gets_narrower_inwards():
     shape = flap(bevel=0.5, hole_radius_mm=0)
     for depth in (0.0, 4.0, 8.0):

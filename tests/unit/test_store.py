@@ -76,6 +76,21 @@ def test_golden_bytes(tmp_path):
     assert hashlib.sha256(store.shard(0).read_bytes()).hexdigest() == GOLDEN_SHARD
 
 
+@pytest.mark.parametrize("count", [3, 4])
+def test_shards_have_the_bytes_that_zarr_writes(tmp_path, count):
+    """Packed here because Zarr copies every volume twice: a full shard and one that is not."""
+    import zarr
+
+    volumes = np.random.default_rng(0).integers(0, 3, (count, 9, 10, 11), np.uint8)
+    for name in ("ours", "theirs"):
+        write_shard(Store(tmp_path / name), 0, count, 4, Grid((9, 10, 11), 1.0), volumes, [{}] * count)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        zarr.open_array(tmp_path / "theirs" / "labels", mode="r+")[:] = volumes[::-1]
+        zarr.open_array(tmp_path / "theirs" / "labels", mode="r+")[:] = volumes
+    ours, theirs = (Store(tmp_path / name).shard(0).read_bytes() for name in ("ours", "theirs"))
+    assert ours == theirs
+
+
 def test_a_shard_of_background_is_still_a_file(tmp_path):
     store = Store(tmp_path / "empty.zarr")
     write_shard(store, 0, 2, 2, GRID, np.zeros((2, *GRID.shape), np.uint8), [{}, {}])

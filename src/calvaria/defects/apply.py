@@ -6,14 +6,14 @@ import numpy as np
 
 from calvaria.defects.defect import Defect, Plane
 from calvaria.defects.healing import thinned
-from calvaria.defects.pieces import settle
+from calvaria.defects.pieces import Implants, settle
 from calvaria.defects.shapes import Shape
 from calvaria.defects.vault import Vector
 from calvaria.grid import BACKGROUND, IMPLANT, Grid
 
 Window = tuple[slice, slice, slice]
 
-CHUNK = 1 << 14  # voxels worked on at a time: what is computed of them stays in the processor's cache
+CHUNK = 1 << 15  # voxels worked on at a time: what is computed of them stays in the processor's cache
 
 
 def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
@@ -31,15 +31,20 @@ def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
         (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant; it is > 0 exactly where the skull is,
         except beyond the planes of ``defect.unseen``, where it is 0.
     """
+    return cut_defect(skull, grid, defect)[0]
+
+
+def cut_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> tuple[np.ndarray, Implants | None]:
+    """What `apply_defect` returns, and the implant in it, which `check_case` need not look for again."""
     labels: np.ndarray = np.not_equal(skull, 0).view(np.uint8)
     margin = 0.0 if defect.healing is None else defect.healing.width_mm
     windows = [_window(grid, shape, margin) for shape in defect.shapes]
     for shape, window in zip(defect.shapes, windows, strict=True):
         _cut(labels, grid, defect, shape, window)
-    settle(labels, around(windows))
+    settled = settle(labels, around(windows))
     for plane in defect.unseen:
         _hide(labels, grid, plane)
-    return labels
+    return labels, None if defect.unseen else settled
 
 
 def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: Window) -> None:
@@ -48,11 +53,18 @@ def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: W
     centres = [grid.centres(axis)[part] for axis, part in enumerate(window)]
     bone = np.flatnonzero(block != 0)
     for start in range(0, bone.size, CHUNK):
-        voxels = np.unravel_index(bone[start : start + CHUNK], block.shape)
-        x, y, z = (line[index] for line, index in zip(centres, voxels, strict=True))
-        near = np.flatnonzero(defect.vault.contains(x, y, z))
-        gone = near[taken(defect, shape, (x[near], y[near], z[near]), labels, grid)]
+        voxels = _places(bone[start : start + CHUNK], block.shape)
+        x, y, z = (line.take(index) for line, index in zip(centres, voxels, strict=True))
+        gone = np.flatnonzero(taken(defect, shape, (x, y, z), labels, grid))
+        gone = gone[defect.vault.contains(x[gone], y[gone], z[gone])]
         block[tuple(index[gone] for index in voxels)] = IMPLANT
+
+
+def _places(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """What ``np.unravel_index`` gives, in half its time."""
+    rest, k = np.divmod(flat.astype(np.int32), np.int32(shape[2]))
+    i, j = np.divmod(rest, np.int32(shape[1]))
+    return tuple(index.astype(np.int64) for index in (i, j, k))
 
 
 def taken(
@@ -68,7 +80,8 @@ def taken(
         points: x, y, z world positions in mm, (n,) float64 each.
         skull: (x, y, z) on the grid, non-zero where there is bone; healing measures thickness in it.
     """
-    distance = shape.distance_mm(*points)
+    width = 0.0 if defect.healing is None else defect.healing.width_mm
+    distance = shape.distance_mm(*points, width)
     gone = distance <= 0
     if defect.healing is not None:
         band = np.flatnonzero(~gone & (distance < defect.healing.width_mm))

@@ -2,12 +2,16 @@
 
 import numpy as np
 
-from calvaria.defects.pieces import SPECK_FRACTION, bounding_box, cut_off, grown, pieces
+from calvaria.defects.pieces import SPECK_FRACTION, Implants, bounding_box, cut_off, implants
 from calvaria.grid import BONE, IMPLANT, Grid
 
 
 def check_case(
-    labels: np.ndarray, grid: Grid, implant_ml: tuple[float, float], intended: int = 1
+    labels: np.ndarray,
+    grid: Grid,
+    implant_ml: tuple[float, float],
+    intended: int = 1,
+    known: Implants | None = None,
 ) -> str | None:
     """Why a case is unusable, or None if it is fine.
 
@@ -17,12 +21,12 @@ def check_case(
         labels: (x, y, z) uint8, 0 background, 1 remaining bone, 2 implant.
         implant_ml: least and most implant volume, both allowed.
         intended: how many separate implants there have to be.
+        known: the implant of these labels, where it has been looked for already.
     """
-    box = bounding_box(labels, IMPLANT)
-    if box is None:
+    known = known or implants(labels)
+    if known is None:
         return "implant empty"
-    block = labels[grown(box, labels.shape)]
-    found = pieces(block)
+    box, found = known
     sizes = found.sizes[found.labels == IMPLANT]
     least, most = implant_ml
     volume_ml = sizes.sum() * grid.spacing_mm**3 / 1000
@@ -37,6 +41,6 @@ def check_case(
         return "implants not apart"
     if not (found.labels == BONE).any() and bounding_box(labels, BONE) is None:
         return "no bone remaining"
-    if cut_off(block, found).any():
+    if cut_off(labels[box], found).any():
         return "bone cut off"
     return None

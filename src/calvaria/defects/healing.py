@@ -1,5 +1,7 @@
 """Thins the bone around a hole, as healing does; work in a band of some millimetres around the rim only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calvaria.defects.defect import Healing
@@ -30,30 +32,69 @@ def thinned(
     away = [p - c for p, c in zip(points, vault.centre_mm, strict=True)]
     length = np.sqrt(away[0] * away[0] + away[1] * away[1] + away[2] * away[2])
     steps = [a / length for a in away]
-    outer, inner = (_bone_along(skull, grid, points, steps, sign) for sign in (1, -1))
-    mine, other = (outer, inner) if healing.side == "outer" else (inner, outer)
+    outwards = 1 if healing.side == "outer" else -1
     share = healing.thinning * (1.0 - distance_mm / healing.width_mm)
-    # The voxel itself counts half to either side.
-    return np.asarray(mine + 0.5 < share * (mine + other + 1.0))
+    # The voxel itself counts half to either side: it is gone if
+    #     mine + 0.5 < share * (mine + other + 1)
+    # which needs little bone on this side, and then enough on the other; more than that need not be counted.
+    thickest = int(THICKEST_MM / grid.spacing_mm)
+    enough = (share * (thickest + 1.0) - 0.5) / np.maximum(1.0 - share, 1e-9)
+    mine = _bone_along(skull, grid, points, steps, outwards, enough)
+    gone = mine + 0.5 < share * (mine + thickest + 1.0)
+    at = np.flatnonzero(gone)
+    mine, share = mine[at], share[at]
+    enough = (mine + 0.5) / share - mine - 1.0
+    other = _bone_along(skull, grid, [p[at] for p in points], [s[at] for s in steps], -outwards, enough)
+    gone[at] = mine + 0.5 < share * (mine + other + 1.0)
+    return np.asarray(gone)
 
 
 def _bone_along(
     skull: np.ndarray,
     grid: Grid,
-    points: tuple[np.ndarray, np.ndarray, np.ndarray],
-    steps: list[np.ndarray],
+    points: Sequence[np.ndarray],
+    steps: Sequence[np.ndarray],
     sign: int,
+    enough: np.ndarray,
 ) -> np.ndarray:
-    """(n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time."""
+    """(n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time.
+
+    A ray that has met at least one more than ``enough`` may go no further.
+    """
     flat = skull.reshape(-1)
-    count = np.zeros(points[0].shape)
+    counts = np.zeros(points[0].shape)
+    going = np.flatnonzero(enough >= 0)
+    count, enough, points = counts[going], enough[going], [p[going] for p in points]
     place = [p / grid.spacing_mm + n / 2 for p, n in zip(points, grid.shape, strict=True)]
-    for number in range(1, int(THICKEST_MM / grid.spacing_mm) + 1):
-        index = np.zeros(count.shape, np.int64)
-        inside = np.ones(count.shape, bool)
-        for axis, n in enumerate(grid.shape):
-            at = np.floor(place[axis] + (sign * number) * steps[axis]).astype(np.int64)
-            inside &= (at >= 0) & (at < n)
-            index = index * n + np.minimum(np.maximum(at, 0), n - 1)
-        count += inside & (flat[index] != 0)
-    return count
+    steps = [sign * step[going] for step in steps]
+    longest = int(THICKEST_MM / grid.spacing_mm)
+    ends = [at + longest * step for at, step in zip(place, steps, strict=True)]
+    # A ray that starts and ends within the volume is within it all the way.
+    within = all(((end >= 0) & (end < n)).all() for end, n in zip(ends, grid.shape, strict=True))
+    for number in range(1, longest + 1):
+        x, y, z = (number * step for step in steps)
+        x += place[0]
+        y += place[1]
+        z += place[2]
+        if within:
+            i, j, k = x.astype(np.int32), y.astype(np.int32), z.astype(np.int32)
+            index = (i * grid.shape[1] + j) * grid.shape[2] + k
+            count += flat.take(index.astype(np.int64)) != 0
+        else:
+            count += _values(skull, x, y, z) != 0
+        if number % 3 == 0:
+            counts[going] = count
+            left = np.flatnonzero(count < enough + 1.0)
+            going, count, enough = going[left], count[left], enough[left]
+            place, steps = [p[left] for p in place], [s[left] for s in steps]
+    counts[going] = count
+    return counts
+
+
+def _values(volume: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(n,) values of the voxels at these places in voxels; 0 outside."""
+    places = [np.floor(p).astype(np.int64) for p in (x, y, z)]
+    inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(places, volume.shape, strict=True)])
+    values = np.zeros(x.shape, volume.dtype)
+    values[inside] = volume[tuple(p[inside] for p in places)]
+    return values

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.config import Inject
-from calvaria.defects.apply import apply_defect
+from calvaria.defects.apply import cut_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect
 from calvaria.defects.recipes import sample_defect
@@ -59,8 +59,8 @@ def inject_defect(
             rng = rng_for_attempt(attempt)
         recipe = inject.recipes[name]
         defect = sample_defect(rng, skull, grid, recipe, vault)
-        labels = apply_defect(skull, grid, defect)
-        fault = check_case(labels, grid, inject.implant_ml, defect.pieces)
+        labels, implants = cut_defect(skull, grid, defect)
+        fault = check_case(labels, grid, inject.implant_ml, defect.pieces, implants)
         fault = fault or misplaced(labels, grid, defect.vault, recipe)
         if fault is None:
             return Injected(labels, name, defect, attempt)

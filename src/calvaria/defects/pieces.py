@@ -35,13 +35,28 @@ def pieces(labels: np.ndarray) -> Pieces:
     numbers, count = cc3d.connected_components(labels, connectivity=26, return_N=True)
     numbers = np.ascontiguousarray(numbers)
     voxels = np.flatnonzero(labels != 0)
-    of_voxel = numbers.reshape(-1)[voxels]
+    of_voxel = numbers.reshape(-1).take(voxels)
     owner = np.zeros(count + 1, np.uint8)
-    owner[of_voxel] = labels.reshape(-1)[voxels]
+    owner[of_voxel] = labels.reshape(-1).take(voxels)
     return Pieces(numbers, np.bincount(of_voxel, minlength=count + 1), owner)
 
 
-def settle(labels: np.ndarray, window: Box) -> None:
+class Implants(NamedTuple):
+    """The box around all implant with a voxel to spare, and the pieces of what is in it."""
+
+    box: Box
+    found: Pieces
+
+
+def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
+    """All implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
+    if (box := bounding_box(labels[window], IMPLANT)) is None:
+        return None
+    box = grown(box, labels.shape, window)
+    return Implants(box, pieces(labels[box]))
+
+
+def settle(labels: np.ndarray, window: Box) -> Implants | None:
     """Makes bone of specks of implant, and implant of splinters of bone, in place.
 
     A splinter is bone that was joined to the rest by the implant alone. Bone that reaches the faces of the
@@ -50,19 +65,23 @@ def settle(labels: np.ndarray, window: Box) -> None:
     Args:
         labels: (x, y, z) uint8, 0 background, 1 bone, 2 implant.
         window: where the implant is, with a voxel to spare.
+
+    Returns:
+        The implant afterwards; None if there is none.
     """
-    if (box := bounding_box(labels[window], IMPLANT)) is None:
-        return
-    block = labels[grown(box, labels.shape, window)]
-    found = pieces(block)
+    if (before := implants(labels, window)) is None:
+        return None
+    box, found = before
+    block = labels[box]
     is_implant = found.labels == IMPLANT
     largest = found.sizes[is_implant].max()
     specks = is_implant & (found.sizes < SPECK_FRACTION * largest)
     splinters = cut_off(block, found) & (found.sizes < SPLINTER_FRACTION * largest)
-    if splinters.any():
-        block[splinters[found.numbers]] = IMPLANT
-    if specks.any():
-        block[specks[found.numbers]] = BONE
+    if not (specks.any() or splinters.any()):
+        return before
+    block[splinters[found.numbers]] = IMPLANT
+    block[specks[found.numbers]] = BONE
+    return implants(labels, window)
 
 
 def cut_off(block: np.ndarray, found: Pieces) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 A shape has
 
-    bounds_mm() -> (Vector, Vector)       least and greatest (x, y, z) that it can reach
-    distance_mm(x, y, z) -> (n,) float64  of (n,) float64 world positions in mm, negative inside
+    bounds_mm() -> (Vector, Vector)                 least and greatest (x, y, z) that it can reach
+    distance_mm(x, y, z, up_to_mm) -> (n,) float64  of (n,) float64 world positions in mm, negative inside
+
+Distances above ``up_to_mm`` may be any above it, and negative ones any negative: a shape may save the work.
 
 The voxel fields use + - * / sqrt, comparisons, min and max on float64 only: IEEE 754 rounds these the
 same everywhere, which keeps cases bit-identical on any machine.

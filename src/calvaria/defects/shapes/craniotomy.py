@@ -5,6 +5,7 @@ head is projected from the vault's centre. A straight line on the chart is a cut
 vault's centre, so the cut runs along the local normal of a round head.
 """
 
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ Point = tuple[float, float]
 DEEPEST_MM = 15.0  # the bevel goes no further in
 LEAST_COSINE = 0.25  # places more than 75 degrees away from the centre are not on the chart
 OUTSIDE_MM = 1000.0  # distance of what is not on the chart
+SQUARES, MARGIN_MM = 64, 10.0  # the chart in squares, side by side; how far they reach beyond the corners
+HALF_DIAGONAL = 0.7072  # of a square over its side, and a little
 
 
 class Craniotomy(Frozen):
@@ -69,10 +72,13 @@ class Craniotomy(Frozen):
         high = [self.apex_mm[i] + max(p[i] for p in points) + 0.1 for i in range(3)]
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
-    def distance_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def distance_mm(
+        self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
+    ) -> np.ndarray:
         """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
-        It is measured across the saw lines, so it is short of the true one where the chart stretches.
+        It is measured across the saw lines, so it is short of the true one where the chart stretches. Inside
+        it may be any negative number, and above ``up_to_mm`` any number above that.
         """
         dx, dy, dz = (p - c for p, c in zip((x, y, z), self.apex_mm, strict=True))
         a, b, w = (dx * d[0] + dy * d[1] + dz * d[2] for d in self._frame())
@@ -81,33 +87,72 @@ class Craniotomy(Frozen):
         on_chart = (w > LEAST_COSINE * from_apex) & (from_apex >= least) & (from_apex <= most)
         distance = np.full(x.shape, OUTSIDE_MM)
         at = np.flatnonzero(on_chart)
-        s, t = a[at] / w[at], b[at] / w[at]
+        a, b, w, from_apex = a[at], b[at], w[at], from_apex[at]
+        # Most places are far from the outline: how far their square of the chart is tells enough of them.
+        s, t, scale = a / w, b / w, w / self.radius_mm
         u, v = s * self.radius_mm, t * self.radius_mm
+        middle, half = self._roughly(u, v)
+        rough = (middle - half) * scale
+        at = np.flatnonzero(rough <= up_to_mm)
+        u, v, scale = u[at], v[at], scale[at]
+        shrunk = self._shrunk_mm(s[at], t[at], from_apex[at])
+        closer = (middle[at] + half) * scale + shrunk
+        near = np.flatnonzero(closer >= 0)
+        closer[near] = self._outline(u[near], v[near]) * scale[near] + shrunk[near]
+        rough[at] = closer
+        distance[on_chart] = rough
+        return distance
+
+    def _shrunk_mm(self, s: np.ndarray, t: np.ndarray, from_apex_mm: np.ndarray) -> np.ndarray:
+        """(n,) by how much the bevel has moved the outline inwards at this distance from the apex."""
+        k = self.surface_mm
+        top = k[0] + k[1] * s + k[2] * t + k[3] * (s * s) + k[4] * (s * t) + k[5] * (t * t)
+        return self.bevel * np.minimum(np.maximum(top - from_apex_mm, 0.0), DEEPEST_MM)
+
+    def _roughly(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:
+        """Distance of the middle of the chart's square in which a point lies, and how far off it can be.
+
+        The distance from the outline changes by no more than a mm per mm. A point beyond the squares is
+        further from the outline than the place in them that is next to it.
+        """
+        low, side, middles = self._squares
+        column, row = (
+            np.minimum(np.maximum((p - start) / side, 0), SQUARES - 1).astype(np.int64)
+            for p, start in zip((u, v), low, strict=True)
+        )
+        return middles[column * SQUARES + row], side * HALF_DIAGONAL
+
+    @cached_property
+    def _squares(self) -> tuple[tuple[float, float], float, np.ndarray]:
+        """Where the squares start, their side in mm, and the distance of their middles, (SQUARES ** 2,)."""
+        corners = np.array(self.outline_mm)
+        low = corners.min(axis=0) - MARGIN_MM
+        side = float(np.ptp(corners, axis=0).max() + 2 * MARGIN_MM) / SQUARES
+        u, v = (start + (np.arange(SQUARES) + 0.5) * side for start in low)
+        return (low[0], low[1]), side, self._outline(np.repeat(u, SQUARES), np.tile(v, SQUARES))
+
+    def _outline(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """(n,) signed distance on the chart, in mm, from the saw lines and burr holes."""
         outline = _polygon_distance(np.array(self.outline_mm), u, v)
         if self.hole_radius_mm > 0:
             for hole_u, hole_v in self.holes_mm:
                 du, dv = u - hole_u, v - hole_v
                 outline = np.minimum(outline, np.sqrt(du * du + dv * dv) - self.hole_radius_mm)
-        k = self.surface_mm
-        top = k[0] + k[1] * s + k[2] * t + k[3] * (s * s) + k[4] * (s * t) + k[5] * (t * t)
-        depth = np.minimum(np.maximum(top - from_apex[at], 0.0), DEEPEST_MM)
-        distance[at] = outline * (w[at] / self.radius_mm) + self.bevel * depth
-        return distance
+        return outline
 
 
 def _polygon_distance(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """(n,) signed distance of points from a simple polygon with (m, 2) corners, negative inside."""
-    squared = np.full(u.shape, np.inf)
-    inside = np.zeros(u.shape, bool)
-    for (u0, v0), (u1, v1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        eu, ev = float(u1 - u0), float(v1 - v0)
-        du, dv = u - u0, v - v0
-        along = (du * eu + dv * ev) / (eu * eu + ev * ev)
-        along = np.minimum(np.maximum(along, 0.0), 1.0)
-        ru, rv = du - along * eu, dv - along * ev
-        squared = np.minimum(squared, ru * ru + rv * rv)
-        # Crossings of the half-line to the right (Shimrat 1962).
-        if ev != 0:
-            inside ^= ((v0 > v) != (v1 > v)) & (du < dv * (eu / ev))
-    distance = np.sqrt(squared)
+    u0, v0 = corners.T[:, :, None]  # (m, 1) each, so that all edges meet all points at once
+    u1, v1 = np.roll(corners, -1, axis=0).T[:, :, None]
+    eu, ev = u1 - u0, v1 - v0
+    du, dv = u - u0, v - v0
+    along = (du * eu + dv * ev) / (eu * eu + ev * ev)
+    along = np.minimum(np.maximum(along, 0.0), 1.0)
+    ru, rv = du - along * eu, dv - along * ev
+    distance = np.sqrt((ru * ru + rv * rv).min(axis=0))
+    # Crossings of the half-line to the right (Shimrat 1962).
+    slope = eu / np.where(ev == 0, 1.0, ev)
+    crossed = ((v0 > v) != (v1 > v)) & (du < dv * slope)
+    inside = np.logical_xor.reduce(crossed, axis=0)
     return np.asarray(np.where(inside, -distance, distance))

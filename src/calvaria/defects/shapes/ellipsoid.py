@@ -31,7 +31,9 @@ class Ellipsoid(Frozen):
         x, y, z = self.centre_mm
         return (x - half[0], y - half[1], z - half[2]), (x + half[0], y + half[1], z + half[2])
 
-    def distance_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def distance_mm(
+        self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
+    ) -> np.ndarray:
         """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         The sign is exact; the size is of first order at the boundary (Quilez 2008).

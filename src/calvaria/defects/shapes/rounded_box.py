@@ -44,7 +44,9 @@ class RoundedBox(Frozen):
         x, y, z = self.centre_mm
         return (x - reach[0], y - reach[1], z - reach[2]), (x + reach[0], y + reach[1], z + reach[2])
 
-    def distance_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def distance_mm(
+        self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
+    ) -> np.ndarray:
         """(n,) signed distance, negative inside, of world positions in mm, (n,) float64 each.
 
         Outside near the end faces it is a lower bound; the sign is exact.

@@ -39,7 +39,9 @@ class Spheres(Frozen):
         high = [max(s.centre_mm[i] + s.radius_mm for s in self.spheres) + grow for i in range(3)]
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
-    def distance_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def distance_mm(
+        self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
+    ) -> np.ndarray:
         """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         It is good near the boundary; elsewhere the sign is right, and the noise is left out.
