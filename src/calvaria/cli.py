@@ -69,6 +69,26 @@ def split(run: RunDir) -> None:
 
 
 @app.command()
+def template(run: RunDir, family: Family) -> None:
+    """Build the template of a registration family."""
+    from calvaria.stages.register import template
+
+    opened, config = _opened(run)
+    _known(family, config.fit, "--family")
+    template(opened, config, family)
+
+
+@app.command()
+def register(run: RunDir, family: Family, batch: Shard = 0) -> None:
+    """Register one batch of training skulls to each other, or to the template."""
+    from calvaria.stages.register import register
+
+    opened, config = _opened(run)
+    _known(family, config.fit, "--family")
+    register(opened, config, family, batch)
+
+
+@app.command()
 def fit(run: RunDir, family: Family) -> None:
     """Fit an augmentation family to the training skulls."""
     from calvaria.stages.fit import fit

@@ -12,9 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from calvaria.config import Config, CustomRecipe, LdmFamily
+from calvaria.config import Config, CustomRecipe
 
 # The config is left out: what it says reaches a stage's identity through its values.
+USED_LATER = ("fraction", "gates")
+
 NOT_CODE = ("calvaria", "calvaria.config")
 
 
@@ -40,9 +42,8 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
         # A store may grow; then only its last shard, if it was not full, changes.
         "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
     }
-    if stage in ("fit", "sample", "screen"):
-        family = config.fit[name]
-        families = [name, family.autoencoder] if isinstance(family, LdmFamily) else [name]
+    if stage in ("template", "register", "fit", "sample", "screen"):
+        families = [name, below] if (below := config.below(name)) else [name]
         compute["fit"] = {each: c["fit"][each] for each in families}
     match stage:
         case "ingest":
@@ -55,6 +56,10 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
             return {"people": c["people"], "strict": c["ingest"]["strict"]}
         case "split":
             return {"seed": c["seed"], "split": c["split"]}
+        case "template" | "register":
+            # How registrations are used is not how they are made.
+            compute["fit"][name] = {k: v for k, v in c["fit"][name].items() if k not in USED_LATER}
+            return compute | {"split": {key: c["split"][key] for key in ("validation", "test")}}
         case "fit":
             return compute
         case "limits":
@@ -78,7 +83,7 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
 
 def _code(config: Config, stage: str, name: str) -> str:
     roots = [f"calvaria.stages.{stage}"]
-    if stage in ("fit", "sample", "screen"):
+    if stage in ("template", "register", "fit", "sample", "screen"):
         roots.append(f"calvaria.families.{config.fit[name].kind}")
     if stage == "ingest":
         roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]

@@ -21,6 +21,10 @@ def data_files(run: Run, config: Config) -> list[Path]:
     for family in config.fit:
         stores += [run.sample(family), run.screen(family), run.inject(family)]
         single += [run.fit(family) / "model.safetensors", run.fit(family) / "fit.json"]
+        for batch in range(config.batches(family, len(run.ingest))):
+            single += [run.fields(family, batch), run.registrations(family, batch)]
+        if getattr(config.fit[family], "mode", None) == "template":
+            single.append(run.template(family))
     for arm in config.train.arms:
         stores.append(run.evaluate(arm))
         single += [run.train(arm) / "model.safetensors", run.train(arm) / "train.json"]

@@ -47,6 +47,22 @@ class Run:
         """The directory of a fitted family: ``fit.json``, ``model.safetensors``."""
         return self.root / "fit" / family
 
+    def template(self, family: str) -> Path:
+        """The skull in the middle of the population, of a registration family of mode template."""
+        return self.fit(family) / "template.safetensors"
+
+    def fields(self, family: str, batch: int | str) -> Path:
+        """The deformation fields of one batch of registrations."""
+        return self.fit(family) / f"fields-{batch}.safetensors"
+
+    def registrations(self, family: str, batch: int | str) -> Path:
+        """What was measured of one batch of registrations."""
+        return self.fit(family) / f"registrations-{batch}.jsonl"
+
+    def scratch(self, family: str) -> Path:
+        """Registrations that are done, while their batch is not."""
+        return self.fit(family) / "scratch"
+
     def sample(self, family: str) -> Store:
         """Skulls as they were drawn from a family."""
         return Store(self.root / "sample" / f"{family}.zarr")

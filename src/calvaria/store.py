@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,13 +237,28 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises:
         StoreError: if the file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def read_tensor(path: Path, name: str) -> np.ndarray:
+    """Reads one array of a file and nothing else of it.
+
+    Raises:
+        StoreError: if the file is missing or damaged, or has no such array.
+    """
+    with _opened(path) as file:
+        return np.asarray(file.get_tensor(name))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
 
     try:
-        tensors: dict[str, np.ndarray] = load_file(path)
+        with safe_open(path, "np") as file:
+            yield file
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; run the stage that makes it") from None
     except SafetensorError as error:
         raise StoreError(f"{path}: damaged ({error}); delete it and run again") from None
-    return tensors

@@ -27,6 +27,7 @@ wildcard_constraints:
     cohort=NAME,
     arm=NAME,
     shard=r"\d+",
+    batch=r"\d+",
 
 
 onstart:
@@ -44,18 +45,28 @@ def skulls(wildcards):
     return [RUN.split, *shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size)]
 
 
+def registered(family):
+    """The registrations of a family, if it is one that registers."""
+    batches = range(CONFIG.batches(family, len(SKULLS)))
+    found = [path for k in batches for path in (RUN.fields(family, k), RUN.registrations(family, k))]
+    return found + ([RUN.template(family)] if found and CONFIG.fit[family].mode == "template" else [])
+
+
+def model(family):
+    """All that fitting a family leaves to those who sample it."""
+    return [RUN.fit(family) / "fit.json", RUN.fit(family) / "model.safetensors", *registered(family)]
+
+
 def fitted(wildcards):
-    """The model of a family, and that of the autoencoder below it."""
-    families = [wildcards.family]
-    if CONFIG.fit[wildcards.family].kind == "ldm":
-        families.append(CONFIG.fit[wildcards.family].autoencoder)
-    return [RUN.fit(family) / name for family in families for name in ("fit.json", "model.safetensors")]
+    """The model of a family, and that of the one below it."""
+    families = [wildcards.family, CONFIG.below(wildcards.family)]
+    return [path for family in families if family for path in model(family)]
 
 
 def below(wildcards):
-    """What a family is fitted to: the skulls, and for latent diffusion also the autoencoder."""
-    own = [RUN.fit(wildcards.family) / name for name in ("fit.json", "model.safetensors")]
-    return skulls(wildcards) + [path for path in fitted(wildcards) if path not in own]
+    """What a family is fitted to: the skulls, its registrations, and the model of the family below it."""
+    family = CONFIG.below(wildcards.family)
+    return skulls(wildcards) + registered(wildcards.family) + (model(family) if family else [])
 
 
 def whole(wildcards):

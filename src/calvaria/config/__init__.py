@@ -13,12 +13,14 @@ from pydantic import Field, ValidationError, model_validator
 from calvaria.config.base import Name, Normal, Section
 from calvaria.config.fit import (
     Family,
+    Gates,
     LdmFamily,
     Optimiser,
     RealFamily,
     RegistrationFamily,
     Sample,
     Screen,
+    SsmFamily,
     VaeFamily,
     WganFamily,
 )
@@ -63,6 +65,7 @@ __all__ = [
     "Family",
     "FieldOfView",
     "FolderSource",
+    "Gates",
     "Geometric",
     "Grid",
     "Healed",
@@ -88,6 +91,7 @@ __all__ = [
     "Source",
     "SpheresRecipe",
     "Split",
+    "SsmFamily",
     "Train",
     "VaeFamily",
     "WganFamily",
@@ -162,6 +166,13 @@ class Config(Section):
                     raise ValueError(
                         f"fit.{name}.autoencoder: '{family.autoencoder}' is not an autoencoder family of fit"
                     )
+            if isinstance(family, SsmFamily):
+                below = self.fit.get(family.registration)
+                if not isinstance(below, RegistrationFamily) or below.mode != "template":
+                    raise ValueError(
+                        f"fit.{name}.registration: '{family.registration}' is not a registration family "
+                        f"of fit with mode: template"
+                    )
         for name, arm in self.train.arms.items():
             for family_name in arm.families:
                 if family_name not in self.fit:
@@ -170,6 +181,20 @@ class Config(Section):
                         f"which has {', '.join(self.fit)}"
                     )
         return self
+
+    def below(self, name: str) -> str | None:
+        """The family that another stands on: an autoencoder, or a registration through a template."""
+        family = self.fit[name]
+        if isinstance(family, LdmFamily):
+            return family.autoencoder
+        return family.registration if isinstance(family, SsmFamily) else None
+
+    def batches(self, name: str, skulls: int) -> int:
+        """Jobs that share the registrations of a family, of so many ingested skulls; 0 for other families."""
+        family = self.fit[name]
+        if not isinstance(family, RegistrationFamily):
+            return 0
+        return family.batches(max(2, round(skulls * (1 - self.split.validation - self.split.test))))
 
 
 def parse(raw: Any, where: str) -> Config:

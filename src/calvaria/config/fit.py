@@ -25,17 +25,60 @@ class RealFamily(Section):
     """Which family: the real skulls."""
 
 
+class Gates(Section):
+    """What every warp has to pass; whether the vault is closed is seen by the screen."""
+
+    similarity: float = Field(0.6, ge=0, le=1)
+    """Least Dice of the warped skull and its target, all the way along the deformation."""
+    folded: float = Field(1e-4, ge=0, le=1)
+    """Largest fraction of a field's voxels that may be folded (Jacobian determinant not positive)."""
+    volume_ratio: tuple[float, float] = (0.5, 2.0)
+    """Least and greatest bone volume of the warped skull over that of the moving one."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.volume_ratio
+        if not 0 < low < high:
+            raise ValueError(f"gates.volume_ratio must satisfy 0 < low < high, got {[low, high]}")
+        return self
+
+
 class RegistrationFamily(Section):
-    """Pairwise ANTs SyN between training skulls; a sample is one skull warped towards another."""
+    """ANTs affine and SyN between training skulls; a sample is one skull warped towards another."""
 
     kind: Literal["registration"]
-    """Which family: pairwise registration."""
-    pairs: int = Field(24, ge=1)
-    """Unordered pairs to register, drawn without repetition; each serves both directions."""
-    iterations: tuple[int, ...] = (40, 20, 0)
-    """SyN iterations per level, coarse to fine."""
+    """Which family: registration."""
+    mode: Literal["pairwise", "template"] = "pairwise"
+    """pairwise: each pair is registered, for both directions. template: each skull is registered once to an
+    unbiased template, through which every skull is then warped to every other."""
+    pairs: int | None = Field(24, ge=1)
+    """Pairwise: unordered pairs to register at most, drawn without repetition; null for all of them."""
+    partners: int | None = Field(None, ge=1)
+    """Pairwise: only as many pairs as give every skull this many partners; null for no such limit."""
+    batch_size: int = Field(8, ge=1)
+    """Registrations per job."""
+    field_spacing_mm: float = Field(3.0, gt=0)
+    """Spacing of the deformation fields; never finer than the grid."""
+    reach: float = Field(1.2, gt=0)
+    """Spacings of the field after which distances from bone are cut off, for ANTs and for refining."""
+    iterations: tuple[int, ...] = (30, 20, 8)
+    """SyN iterations per level, coarse to fine; each level halves the spacing, the last is the field's."""
+    gradient_step: float = Field(0.7, gt=0)
+    """SyN's gradient step."""
+    refine: int = Field(5, ge=0)
+    """Rounds of demons that bring a warped skull closer to its target; 0 leaves what SyN found."""
+    template_skulls: int = Field(12, ge=2)
+    """Template: training skulls that it is built from, at most."""
+    template_rounds: int = Field(3, ge=1)
+    """Template: how often it is rebuilt."""
+    template_spacing_mm: float = Field(4.0, gt=0)
+    """Template: spacing of the fields while it is built."""
+    template_iterations: tuple[int, ...] = (30, 20, 8)
+    """Template: SyN iterations per level while it is built."""
     fraction: tuple[float, float] = (0.6, 1.0)
     """How far a sample goes along its deformation: 0 leaves the moving skull, 1 reaches the target."""
+    gates: Gates = Gates()
+    """What every warp has to pass."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -43,6 +86,39 @@ class RegistrationFamily(Section):
         if not 0 < low <= high <= 1:
             raise ValueError(f"registration.fraction must satisfy 0 < low <= high <= 1, got {[low, high]}")
         return self
+
+    def batches(self, skulls: int) -> int:
+        """How many jobs share the registrations, for so many training skulls at most."""
+        if self.mode == "template":
+            count = skulls
+        else:
+            count = skulls * (skulls - 1) // 2
+            if self.partners is not None:
+                count = min(count, skulls * self.partners)
+            count = count if self.pairs is None else min(count, self.pairs)
+        return max(1, -(-count // self.batch_size))
+
+
+class SsmFamily(Section):
+    """Statistical deformation model: principal components of the ways from a template to the skulls.
+
+    A sample is a training skull in a shape drawn from the model.
+    """
+
+    kind: Literal["ssm"]
+    """Which family: a statistical deformation model."""
+    registration: Name = "registration"
+    """Name of the registration family, of mode template, whose fields are modelled."""
+    variance: float = Field(0.95, gt=0, le=1)
+    """Share of the variance that the kept components explain."""
+    spread: float = Field(1.0, gt=0)
+    """Scale of the coefficients; 1 is the population's own spread."""
+    most_deviations: float = Field(2.5, gt=0)
+    """Coefficients are drawn from a normal distribution cut off at so many standard deviations."""
+    velocity_spacing_mm: float = Field(6.0, gt=0)
+    """Spacing of the velocity fields; never finer than that of the registration's fields."""
+    gates: Gates = Gates(similarity=0)
+    """What every warp has to pass; similarity means nothing here, as a drawn shape is nobody's."""
 
 
 class VaeFamily(Section):
@@ -107,7 +183,8 @@ class LdmFamily(Section):
 
 
 Family = Annotated[
-    RealFamily | RegistrationFamily | VaeFamily | WganFamily | LdmFamily, Field(discriminator="kind")
+    RealFamily | RegistrationFamily | SsmFamily | VaeFamily | WganFamily | LdmFamily,
+    Field(discriminator="kind"),
 ]
 
 

@@ -2,7 +2,8 @@
 
 ============  =================================================================================
 real          the training skulls themselves
-registration  pairwise ANTs SyN, a sample is one skull warped towards another
+registration  ANTs SyN, pairwise or through a template; a sample is one skull warped towards another
+ssm           statistical deformation model of a template's fields
 vae           3-D KL autoencoder, sampled from a Gaussian fitted to its latents
 wgan          volumetric WGAN-GP
 ldm           latent diffusion over the latents of an autoencoder family
@@ -65,6 +66,7 @@ class Drawn:
     skull: np.ndarray  # (x, y, z) uint8, 1 where there is bone
     parents: tuple[str, ...]  # ids of every real skull that had a part in it
     parameters: dict[str, Any]
+    fault: str | None = None  # why the family itself rejects it
 
 
 @dataclass(frozen=True)

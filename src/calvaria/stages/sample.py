@@ -26,4 +26,5 @@ def ancestry(draw: Draw, family: str, drawn: Drawn) -> Row:
         "attempt": draw.attempt,
         "parents": list(drawn.parents),
         "parameters": drawn.parameters,
+        "fault": drawn.fault,
     }

@@ -29,7 +29,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     sampled = read_rows(run.sample(family).table(shard))
     pending = [Draw(row["index"], 0) for row in sampled]
     drawn = [
-        Drawn(volume, tuple(row["parents"]), row["parameters"])
+        Drawn(volume, tuple(row["parents"]), row["parameters"], row["fault"])
         for row, volume in zip(sampled, run.sample(family).volumes(sampled), strict=True)
     ]
     done: dict[int, tuple[np.ndarray, Row]] = {}
@@ -38,12 +38,13 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
         rejected = []
         for draw, one in zip(pending, drawn, strict=True):
             verdict = screen_skull(one.skull, grid, accepted, settings)
-            if verdict.reason is None:
+            reason = one.fault or verdict.reason
+            if reason is None:
                 row = ancestry(draw, family, one)
                 row |= {"rejections": rejections[draw.index], "measures": asdict(verdict.measures)}
                 done[draw.index] = verdict.skull, row
             else:
-                rejections[draw.index].append({"attempt": draw.attempt, "reason": verdict.reason})
+                rejections[draw.index].append({"attempt": draw.attempt, "reason": reason})
                 rejected.append(Draw(draw.index, draw.attempt + 1))
         print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
         if not rejected:

@@ -1,0 +1,275 @@
+"""Skulls warped towards each other, by pairwise registration or through a template.
+
+pairwise  every unordered pair is registered once with ANTs and serves both directions through its inverse
+template  every skull is registered once to an unbiased template; the way from one skull to another leads
+          through it, in one interpolation, so n registrations serve n (n - 1) ordered pairs
+
+Either way a field may be refined: a few rounds of demons on the two skulls' distances, about as dear as a
+warp. Registrations are made in jobs of their own (`register`), so a killed job loses one at most.
+
+Sources: Avants et al. 2008 (SyN); as augmentation for cranial defects: Ellis and Aizenberg 2020; through a
+template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from calvaria.config import RegistrationFamily
+from calvaria.errors import BudgetError
+from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families.registration import syn
+from calvaria.families.registration.fields import (
+    Skull,
+    coarser,
+    compose,
+    prepare,
+    refine,
+    unfold,
+    warp,
+)
+from calvaria.families.registration.gates import Measured, measure, verdict
+from calvaria.families.registration.plan import TEMPLATE, registrations
+from calvaria.grid import Grid
+from calvaria.progress import Progress
+from calvaria.store import read_rows, read_tensor, read_tensors, write_rows, write_tensors
+
+Pair = tuple[int, int]
+
+
+class Space:
+    """The population on its two grids, as warps need it; what is dear to make is made once."""
+
+    def __init__(self, population: Population, task: Task) -> None:
+        self.population, self.task = population, task
+        self.settings: RegistrationFamily = task.settings
+        self.grid: Grid = task.config.grid.voxels()
+        self.field_grid = coarser(self.grid, self.settings.field_spacing_mm)
+        self._last: tuple[int, Skull] | None = None
+        torch.set_num_threads(task.config.threads)
+
+    def mask(self, place: int) -> np.ndarray:
+        """(x, y, z) uint8 of a skull of the population, or of the template."""
+        return self.template if place == TEMPLATE else self.population.masks[place]
+
+    @cached_property
+    def template(self) -> np.ndarray:
+        return read_tensors(self.task.run.template(self.task.family))["mask"]
+
+    def skull(self, place: int) -> Skull:
+        """The last one asked for is kept: draws are worked through skull by skull."""
+        if self._last is None or self._last[0] != place:
+            reach = self.settings.reach * self.field_grid.spacing_mm
+            self._last = place, prepare(self.mask(place), self.grid, reach)
+        return self._last[1]
+
+    def refined(self, moving: int, target: int, field: torch.Tensor) -> torch.Tensor:
+        """A field that pulls moving onto target more closely."""
+        if self.settings.refine:
+            wanted = prepare(self.mask(target), self.grid, self.settings.reach * self.field_grid.spacing_mm)
+            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.refine)
+        return unfold(field, self.field_grid.spacing_mm)
+
+
+def build_template(population: Population, task: Task) -> None:
+    """Writes the template of a family of mode template."""
+    from calvaria.families.registration.template import build
+
+    space = Space(population, task)
+    chosen = task.generator("template").permutation(len(population))[: space.settings.template_skulls]
+    ants = syn.import_ants(task.config.seed)
+    coarse = coarser(space.grid, space.settings.template_spacing_mm)
+    masks = population.masks[np.sort(chosen)]
+    mask = build(ants, masks, space.grid, coarse, space.settings, task.family)
+    write_tensors(task.run.template(task.family), {"mask": mask})
+
+
+def register(population: Population, task: Task, batch: int) -> None:
+    """Makes the registrations of a batch, both ways, and measures them.
+
+    Each is kept in a file of its own as soon as it is done, named by all that it depends on, where a job that
+    starts anew finds it.
+    """
+    space = Space(population, task)
+    ants = syn.import_ants(task.config.seed)
+    pairs = registrations(space.settings, len(population), task.generator("pairs"))
+    numbers = range(batch, len(pairs), _batches(task))
+    progress = Progress(f"register {task.family} {batch}", len(numbers), "registrations")
+    tensors: dict[str, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
+    for number in numbers:
+        kept = task.run.scratch(task.family) / f"{_key(space, pairs[number])}.safetensors"
+        if not kept.is_file():
+            write_tensors(kept, _register(ants, space, pairs[number]))
+        fields = read_tensors(kept)
+        for way, (moving, target) in (("there", pairs[number]), ("back", pairs[number][::-1])):
+            row: dict[str, Any] = {"number": number, "way": way, "moving": moving, "target": target}
+            if way in fields:
+                field = torch.from_numpy(fields[way].astype(np.float32))
+                warped = warp(space.skull(moving), field, space.field_grid)
+                measured = measure(warped, space.mask(target), space.skull(moving), field, space.field_grid)
+                tensors[f"{number}.{way}"] = fields[way]
+                row |= asdict(measured)
+            rows.append(row)
+        progress.advance()
+    write_tensors(task.run.fields(task.family, batch), tensors)
+    write_rows(task.run.registrations(task.family, batch), rows)
+
+
+def _register(ants: Any, space: Space, pair: Pair) -> dict[str, np.ndarray]:
+    """Fields (3, x, y, z) float16 in mm of both ways of a pair; none if ANTs cannot register it."""
+    moving, target = pair
+    settings, grid = space.settings, space.field_grid
+    seen = {place: syn.image(space.skull(place), grid) for place in pair}
+    try:
+        there, back = syn.register(
+            ants, seen[target], seen[moving], grid, settings.iterations, settings.gradient_step
+        )
+    except RuntimeError as error:
+        print(f"register {space.task.family}: {pair}: ANTs failed: {error}", flush=True)
+        return {}
+    fields = {"back": space.refined(target, moving, back), "there": space.refined(moving, target, there)}
+    return {way: field.numpy().astype(np.float16) for way, field in fields.items()}
+
+
+def _key(space: Space, pair: Pair) -> str:
+    """A digest of all that a registration depends on."""
+    digest = hashlib.sha256()
+    for place in pair:
+        digest.update(np.ascontiguousarray(space.mask(place)).data)
+    settings = space.settings.model_dump(exclude={"gates", "fraction", "batch_size", "pairs", "partners"})
+    parts = (settings, space.task.config.seed, space.grid, version("antspyx"), version("torch"))
+    digest.update(repr(parts).encode())
+    return digest.hexdigest()[:24]
+
+
+def fit(population: Population, task: Task) -> Model:
+    """Reads what was registered and says which of it passes the gates.
+
+    Returns:
+        ``warps``: (n, 3) int32 of each field that passed: moving, target, number of its registration.
+
+    Raises:
+        BudgetError: if too little passed to warp any skull to another.
+    """
+    settings: RegistrationFamily = task.settings
+    rows = []
+    for batch in range(_batches(task)):
+        rows += read_rows(task.run.registrations(task.family, batch))
+    rows.sort(key=lambda row: (row["number"], row["way"]))
+    names = dict(enumerate(population.ids)) | {TEMPLATE: "template"}
+    listed, passed = [], []
+    for row in rows:
+        figures = {key: row[key] for key in Measured.__dataclass_fields__ if key in row}
+        fault = verdict(Measured(**figures), settings.gates) if figures else "registration failed"
+        people = {"moving": names[row["moving"]], "target": names[row["target"]]}
+        listed.append({**row, **people, "fault": fault})
+        if fault is None:
+            passed.append((row["moving"], row["target"], row["number"]))
+    if settings.mode == "template":  # a skull takes part if both its ways passed
+        ways = Counter(number for _, _, number in passed)
+        passed = [row for row in passed if ways[row[2]] == 2]
+    if len(passed) < (4 if settings.mode == "template" else 1):
+        reasons = Counter(str(row["fault"]) for row in listed if row["fault"]).most_common()
+        raise BudgetError(
+            f"fit.{task.family}: too few of {len(listed)} warps passed the gates: "
+            f"{', '.join(f'{fault} ({count})' for fault, count in reasons)}; look at fit.{task.family}.gates "
+            f"and at the skulls"
+        )
+    warps = np.array(passed, np.int32)
+    return Model({"warps": warps}, {"registrations": listed, "passed": len(warps)})
+
+
+def _batches(task: Task) -> int:
+    return task.config.batches(task.family, len(task.run.ingest))
+
+
+def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+    """A draw picks an ordered pair and how far to go along its deformation."""
+    space = Space(population, task)
+    ways = Ways(model, task)
+    picked = [_pick(ways, draw, task) for draw in draws]
+    drawn: dict[int, Drawn] = {}
+    # Skull by skull, so that each is prepared once.
+    for number in sorted(range(len(draws)), key=lambda number: picked[number]):
+        (moving, target), fraction = picked[number]
+        field = ways.field(moving, target, space.field_grid)
+        if ways.through_template:
+            field = space.refined(moving, target, field)
+        drawn[number] = _warped(space, moving, target, field, fraction)
+    return [drawn[number] for number in range(len(draws))]
+
+
+def _pick(ways: "Ways", draw: Draw, task: Task) -> tuple[Pair, float]:
+    """The ordered pair of a draw: rounds of shuffled pairs, so that all serve before one does twice."""
+    rng = task.draw_generator(draw)
+    count = len(ways.pairs)
+    round_, place = divmod(draw.index, count)
+    if draw.attempt == 0:
+        which = int(task.generator("round", round_).permutation(count)[place])
+    else:
+        which = int(rng.integers(count))
+    return ways.pairs[which], round(float(rng.uniform(*task.settings.fraction)), 4)
+
+
+def _warped(space: Space, moving: int, target: int, field: torch.Tensor, fraction: float) -> Drawn:
+    """The skull part of the way along a field, and what the gates say of it and of the whole way."""
+    ids = space.population.ids
+    skull = space.skull(moving)
+    whole = warp(skull, field, space.field_grid)
+    similarity = measure(whole, space.mask(target), skull, field, space.field_grid).similarity
+    if fraction < 1:
+        field = field * fraction
+        whole = warp(skull, field, space.field_grid)
+    measured = measure(whole, None, skull, field, space.field_grid)
+    measured = Measured(**{**asdict(measured), "similarity": similarity})
+    parameters = {"moving": ids[moving], "target": ids[target], "fraction": fraction, **asdict(measured)}
+    return Drawn(whole, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))
+
+
+class Ways:
+    """The fields of a fitted family, read from its batches when they are asked for."""
+
+    def __init__(self, model: Model, task: Task) -> None:
+        self._task = task
+        self.through_template = task.settings.mode == "template"
+        warps = [tuple(int(value) for value in row) for row in model.tensors["warps"]]
+        self._number = {(moving, target): number for moving, target, number in warps}
+        self._batches = _batches(task)
+        self.skulls = sorted({moving for moving, _, _ in warps if moving != TEMPLATE})
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every ordered pair (moving, target) that can be warped."""
+        if not self.through_template:
+            return sorted(self._number)
+        return [(one, other) for one in self.skulls for other in self.skulls if one != other]
+
+    def field(self, moving: int, target: int, grid: Grid) -> torch.Tensor:
+        """The field that pulls one skull onto another; through the template where that is the way."""
+        if not self.through_template:
+            return self.direct(moving, target)
+        return compose(self.direct(TEMPLATE, target), self.direct(moving, TEMPLATE), grid)
+
+    def direct(self, moving: int, target: int) -> torch.Tensor:
+        """The (3, x, y, z) field of one registration."""
+        number = self._number[moving, target]
+        first = moving < target if not self.through_template else target == TEMPLATE
+        path = self._task.run.fields(self._task.family, number % self._batches)
+        name = f"{number}.{'there' if first else 'back'}"
+        return torch.from_numpy(read_tensor(path, name).astype(np.float32))
+
+    def inwards(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """The fields that pull the template onto each skull."""
+        for skull in self.skulls:
+            yield skull, self.direct(TEMPLATE, skull)
+
+
+__all__ = ["Space", "Ways", "build_template", "fit", "register", "sample"]

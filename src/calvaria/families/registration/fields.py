@@ -1,0 +1,182 @@
+"""Displacement fields: composing, inverting, folding, and warping thin bone through them.
+
+A field is a (3, x, y, z) float32 tensor of millimetres on a `Grid`: it takes a world position p to
+p + field(p), and a skull pulled through it has at p what the skull had there. Grids share their centre, so a
+field may be coarser than the volumes that it warps.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from calvaria.grid import Grid
+
+REACH = 2.0  # spacings of the field: how far from bone a skull's distances are known
+
+
+@dataclass(frozen=True)
+class Skull:
+    """A skull that can be looked up between voxels."""
+
+    grid: Grid
+    values: torch.Tensor
+    """(2, x, y, z) float32: depth + ``reach_mm``, where depth is the signed distance in mm, positive in bone,
+    of at most ``reach_mm``; and occupancy, 1 in bone. Both are 0 far outside."""
+    reach_mm: float
+    volume_ml: float
+
+
+def coarser(grid: Grid, spacing_mm: float) -> Grid:
+    """A grid over the same box with at least this spacing; a volume finer than that keeps its own."""
+    if spacing_mm <= grid.spacing_mm:
+        return grid
+    x, y, z = (max(2, math.ceil(extent / spacing_mm)) for extent in grid.extent_mm)
+    return Grid((x, y, z), spacing_mm)
+
+
+def prepare(mask: np.ndarray, grid: Grid, reach_mm: float) -> Skull:
+    """A skull from its (x, y, z) mask, non-zero where there is bone."""
+    import edt
+
+    bone = np.ascontiguousarray(mask > 0)
+    # Distances run between voxel centres; the surface lies half a voxel before the other side.
+    depth = np.where(bone, edt.edt(bone, black_border=False) - 0.5, 0.5 - edt.edt(~bone, black_border=False))
+    depth = np.clip(depth * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
+    values = torch.from_numpy(np.stack([depth, bone]).astype(np.float32))
+    return Skull(grid, values, reach_mm, float(np.count_nonzero(bone) * grid.spacing_mm**3 / 1000))
+
+
+def centres(grid: Grid) -> torch.Tensor:
+    """(x, y, z, 3) float32 world positions of a grid's voxels in mm."""
+    lines = [torch.from_numpy(grid.centres(axis).astype(np.float32)) for axis in range(3)]
+    return torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
+
+
+def look_up(
+    volume: torch.Tensor, grid: Grid, places_mm: torch.Tensor, outside: str = "border"
+) -> torch.Tensor:
+    """(c, ...) trilinear values of a (c, x, y, z) volume at (..., 3) world positions in mm.
+
+    Args:
+        outside: what is beyond the outermost voxels: "border" repeats them, "zeros" is empty.
+    """
+    half = torch.tensor([(n - 1) / 2 * grid.spacing_mm for n in grid.shape], dtype=torch.float32)
+    where = (places_mm / half).flip(-1).reshape(1, 1, 1, -1, 3)
+    found = functional.grid_sample(
+        volume[None], where, mode="bilinear", padding_mode=outside, align_corners=True
+    )
+    return found.reshape(len(volume), *places_mm.shape[:-1])
+
+
+def compose(first: torch.Tensor, second: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """The field that goes along ``first`` and from there along ``second``, both on ``grid``."""
+    there = centres(grid) + first.movedim(0, -1)
+    return first + look_up(second, grid, there)
+
+
+def inverse(field: torch.Tensor, grid: Grid, rounds: int = 20) -> torch.Tensor:
+    """The field that goes back, by fixed-point iteration (Chen et al. 2008)."""
+    found = torch.zeros_like(field)
+    for _ in range(rounds):
+        found = -look_up(field, grid, centres(grid) + found.movedim(0, -1))
+    return found
+
+
+def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
+    """(x - 2, y - 2, z - 2) determinants of the mapping p + field(p), by central differences.
+
+    1 keeps volume; 0 and less is folded.
+    """
+    rows = []
+    for axis, component in enumerate(field):
+        row = []
+        for along in range(3):
+            inner = [slice(1, -1)] * 3
+            after, before = list(inner), list(inner)
+            after[along], before[along] = slice(2, None), slice(None, -2)
+            slope = (component[tuple(after)] - component[tuple(before)]) / (2 * spacing_mm)
+            row.append(slope + 1.0 if along == axis else slope)
+        rows.append(row)
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.05, rounds: int = 30) -> torch.Tensor:
+    """The field, smoothed around places where its Jacobian determinant is below ``least``, until none is.
+
+    What is still folded after so many rounds stays, for the gates to see.
+    """
+    for _ in range(rounds):
+        bad = jacobian(field, spacing_mm) < least
+        if not bool(bad.any()):
+            break
+        around = functional.pad(bad[None, None].float(), (1,) * 6)
+        share = functional.avg_pool3d(functional.max_pool3d(around, 5, 1, 2), 3, 1, 1)[0]
+        smooth = functional.avg_pool3d(functional.pad(field[None], (1,) * 6, mode="replicate"), 3, 1)[0]
+        field = field + share * (smooth - field)
+    return field
+
+
+def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
+    """A skull pulled through a field on ``grid``, on the skull's own grid, keeping its thin bone.
+
+    Nearest-neighbour look-up tears thin bone and a fixed threshold on interpolated values eats it. Instead,
+    the signed distance is interpolated, and its threshold is chosen so that the skull has the bone volume
+    that its interpolated occupancy says. Only voxels near warped bone are looked at.
+
+    Returns:
+        (x, y, z) uint8, 1 where there is bone.
+    """
+    rough = look_up(skull.values[:1], skull.grid, centres(grid) + field.movedim(0, -1), "zeros")[0] > 0
+    nearest = [
+        torch.from_numpy(
+            np.clip(np.rint(skull.grid.centres(axis) / grid.spacing_mm + (n - 1) / 2), 0, n - 1).astype(int)
+        )
+        for axis, n in enumerate(grid.shape)
+    ]
+    active = rough[nearest[0]][:, nearest[1]][:, :, nearest[2]]
+    lines = [torch.from_numpy(skull.grid.centres(axis).astype(np.float32)) for axis in range(3)]
+    voxels = active.nonzero(as_tuple=True)
+    warped = np.zeros(skull.grid.shape, np.uint8)
+    if not len(voxels[0]):
+        return warped
+    places = torch.stack([line[index] for line, index in zip(lines, voxels, strict=True)], dim=-1)
+    there = places + look_up(field, grid, places).movedim(0, -1)
+    depth, occupancy = look_up(skull.values, skull.grid, there, "zeros").numpy()
+    keep = min(round(float(occupancy.sum(dtype=np.float64))), len(depth))
+    if keep:
+        threshold = np.partition(depth, len(depth) - keep)[len(depth) - keep]
+        warped[active.numpy()] = (depth >= threshold) & (depth > 0)
+    return warped
+
+
+def refine(
+    skull: Skull, target: Skull, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
+) -> torch.Tensor:
+    """A field that pulls the skull closer to the target than the given one, by diffeomorphic demons.
+
+    Depths are distances, so what is missing at a place is how far its surface has to go, along the slope.
+
+    Source: Vercauteren et al. 2009, Diffeomorphic demons.
+    """
+    places = centres(grid)
+    wanted = look_up(target.values[:1], target.grid, places)[0]
+    for _ in range(rounds):
+        depth = look_up(skull.values[:1], skull.grid, places + field.movedim(0, -1), "zeros")[0]
+        missing = wanted - depth
+        slope = torch.stack(torch.gradient(depth, spacing=grid.spacing_mm))
+        push = slope * (missing / ((slope * slope).sum(0) + (missing / grid.spacing_mm) ** 2).clamp(min=1e-3))
+        push = smoothed(push, width)
+        field = push + look_up(field, grid, places + push.movedim(0, -1))
+    return field
+
+
+def smoothed(field: torch.Tensor, width: int) -> torch.Tensor:
+    """A field after two passes of a moving mean of this many voxels."""
+    for _ in range(2):
+        padded = functional.pad(field[None], (width // 2,) * 6, mode="replicate")
+        field = functional.avg_pool3d(padded, width, 1)[0]
+    return field

@@ -1,0 +1,101 @@
+"""One registration of two skulls with ANTs: affine, then SyN, and both its directions as fields.
+
+ANTs repeats bit for bit only with one ITK thread and ``ANTS_RANDOM_SEED`` set before it starts, so
+parallelism comes from jobs. Its coordinates are used as they are: the images say where their voxels are in
+the canonical frame, with identity directions.
+
+Source: Avants et al. 2008, Symmetric diffeomorphic image registration with cross-correlation.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calvaria.families.registration.fields import Skull, centres, look_up, unfold
+from calvaria.grid import Grid
+
+AFFINE_ITERATIONS = (100, 50, 0)  # skulls stand in one pose already
+
+
+def import_ants(seed: int) -> Any:
+    """ANTs, with all that makes it repeat."""
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    os.environ["ANTS_RANDOM_SEED"] = str(seed % 2**31 or 1)  # ANTs takes 0 for the clock
+    import ants
+
+    return ants
+
+
+def image(skull: Skull, grid: Grid) -> np.ndarray:
+    """What ANTs sees of a skull: (x, y, z) float32 depth in bone in mm on the fields' grid, cut off."""
+    values = skull.values[:1]
+    ratio = grid.spacing_mm / skull.grid.spacing_mm
+    if ratio > 1.5:  # smooth before leaving voxels out
+        width = 2 * round(ratio / 2) + 1
+        values = torch.nn.functional.avg_pool3d(values[None], width, 1, width // 2, count_include_pad=False)[
+            0
+        ]
+    return (look_up(values, skull.grid, centres(grid))[0] - skull.reach_mm).numpy()
+
+
+def register(
+    ants: Any, target: np.ndarray, moving: np.ndarray, grid: Grid, iterations: tuple[int, ...], step: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The fields through which moving is pulled onto target, and target onto moving.
+
+    Args:
+        target: (x, y, z) float32 on ``grid``, as `image` gives it; ``moving`` likewise.
+        iterations: of SyN per level, coarse to fine; each level halves the spacing, the last is the grid's.
+        step: SyN's gradient step.
+
+    Raises:
+        RuntimeError: if ANTs finds nothing.
+    """
+    origin = tuple(float(grid.centres(axis)[0]) for axis in range(3))
+    fixed, other = (
+        ants.from_numpy(np.ascontiguousarray(seen), origin=origin, spacing=(grid.spacing_mm,) * 3)
+        for seen in (target, moving)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        found = ants.registration(
+            fixed,
+            other,
+            type_of_transform="SyN",
+            initial_transform="Identity",
+            aff_metric="meansquares",
+            aff_iterations=AFFINE_ITERATIONS,
+            aff_shrink_factors=(4, 2, 1),
+            aff_smoothing_sigmas=(2, 1, 0),
+            syn_metric="meansquares",
+            reg_iterations=iterations,
+            grad_step=step,
+            outprefix=str(Path(scratch) / "pair-"),
+        )
+        forward, affine_file = found["fwdtransforms"]
+        backward = found["invtransforms"][-1]
+        there, back = (
+            torch.from_numpy(np.moveaxis(ants.image_read(path).numpy(), -1, 0).astype(np.float32))
+            for path in (forward, backward)
+        )
+        affine = ants.read_transform(affine_file)
+        matrix = np.array(affine.parameters[:9], np.float64).reshape(3, 3)
+        centre = np.array(affine.fixed_parameters, np.float64)
+        offset = np.array(affine.parameters[9:12], np.float64) + centre - matrix @ centre
+    there = unfold(there, grid.spacing_mm)
+    places = centres(grid)
+    # There: along SyN's field, then the affine map. Back: the affine map undone, then SyN's other field.
+    there = _affine(places + there.movedim(0, -1), matrix, offset) - places
+    undone = _affine(places, np.linalg.inv(matrix), -np.linalg.inv(matrix) @ offset)
+    back = undone + look_up(unfold(back, grid.spacing_mm), grid, undone).movedim(0, -1) - places
+    return unfold(there.movedim(-1, 0), grid.spacing_mm), unfold(back.movedim(-1, 0), grid.spacing_mm)
+
+
+def _affine(places: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -> torch.Tensor:
+    """(..., 3) places after an affine map."""
+    return places @ torch.from_numpy(matrix.T.astype(np.float32)) + torch.from_numpy(
+        offset.astype(np.float32)
+    )

@@ -1,0 +1,71 @@
+"""An unbiased template of a population: as near to every skull as to any other.
+
+Source: Joshi et al. 2004, Unbiased diffeomorphic atlas construction; Avants et al. 2010, The optimal template
+effect in hippocampus studies of diseased populations.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from calvaria.config import RegistrationFamily
+from calvaria.families.registration.fields import Skull, centres, inverse, look_up, prepare
+from calvaria.families.registration.syn import image, register
+from calvaria.grid import Grid
+from calvaria.progress import Progress
+
+
+def build(
+    ants: Any, masks: np.ndarray, grid: Grid, field_grid: Grid, settings: RegistrationFamily, name: str
+) -> np.ndarray:
+    """The template's mask, (x, y, z) uint8 on the volumes' grid.
+
+    In every round the skulls are registered to the template, averaged there, and the average is moved by the
+    mean of all deformations, so that it drifts to the middle of the population. What is averaged is depth,
+    and the average is cut where it has the population's mean bone volume.
+
+    Args:
+        masks: (n, x, y, z) uint8 of the skulls that it is built from.
+        field_grid: on which they are registered.
+    """
+    reach = settings.reach * field_grid.spacing_mm
+    skulls = [prepare(mask, grid, reach) for mask in masks]
+    seen = [image(skull, field_grid) for skull in skulls]
+    bone = round(float(np.mean([np.count_nonzero(mask) for mask in masks])))
+    template = _cut(torch.stack([skull.values[0] for skull in skulls]).sum(0), bone)
+    progress = Progress(f"template {name}", settings.template_rounds * len(skulls), "skulls")
+    for _ in range(settings.template_rounds):
+        target = image(prepare(template, grid, reach), field_grid)
+        total = torch.zeros(grid.shape)
+        mean = torch.zeros(3, *field_grid.shape)
+        for skull, moving in zip(skulls, seen, strict=True):
+            there, _ = register(
+                ants, target, moving, field_grid, settings.template_iterations, settings.gradient_step
+            )
+            mean += there / len(skulls)
+            total += _pulled(skull, there, field_grid)[0]
+            progress.advance()
+        template = _cut(_pulled_volume(total, inverse(mean, field_grid), grid, field_grid), bone)
+    return template
+
+
+def _pulled(skull: Skull, field: torch.Tensor, field_grid: Grid) -> torch.Tensor:
+    """(1, x, y, z) depth of a skull pulled through a field."""
+    places = centres(skull.grid)
+    there = places + look_up(field, field_grid, places).movedim(0, -1)
+    return look_up(skull.values[:1], skull.grid, there)
+
+
+def _pulled_volume(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: Grid) -> torch.Tensor:
+    """(x, y, z) volume pulled through a field."""
+    places = centres(grid)
+    there = places + look_up(field, field_grid, places).movedim(0, -1)
+    return look_up(volume[None], grid, there)[0]
+
+
+def _cut(depth: torch.Tensor, voxels: int) -> np.ndarray:
+    """(x, y, z) uint8: the deepest voxels, this many."""
+    values = depth.numpy()
+    threshold = np.partition(values.ravel(), values.size - voxels)[values.size - voxels]
+    return (values >= threshold).astype(np.uint8)

@@ -1,0 +1,133 @@
+"""A statistical deformation model: where the template goes on its way to the skulls, and how that varies.
+
+The fields that pull the template onto each skull are turned into stationary velocity fields. Sums of those
+lead to mappings that can be undone again, whatever the sum; sums of displacements do not. A sample draws
+coefficients of the principal components, which gives a shape that no one has, and brings a training skull
+into it through the template, in one interpolation.
+
+Sources: Arsigny et al. 2006, A log-Euclidean framework for statistics on diffeomorphisms; Bossa et al. 2007,
+Contributions to 3D diffeomorphic atlas estimation; Rueckert et al. 2003 (statistical deformation models).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from calvaria.config import SsmFamily
+from calvaria.families import Draw, Drawn, Model, Population, Task, load_model
+from calvaria.families.registration import Space, Ways
+from calvaria.families.registration.fields import centres, coarser, compose, look_up, unfold, warp
+from calvaria.families.registration.gates import measure, verdict
+from calvaria.grid import Grid
+
+SQUARINGS = 6
+LOG_ROUNDS = 8
+
+
+def fit(population: Population, task: Task) -> Model:
+    """Principal components of the velocity fields.
+
+    Returns:
+        ``mean``: (3, x, y, z) float32 in mm; ``modes``: (k, 3, x, y, z) float32, each one standard
+        deviation. The record says how much variance each explains, and by how much velocities miss the fields.
+    """
+    settings: SsmFamily = task.settings
+    below = replace(task, family=settings.registration)
+    space = Space(population, below)
+    ways = Ways(load_model(task.run.fit(below.family)), below)
+    grid = coarser(space.field_grid, settings.velocity_spacing_mm)
+    places = centres(grid)
+    velocities, errors = [], []
+    for _, field in ways.inwards():
+        coarse = look_up(field, space.field_grid, places)
+        velocity = logarithm(coarse, grid)
+        velocities.append(velocity.numpy())
+        error = (exponential(velocity, grid) - coarse).square().sum(0).mean().sqrt()
+        errors.append(float(error))
+    mean, modes, shares = components(np.stack(velocities), settings.variance)
+    record = {
+        "skulls": len(ways.skulls),
+        "modes": len(modes),
+        "explained": [round(float(share), 5) for share in shares],
+        "inversion_error_mm": round(float(np.mean(errors)), 4),
+    }
+    return Model({"mean": mean, "modes": modes}, record)
+
+
+def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+    """A draw picks a training skull and coefficients."""
+    settings: SsmFamily = task.settings
+    below = replace(task, family=settings.registration)
+    space = Space(population, below)
+    ways = Ways(load_model(task.run.fit(below.family)), below)
+    grid = coarser(space.field_grid, settings.velocity_spacing_mm)
+    mean, modes = torch.from_numpy(model.tensors["mean"]), torch.from_numpy(model.tensors["modes"])
+    picked = [_pick(draw, task, ways.skulls, len(modes)) for draw in draws]
+    drawn: dict[int, Drawn] = {}
+    # Skull by skull, so that each is prepared once.
+    for number in sorted(range(len(draws)), key=lambda number: picked[number][0]):
+        moving, coefficients = picked[number]
+        weights = torch.from_numpy(coefficients.astype(np.float32))
+        velocity = mean + torch.einsum("k,kcxyz->cxyz", weights, modes)
+        shape = look_up(exponential(velocity, grid), grid, centres(space.field_grid))
+        field = compose(shape, ways.direct(moving, -1), space.field_grid)
+        field = unfold(field, space.field_grid.spacing_mm)
+        skull = space.skull(moving)
+        warped = warp(skull, field, space.field_grid)
+        measured = measure(warped, None, skull, field, space.field_grid)
+        figures = {key: value for key, value in asdict(measured).items() if key != "similarity"}
+        parameters = {"moving": population.ids[moving], "coefficients": coefficients.tolist(), **figures}
+        # The shape has something of everyone.
+        parents = tuple(population.ids[place] for place in ways.skulls)
+        drawn[number] = Drawn(warped, parents, parameters, verdict(measured, settings.gates))
+    return [drawn[number] for number in range(len(draws))]
+
+
+def _pick(draw: Draw, task: Task, skulls: Sequence[int], modes: int) -> tuple[int, np.ndarray]:
+    """The training skull of a draw, in shuffled rounds, and its (modes,) coefficients."""
+    settings: SsmFamily = task.settings
+    rng = task.draw_generator(draw)
+    round_, place = divmod(draw.index, len(skulls))
+    which = int(task.generator("round", round_).permutation(len(skulls))[place])
+    coefficients = rng.normal(size=modes)
+    while (far := np.abs(coefficients) > settings.most_deviations).any():
+        coefficients[far] = rng.normal(size=int(far.sum()))
+    return skulls[which], np.round(settings.spread * coefficients, 5)
+
+
+def components(fields: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, modes and explained shares of (n, ...) fields.
+
+    Returns:
+        (...) float32 mean; (k, ...) float32 modes, each a standard deviation long and turned so that its
+        largest value is positive; (k,) shares of the variance, descending.
+    """
+    count = len(fields)
+    mean = fields.mean(axis=0, dtype=np.float64)
+    flat = (fields - mean).reshape(count, -1)
+    values, vectors = np.linalg.eigh(flat @ flat.T / (count - 1))
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    shares = values / max(values.sum(), 1e-12)
+    keep = min(int(np.searchsorted(np.cumsum(shares), variance - 1e-9)) + 1, count - 1)
+    modes = vectors[:, :keep].T @ flat / np.sqrt(count - 1)
+    signs = np.sign(modes[np.arange(keep), np.abs(modes).argmax(axis=1)])
+    modes = (modes * signs[:, None]).reshape(keep, *fields.shape[1:])
+    return mean.astype(np.float32), modes.astype(np.float32), shares[:keep]
+
+
+def exponential(velocity: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """The field at which a stationary velocity field arrives, by scaling and squaring."""
+    field = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
+        field = compose(field, field, grid)
+    return field
+
+
+def logarithm(field: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """The stationary velocity field whose exponential is closest to a field, by fixed-point iteration."""
+    velocity = field
+    for _ in range(LOG_ROUNDS):
+        velocity = velocity + compose(exponential(-velocity, grid), field, grid)
+    return velocity

@@ -1,0 +1,47 @@
+rule template:
+    input:
+        skulls,
+    output:
+        RUN.template("{family}"),
+    log:
+        RUN.log("template/{family}"),
+    benchmark:
+        RUN.benchmark("template/{family}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=12 * 60,
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "template", wildcards.family),
+    shell:
+        "calvaria template --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
+
+
+rule register:
+    input:
+        skulls,
+        lambda wildcards: (
+            [RUN.template(wildcards.family)] if CONFIG.fit[wildcards.family].mode == "template" else []
+        ),
+    output:
+        RUN.fields("{family}", "{batch}"),
+        RUN.registrations("{family}", "{batch}"),
+    log:
+        RUN.log("register/{family}-{batch}"),
+    benchmark:
+        RUN.benchmark("register/{family}-{batch}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=12 * 60,
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "register", wildcards.family),
+    shell:
+        "calvaria register --run {params.run:q} --family {wildcards.family} --batch {wildcards.batch}"
+        " 2>&1 | tee {log:q}"
