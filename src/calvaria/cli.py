@@ -71,7 +71,7 @@ def split(run: RunDir) -> None:
 @app.command()
 def template(run: RunDir, family: Family) -> None:
     """Build the template of a registration family."""
-    from calvaria.stages.register import template
+    from calvaria.stages.template import template
 
     opened, config = _opened(run)
     _known(family, config.fit, "--family")

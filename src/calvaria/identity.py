@@ -59,6 +59,7 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
         case "template" | "register":
             # How registrations are used is not how they are made.
             compute["fit"][name] = {k: v for k, v in c["fit"][name].items() if k not in USED_LATER}
+            # The number of skulls that are trained on decides which registration is in which batch.
             return compute | {"split": {key: c["split"][key] for key in ("validation", "test")}}
         case "fit":
             return compute

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from calvaria.config import Config, parse
-from calvaria.families import Draw, Population, Task, draw_skulls, family_module, load_model, save_model
+from calvaria.families import Draw, Population, Task, draw_skulls, family_module, save_model
 from calvaria.families.representation import decode, encode
 from calvaria.paths import Run
 from calvaria.store import write_shard

@@ -16,7 +16,11 @@ JOBS = {
     "split": ("split", ""),
     "limits": ("limits", ""),
     "fit real": ("fit", "real"),
+    "template template": ("template", "template"),
+    "register template": ("register", "template"),
     "fit registration": ("fit", "registration"),
+    "fit template": ("fit", "template"),
+    "fit ssm": ("fit", "ssm"),
     "fit vae": ("fit", "vae"),
     "fit wgan": ("fit", "wgan"),
     "fit ldm": ("fit", "ldm"),
@@ -29,6 +33,7 @@ JOBS = {
     "evaluate real": ("evaluate", "real"),
     "report": ("report", ""),
 }
+TEMPLATE = {"template template", "register template", "fit template", "fit ssm"}
 VAE = {"fit vae", "fit ldm", "sample vae", "screen vae"}
 
 
@@ -43,7 +48,11 @@ def identities(config: Config) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("keys", "value", "changed"),
     [
-        (("split", "test"), 0.3, {"split"}),
+        (("split", "test"), 0.3, {"split", "template template", "register template"}),
+        (("fit", "template", "refine"), 3, TEMPLATE),
+        (("fit", "template", "fraction"), [0.5, 1.0], {"fit template", "fit ssm"}),
+        (("fit", "template", "gates"), {"similarity": 0.5}, {"fit template", "fit ssm"}),
+        (("fit", "ssm", "spread"), 1.2, {"fit ssm"}),
         (("ingest", "top_margin_mm"), 12.0, {"ingest"}),
         (("ingest", "strict"), True, {"people"}),
         (("people",), {"same_mm": 0.3}, {"people"}),

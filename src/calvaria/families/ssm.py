@@ -31,7 +31,7 @@ def fit(population: Population, task: Task) -> Model:
 
     Returns:
         ``mean``: (3, x, y, z) float32 in mm; ``modes``: (k, 3, x, y, z) float32, each one standard
-        deviation. The record says how much variance each explains, and by how much velocities miss the fields.
+        deviation. The record says how much variance each explains, and by how much fields are missed.
     """
     settings: SsmFamily = task.settings
     below = replace(task, family=settings.registration)

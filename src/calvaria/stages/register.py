@@ -1,14 +1,9 @@
-"""template and register: what a registration family needs before it is fitted, in jobs of their own."""
+"""register: one batch of the registrations that a family is fitted to."""
 
 from calvaria.config import Config
 from calvaria.families import Task, registration
 from calvaria.paths import Run
 from calvaria.stages.split import training_population
-
-
-def template(run: Run, config: Config, family: str) -> None:
-    """Writes ``fit/FAMILY/template.safetensors``: the mask in the middle of the training skulls."""
-    registration.build_template(training_population(run), Task(run, config, family))
 
 
 def register(run: Run, config: Config, family: str, batch: int) -> None:

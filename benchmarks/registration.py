@@ -1,0 +1,582 @@
+"""Registration measured: CPU time per accepted skull, how near warps come, folding, thickness, diversity.
+
+    python benchmarks/registration.py RUN FOLDER TARGET.md
+
+RUN is a run whose skulls are ingested at 1 mm (results/NAME); FOLDER is where registrations are kept, so that
+what was interrupted goes on. Two processes work at a time. Times are those of the processor.
+
+(a) antsRegistrationSyNQuick at 1 mm, once per unordered pair, both directions, nearest-neighbour masks
+(b) mode pairwise; (c) mode template; (d) the statistical deformation model of its fields
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from environment import header
+from PIL import Image
+
+from calvaria.anatomy import measure as measure_skull
+from calvaria.anatomy import vault_map
+from calvaria.config import Config, parse
+from calvaria.families import Draw, Population, Task, family_module, load_model, registration, save_model
+from calvaria.families.registration import Space, Ways, _warped
+from calvaria.families.registration.fields import centres, jacobian, look_up, warp
+from calvaria.families.registration.gates import Measured, dice, verdict
+from calvaria.families.registration.syn import import_ants
+from calvaria.grid import Grid
+from calvaria.paths import Run
+from calvaria.report.render import VIEWS, render
+from calvaria.screening import limits, screen_skull
+from calvaria.store import read_json, write_json
+
+PAIRS, WARPS, SKETCHES = 6, 12, 10
+WAYS = ("ants", "pairwise", "template", "ssm")
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+
+
+def config(run: Run) -> Config:
+    """All skulls are trained on; otherwise the defaults."""
+    grid = run.ingest.volume(0).shape
+    return parse(
+        {
+            "name": "benchmark",
+            "seed": 1,
+            "grid": {"shape": list(grid), "spacing_mm": 1.0},
+            "ingest": {"sources": {"it": {"kind": "phantom", "count": 2}}},
+            "split": {"validation": 0.001, "test": 0.001},
+            "fit": {
+                "pairwise": {"kind": "registration", "pairs": PAIRS, "batch_size": 3},
+                "template": {"kind": "registration", "mode": "template", "batch_size": 38},
+                "ssm": {"kind": "ssm", "registration": "template"},
+            },
+            "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
+            "train": {
+                "optimiser": {"steps": 1},
+                "patch": 1,
+                "channels": [8],
+                "arms": {"it": {"families": {"ssm": 1}}},
+            },
+        },
+        "benchmark",
+    )
+
+
+def population(run: Run) -> Population:
+    """All skulls, each once."""
+    masks, ids = {}, []
+    for row, labels in zip(run.ingest.rows(), run.ingest.volumes(run.ingest.rows()), strict=True):
+        mask = (labels > 0).astype(np.uint8)
+        if mask.tobytes() not in masks:
+            masks[mask.tobytes()] = mask
+            ids.append(row["id"])
+    return Population(tuple(ids), np.stack(list(masks.values())))
+
+
+class Setting:
+    """What all parts share."""
+
+    def __init__(self, ingested: str, folder: str) -> None:
+        self.ingested = Run(Path(ingested))
+        self.run = Run(Path(folder))
+        self.run.root.mkdir(parents=True, exist_ok=True)
+        link = self.run.ingest.path
+        if not link.exists():
+            link.symlink_to(self.ingested.ingest.path.resolve())
+        self.config = config(self.ingested)
+        self.grid: Grid = self.config.grid.voxels()
+
+    def task(self, family: str) -> Task:
+        return Task(self.run, self.config, family)
+
+    def pairs(self, people: Population) -> list[tuple[int, int]]:
+        """The unordered pairs that every way is measured on."""
+        task = self.task("pairwise")
+        return registration.registrations(task.settings, len(people), task.generator("pairs"))[:PAIRS]
+
+    def part(self, name: str) -> Path:
+        return self.run.root / f"{name}.json"
+
+
+def timed(call, *arguments, **options):
+    start = time.process_time()
+    result = call(*arguments, **options)
+    return time.process_time() - start, result
+
+
+def accepted_ranges(setting: Setting, people: Population) -> dict:
+    """What the screen accepts, measured once."""
+    path = setting.part("limits")
+    if not path.is_file():
+        measures = [measure_skull(mask, setting.grid) for mask in people.masks]
+        write_json(path, limits(measures, setting.config.screen))
+    return {name: tuple(value) for name, value in read_json(path).items()}
+
+
+def judge(
+    setting: Setting, people: Population, warped, moving: int, target: int | None, figures: dict, fault
+):
+    """One warp's row: what is in the table, and whether gates and screen take it."""
+    grid = setting.grid
+    seconds, screened = timed(
+        screen_skull, warped, grid, accepted_ranges(setting, people), setting.config.screen
+    )
+    compared = people.masks[moving if target is None else target]
+    theirs = vault_map(compared, grid).thickness_mm
+    mine = vault_map(warped, grid).thickness_mm
+    both = (mine > 0) & (theirs > 0)
+    row = {
+        **figures,
+        "fault": fault or screened.reason,
+        "screen_s": seconds,
+        "thickness_error_mm": abs(float(mine[both].mean() - theirs[both].mean())),
+        "moving": moving,
+        "target": target,
+    }
+    if target is not None:
+        row["dice"] = dice(warped, compared)
+        row["surface_mm"] = surface_distance(warped, compared)
+    return row
+
+
+def surface_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean distance in mm between the surfaces of two masks of 1 mm, both ways."""
+    import edt
+    from scipy.ndimage import binary_erosion
+
+    edges = [mask & ~binary_erosion(mask) for mask in (one > 0, other > 0)]
+    away = [edt.edt(~edge) for edge in edges]
+    there, back = away[1][edges[0]], away[0][edges[1]]
+    return float((there.sum() + back.sum()) / (there.size + back.size))
+
+
+def nearest_neighbour(setting: Setting) -> None:
+    """(a), as the winner of the 2020 challenge did."""
+    people = population(setting.ingested)
+    accepted_ranges(setting, people)
+    ants = import_ants(1)
+    rows, volumes = [], []
+    for one, other in setting.pairs(people):
+        images = {place: ants.from_numpy(people.masks[place].astype(np.float32)) for place in (one, other)}
+        seconds, found = timed(
+            ants.registration, images[other], images[one], type_of_transform="antsRegistrationSyNQuick[s]"
+        )
+        for moving, target, inwards in ((one, other, False), (other, one, True)):
+            transforms = found["invtransforms" if inwards else "fwdtransforms"]
+            options = {"whichtoinvert": [True, False]} if inwards else {}
+            cost, warped = timed(
+                ants.apply_transforms,
+                images[target],
+                images[moving],
+                transforms,
+                interpolator="nearestNeighbor",
+                **options,
+            )
+            warped = (warped.numpy() > 0).astype(np.uint8)
+            with tempfile.TemporaryDirectory() as scratch:
+                path = ants.apply_transforms(
+                    images[target], images[moving], transforms, compose=f"{scratch}/it", **options
+                )
+                import torch
+
+                field = torch.from_numpy(np.moveaxis(ants.image_read(path).numpy(), -1, 0).copy())
+            determinants = jacobian(field, 1.0)
+            figures = Measured(
+                dice(warped, people.masks[target]),
+                float((determinants <= 0).float().mean()),
+                float(determinants.min()),
+                float(determinants.max()),
+                np.count_nonzero(warped) / np.count_nonzero(people.masks[moving]),
+            )
+            fault = verdict(figures, setting.config.fit["pairwise"].gates)
+            row = judge(setting, people, warped, moving, target, asdict(figures), fault)
+            rows.append({**row, "register_s": seconds / 2, "warp_s": cost})
+            volumes.append(warped)
+            print("ants", rows[-1], flush=True)
+    finish(setting, "ants", people, rows, volumes, {})
+
+
+def build_template(setting: Setting) -> None:
+    people = population(setting.ingested)
+    if not setting.run.template("template").is_file():
+        seconds, _ = timed(registration.build_template, people, setting.task("template"))
+        write_json(setting.part("template-build"), {"seconds": seconds})
+
+
+def register(setting: Setting, family: str, batch: int) -> None:
+    people = population(setting.ingested)
+    if not setting.run.registrations(family, batch).is_file():
+        seconds, _ = timed(registration.register, people, setting.task(family), batch)
+        write_json(setting.part(f"{family}-{batch}"), {"seconds": seconds})
+
+
+def warps(setting: Setting, family: str) -> None:
+    """(b) and (c): the same ordered pairs as (a), all the way along their fields."""
+    people = population(setting.ingested)
+    accepted_ranges(setting, people)
+    task = setting.task(family)
+    once, model = timed(registration.fit, people, task)
+    save_model(setting.run.fit(family), model)
+    space, ways = Space(people, task), Ways(model, task)
+    ordered = [pair for one, other in setting.pairs(people) for pair in ((one, other), (other, one))]
+    rows, volumes = [], []
+
+    def make(moving: int, target: int):
+        field = ways.field(moving, target, space.field_grid)
+        if ways.through_template:
+            field = space.refined(moving, target, field)
+        return _warped(space, moving, target, field, 1.0)
+
+    make(*ways.pairs[0])  # warms up
+    for moving, target in ordered:
+        if (moving, target) not in ways.pairs:
+            rows.append({"fault": "registration rejected", "moving": moving, "target": target})
+            continue
+        space._last = None  # a skull is prepared for every warp here; the factory does it once per skull
+        prepare_s, _ = timed(space.skull, moving)
+        cost, made = timed(make, moving, target)
+        figures = {key: made.parameters[key] for key in Measured.__dataclass_fields__}
+        row = judge(setting, people, made.skull, moving, target, figures, made.fault)
+        rows.append({**row, "warp_s": cost, "prepare_s": prepare_s})
+        volumes.append(made.skull)
+        print(family, rows[-1], flush=True)
+    finish(setting, family, people, rows, volumes, {"fit_s": once, "passed": len(ways.pairs)})
+
+
+def model(setting: Setting) -> None:
+    """(d): samples of the statistical deformation model."""
+    people = population(setting.ingested)
+    task = setting.task("ssm")
+    once, fitted = timed(family_module("ssm").fit, people, task)
+    save_model(setting.run.fit("ssm"), fitted)
+    rows, volumes = [], []
+    family_module("ssm").sample(fitted, people, [Draw(99, 0)], task)
+    draws = [Draw(index, 0) for index in range(WARPS)]
+    for draw in draws:
+        cost, (made,) = timed(family_module("ssm").sample, fitted, people, [draw], task)
+        moving = people.ids.index(made.parameters["moving"])
+        figures = {
+            key: value for key, value in made.parameters.items() if key in Measured.__dataclass_fields__
+        }
+        row = judge(setting, people, made.skull, moving, None, figures, made.fault)
+        rows.append({**row, "warp_s": cost})
+        volumes.append(made.skull)
+        print("ssm", rows[-1], flush=True)
+    finish(setting, "ssm", people, rows, volumes, {"fit_s": once, **fitted.record})
+
+
+def finish(setting: Setting, name: str, people: Population, rows: list, volumes: list, more: dict) -> None:
+    """Diversity, a picture of ten, and the part's file."""
+    import itertools
+
+    count = len(volumes)
+    apart = [1 - dice(volumes[i], volumes[j]) for i, j in itertools.combinations(range(count), 2)]
+    nearest = [max(dice(volume, mask) for mask in people.masks) for volume in volumes]
+    picture = Image.new("RGB", (5 * 180, 2 * 180), "white")
+    for number, volume in enumerate(volumes[:SKETCHES]):
+        tile = Image.fromarray(render(volume, setting.grid, VIEWS["oblique"], 180))
+        picture.paste(tile, (number % 5 * 180, number // 5 * 180))
+    picture.quantize(96).save(setting.run.root / f"{name}.png")
+    record = {"rows": rows, "apart": float(np.mean(apart)), "nearest": float(np.mean(nearest)), **more}
+    write_json(setting.part(name), record)
+
+
+def interpolation(setting: Setting) -> None:
+    """Ways to look a skull up between voxels, on composed fields; and ants.apply_transforms, side by side."""
+    people = population(setting.ingested)
+    task = setting.task("template")
+    ants = import_ants(1)
+    space, ways = Space(people, task), Ways(load_model(setting.run.fit("template")), task)
+    grid, rows = setting.grid, []
+    places = centres(grid)
+    for pair in setting.pairs(people):
+        moving, target = pair
+        field = space.refined(moving, target, ways.field(moving, target, space.field_grid))
+        fine = look_up(field, space.field_grid, places)
+        there = places + fine.movedim(0, -1)
+        skull = space.skull(moving)
+        mine_s, mine = min(
+            (timed(warp, skull, field, space.field_grid) for _ in range(3)), key=lambda t: t[0]
+        )
+        occupancy = look_up(skull.values[1:], grid, there, "zeros")[0].numpy()
+        index = [
+            np.clip(np.rint(there[..., a].numpy() / grid.spacing_mm + (n - 1) / 2), 0, n - 1).astype(int)
+            for a, n in enumerate(grid.shape)
+        ]
+        nearest = people.masks[moving][tuple(index)]
+        with tempfile.TemporaryDirectory() as scratch:
+            origin = tuple(float(grid.centres(axis)[0]) for axis in range(3))
+            vectors = np.ascontiguousarray(np.moveaxis(fine.numpy(), 0, -1))
+            ants.image_write(
+                ants.from_numpy(vectors, origin=origin, spacing=(1.0,) * 3, has_components=True),
+                f"{scratch}/field.nii.gz",
+            )
+            reference = ants.from_numpy(people.masks[target].astype(np.float32), origin=origin)
+            mask = ants.from_numpy(people.masks[moving].astype(np.float32), origin=origin)
+            theirs_s, theirs = min(
+                (
+                    timed(ants.apply_transforms, reference, mask, [f"{scratch}/field.nii.gz"])
+                    for _ in range(3)
+                ),
+                key=lambda t: t[0],
+            )
+        theirs = theirs.numpy()
+        wanted = vault_map(people.masks[target], grid)
+        for name, warped in (
+            ("nearest neighbour", nearest),
+            ("linear, threshold 0.5", (occupancy > 0.5).astype(np.uint8)),
+            ("distances, threshold that keeps volume", mine),
+        ):
+            found = vault_map(warped, grid)
+            both = (found.thickness_mm > 0) & (wanted.thickness_mm > 0)
+            import cc3d
+
+            rows.append(
+                {
+                    "way": name,
+                    "dice": dice(warped, people.masks[target]),
+                    "thickness_error_mm": float(
+                        np.abs(found.thickness_mm - wanted.thickness_mm)[both].mean()
+                    ),
+                    "volume_error": float(np.count_nonzero(warped) / occupancy.sum(dtype=np.float64) - 1),
+                    "rough": roughness(warped),
+                    "pieces": int(cc3d.connected_components(warped, connectivity=26).max()),
+                }
+            )
+        rows.append(
+            {
+                "way": "ants",
+                "mine_s": mine_s,
+                "theirs_s": theirs_s,
+                "occupancy_error": float(np.abs(theirs - occupancy).max()),
+                "occupancy_mean_error": float(np.abs(theirs - occupancy)[occupancy > 0].mean()),
+                "dice": dice(mine, theirs > 0.5),
+            }
+        )
+        print(rows[-4:], flush=True)
+    write_json(setting.part("interpolation"), {"rows": rows})
+
+
+def roughness(mask: np.ndarray) -> float:
+    """Faces between bone and air per bone voxel: steps and tears raise it."""
+    faces = sum(np.count_nonzero(np.diff((mask > 0).view(np.int8), axis=axis)) for axis in range(3))
+    return float(faces / np.count_nonzero(mask))
+
+
+def sub(arguments: list[str], *more: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, __file__, *arguments, "--", *more])
+
+
+def finished(*processes: subprocess.Popen) -> None:
+    for process in processes:
+        if process.wait():
+            raise SystemExit(f"failed: {process.args}")
+
+
+def main(arguments: list[str]) -> None:
+    setting = Setting(*arguments[:2])
+    accepted_ranges(setting, population(setting.ingested))
+    if not setting.part("template-build").is_file():
+        slow = sub(arguments, "pairwise") if not setting.part("pairwise").is_file() else None
+        finished(sub(arguments, "build"))
+        if slow:
+            finished(slow)
+    finished(*(sub(arguments, "register", "template", str(batch)) for batch in range(2)))
+    first = [] if setting.part("ants").is_file() else [sub(arguments, "ants")]
+    finished(sub(arguments, "warps", "template"))
+    finished(sub(arguments, "ssm"))
+    finished(sub(arguments, "interpolation"))
+    finished(*first)
+    report(setting, Path(arguments[2]))
+
+
+def report(setting: Setting, target: Path) -> None:
+    parts = {name: json.loads(setting.part(name).read_text()) for name in WAYS}
+    skulls = len(population(setting.ingested))
+    every = skulls * (skulls - 1)
+    build = read_json(setting.part("template-build"))["seconds"]
+    once = sum(read_json(setting.part(f"template-{k}"))["seconds"] for k in range(2))
+    pairs_s = sum(read_json(setting.part(f"pairwise-{k}"))["seconds"] for k in range(2)) / (2 * PAIRS)
+    lines = []
+    costs = {}
+    for name, part in parts.items():
+        rows = part["rows"]
+        done = [row for row in rows if "warp_s" in row]
+        taken = [row for row in rows if row["fault"] is None]
+        each = float(np.mean([row["warp_s"] + row["screen_s"] for row in done]))
+        preparing = float(np.mean([row.get("prepare_s", 0) for row in done]))
+        each += preparing / (skulls - 1) if name == "template" else preparing
+        shared = {
+            "ants": float(np.mean([row.get("register_s", 0) for row in done])),
+            "pairwise": pairs_s,
+            "template": (build + once) / every,
+            "ssm": (build + once + part.get("fit_s", 0)) / every,
+        }[name]
+        costs[name] = (each + shared) * len(rows) / max(1, len(taken))
+        with_target = [row for row in taken if "dice" in row]
+
+        def mean(key: str, rows=with_target) -> str:
+            return f"{np.mean([row[key] for row in rows]):.4f}" if rows else "-"
+
+        title = {
+            "ants": "(a) SyNQuick, 1 mm",
+            "pairwise": "(b) pairwise",
+            "template": "(c) template",
+            "ssm": "(d) ssm",
+        }
+        lines.append(
+            [
+                title[name],
+                f"{shared:.2f}",
+                f"{each:.2f}",
+                f"{len(taken)} of {len(rows)}",
+                f"**{costs[name]:.2f}**",
+                f"{costs['ants'] / costs[name]:.1f}",
+                mean("dice"),
+                mean("surface_mm"),
+                f"{100 * max((row['folded'] for row in taken), default=0):.4f}",
+                f"{min((row['least_jacobian'] for row in taken), default=0):.2f}",
+                mean("thickness_error_mm", taken),
+                f"{part['apart']:.3f}",
+                f"{part['nearest']:.3f}",
+            ]
+        )
+    head = [
+        "way",
+        "registration, CPU s a skull",
+        "warp, gates and screen, CPU s",
+        "accepted",
+        "CPU s an accepted skull",
+        "times less than (a)",
+        "Dice to target",
+        "surface distance, mm",
+        "most folded voxels, %",
+        "least Jacobian",
+        "thickness error, mm",
+        "apart",
+        "nearest",
+    ]
+    text = [
+        header("Registration", "python benchmarks/registration.py RUN FOLDER benchmarks/registration.md"),
+        "",
+        f"{skulls} different skulls of 75 on a grid of 1 mm; {PAIRS} unordered pairs, the same for (a), (b) and",
+        f"(c), both directions: {2 * PAIRS} warps each; {WARPS} samples of (d). One thread a process; two processes",
+        "at a time shared the machine. Registration is what an ordered pair bears of its cost when all",
+        f"{every} ordered pairs are wanted: half a run for (a) and (b); for (c) and (d) the template",
+        f"({build:.0f} s, measured) and all {skulls} registrations to it ({once:.0f} s, measured, with refining,",
+        "gates and reading) over all ordered pairs. All rows bear the screen (extents, volume, thickness, closed",
+        "vault) and their gates. Thickness error: of the mean along 2000 rays, to the target; of (d), to the skull",
+        "that was warped. Apart: mean 1 - Dice between the skulls made. Nearest: mean Dice of each to the real",
+        "skull that it is most like; lower is newer, and a warp all the way to its target is meant to be like it.",
+        "",
+        table(head, lines),
+        "",
+    ]
+    reasons: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        reasons[name] = [row["fault"] for row in part["rows"] if row["fault"]]
+    told = "; ".join(f"{name}: {', '.join(sorted(found))}" for name, found in reasons.items() if found)
+    text += [f"Rejected: {told or 'none'}.", ""]
+    ssm = parts["ssm"]
+    text += [
+        f"(d): {ssm['modes']} modes of {ssm['skulls']} skulls; the velocity fields miss the fields by "
+        f"{ssm['inversion_error_mm']:.2f} mm (root mean square).",
+        "",
+        "## All ordered warps of these skulls at 1 mm",
+        "",
+        f"(c): template and registrations, measured whole, {(build + once) / 3600:.2f} h of CPU; {every} warps with",
+        f"gates and screen, extrapolated from {2 * PAIRS}, {every * float(lines[2][2]) / 3600:.2f} h; together "
+        f"**{(build + once + every * float(lines[2][2])) / 3600:.2f} h of CPU**, half of it in wall time on two "
+        f"cores. (a), extrapolated: {every * costs['ants'] / 3600:.0f} h of CPU.",
+        "",
+        "## Looking a skull up between voxels",
+        "",
+        "The same composed fields of (c); thickness error here is the mean absolute one, ray by ray.",
+        "",
+    ]
+    rows = json.loads(setting.part("interpolation").read_text())["rows"]
+    names = list(dict.fromkeys(row["way"] for row in rows if row["way"] != "ants"))
+    text.append(
+        table(
+            [
+                "look-up",
+                "Dice to target",
+                "thickness error, mm",
+                "bone volume, off by %",
+                "faces a voxel",
+                "pieces",
+            ],
+            [
+                [
+                    name,
+                    *(
+                        f"{scale * np.mean([row[key] for row in rows if row['way'] == name]):{form}}"
+                        for key, scale, form in (
+                            ("dice", 1, ".4f"),
+                            ("thickness_error_mm", 1, ".3f"),
+                            ("volume_error", 100, ".2f"),
+                            ("rough", 1, ".3f"),
+                            ("pieces", 1, ".0f"),
+                        )
+                    ),
+                ]
+                for name in names
+            ],
+        )
+    )
+    theirs = [row for row in rows if row["way"] == "ants"]
+    mine_s, theirs_s = (np.mean([row[key] for row in theirs]) for key in ("mine_s", "theirs_s"))
+    text += [
+        "",
+        f"`ants.apply_transforms` (linear, the same field written at 1 mm): {theirs_s:.2f} s; `warp`: {mine_s:.2f} s, "
+        f"**{theirs_s / mine_s:.1f} times** as fast (best of three each, one thread, mean of {len(theirs)} pairs). "
+        f"Its linear values differ from ours by {np.mean([row['occupancy_mean_error'] for row in theirs]):.1e} on "
+        f"average and {max(row['occupancy_error'] for row in theirs):.1e} at most; Dice between its skull (0.5) and "
+        f"ours {np.mean([row['dice'] for row in theirs]):.4f}.",
+    ]
+    target.write_text("\n".join(text) + "\n")
+    for name in WAYS:
+        (PICTURES / f"registration_{name}.png").write_bytes((setting.run.root / f"{name}.png").read_bytes())
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def part(setting: Setting, name: str, *more: str) -> None:
+    match name:
+        case "ants":
+            nearest_neighbour(setting)
+        case "build":
+            build_template(setting)
+        case "pairwise":
+            for batch in range(2):
+                register(setting, "pairwise", batch)
+            warps(setting, "pairwise")
+        case "register":
+            register(setting, more[0], int(more[1]))
+        case "warps":
+            warps(setting, more[0])
+        case "ssm":
+            model(setting)
+        case "interpolation":
+            interpolation(setting)
+        case "report":
+            report(setting, Path(more[0]))
+        case _:
+            raise SystemExit(f"no such part: {name}")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    if "--" in given:
+        at = given.index("--")
+        part(Setting(*given[:2]), *given[at + 1 :])
+    else:
+        main(given)

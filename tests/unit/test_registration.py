@@ -1,0 +1,356 @@
+"""Fields and warps have the geometry they claim, and a registration that fails is a verdict, not a crash."""
+
+import numpy as np
+import pytest
+import torch
+
+from calvaria.config import Config, Gates, RegistrationFamily, parse
+from calvaria.errors import BudgetError
+from calvaria.families import Draw, Population, Task, draw_skulls, save_model
+from calvaria.families import registration as family
+from calvaria.families.registration import fields, syn
+from calvaria.families.registration.gates import Measured, dice, verdict
+from calvaria.families.registration.plan import TEMPLATE, registrations
+from calvaria.families.ssm import components, exponential, logarithm
+from calvaria.grid import Grid
+from calvaria.paths import Run
+from calvaria.store import read_json, read_rows, read_tensors, write_shard
+
+GRID = Grid((24, 30, 26), 4.0)
+
+
+def shell(grid: Grid = GRID, size: float = 1.0, thick: float = 0.18, low: float = -30.0) -> np.ndarray:
+    """A vault: half an ellipsoid's shell."""
+    x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
+    r = np.sqrt((x / 36) ** 2 + (y / 46) ** 2 + (z / 38) ** 2) / size
+    return ((r > 1 - thick) & (r < 1) & (z > low)).astype(np.uint8)
+
+
+def smooth(seed: int, size_mm: float, grid: Grid = GRID) -> torch.Tensor:
+    """A smooth field of about this size that ends before the box does."""
+    noise = torch.randn(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(seed))
+    field = torch.nn.functional.interpolate(noise, grid.shape, mode="trilinear", align_corners=True)[0]
+    x, y, z = (torch.sin(torch.linspace(0, torch.pi, n)) ** 2 for n in grid.shape)
+    return size_mm * field * x[:, None, None] * y[:, None] * z
+
+
+def test_a_field_of_nowhere_keeps_the_skull():
+    mask = shell()
+    skull = fields.prepare(mask, GRID, 8.0)
+    assert np.array_equal(fields.warp(skull, torch.zeros(3, *GRID.shape), GRID), mask)
+
+
+def test_whole_voxels_are_moved_exactly():
+    """A skull pulled through +8 mm in x is found 8 mm further to the left."""
+    mask = shell()
+    field = torch.zeros(3, *GRID.shape)
+    field[0] = 8.0
+    assert np.array_equal(fields.warp(fields.prepare(mask, GRID, 8.0), field, GRID)[:-2], mask[2:])
+
+
+@pytest.mark.parametrize("spacing", [1.0, 2.0])
+def test_thin_bone_neither_tears_nor_grows(spacing):
+    """A shell of a voxel and a half, turned and moved by parts of voxels: one piece, and its volume kept."""
+    import cc3d
+
+    fine = Grid((100, 120, 104), 1.0)
+    mask = shell(fine, thick=0.04)
+    coarse = fields.coarser(fine, spacing)
+    field = smooth(3, 4.0, coarse) + 0.4
+    warped = fields.warp(fields.prepare(mask, fine, 4.0), field, coarse)
+    expected = fields.look_up(
+        torch.from_numpy(mask[None].astype(np.float32)),
+        fine,
+        fields.centres(fine) + fields.look_up(field, coarse, fields.centres(fine)).movedim(0, -1),
+        "zeros",
+    ).sum()
+    assert cc3d.connected_components(warped, connectivity=26).max() == 1
+    assert np.count_nonzero(warped) == pytest.approx(float(expected), rel=0.002)
+
+
+def test_what_is_outside_of_the_box_is_empty():
+    """Bone that touches the box's floor is not drawn out beyond it."""
+    mask = shell(size=1.45, low=-60.0)
+    assert mask[:, :, 0].any()
+    field = torch.zeros(3, *GRID.shape)
+    field[2] = -20.0
+    warped = fields.warp(fields.prepare(mask, GRID, 8.0), field, GRID)
+    assert not warped[:, :, :4].any()
+    assert np.array_equal(warped[:, :, 5:], mask[:, :, :-5])
+
+
+def test_fields_compose_in_the_order_in_which_they_are_gone():
+    """First a move, then a stretch about the origin: 2 (p + 5) - p at p."""
+    move = torch.full((3, *GRID.shape), 5.0)
+    stretch = fields.centres(GRID).movedim(-1, 0).clone()
+    both = fields.compose(move, stretch, GRID)
+    inner = (slice(None), *(slice(4, -4),) * 3)
+    expected = fields.centres(GRID).movedim(-1, 0) + 10.0
+    assert torch.allclose(both[inner], expected[inner], atol=1e-3)
+
+
+def test_a_field_and_its_inverse_lead_back():
+    field = smooth(1, 5.0)
+    back = fields.inverse(field, GRID)
+    assert fields.compose(field, back, GRID).abs().max() < 0.1 * field.abs().max()
+    assert fields.compose(field, back, GRID).square().mean() < 3e-3 * field.square().mean()
+
+
+@pytest.mark.parametrize(("factor", "determinant"), [(0.5, 3.375), (-0.5, 0.125), (-2.0, -1.0)])
+def test_the_jacobian_is_the_change_of_volume(factor, determinant):
+    """Every length times 1 + factor; a box turned inside out is negative."""
+    field = factor * fields.centres(GRID).movedim(-1, 0)
+    assert torch.allclose(fields.jacobian(field, GRID.spacing_mm), torch.tensor(determinant), atol=1e-4)
+
+
+def test_unfolding_leaves_no_fold_and_leaves_the_rest_alone():
+    field = smooth(2, 3.0)
+    field[:, 12, 15, 13] += 30.0
+    field[:, 12, 15, 14] -= 30.0
+    assert (fields.jacobian(field, GRID.spacing_mm) <= 0).any()
+    mended = fields.unfold(field, GRID.spacing_mm)
+    assert (fields.jacobian(mended, GRID.spacing_mm) > 0).all()
+    assert torch.equal(mended[:, :3], field[:, :3])
+
+
+def test_refining_brings_a_skull_closer_and_folds_nothing():
+    skull, target = (fields.prepare(shell(size=size), GRID, 8.0) for size in (0.9, 1.0))
+    field = torch.zeros(3, *GRID.shape)
+    before = dice(shell(size=0.9), shell())
+    field = fields.refine(skull, target, field, GRID, 10)
+    assert dice(fields.warp(skull, field, GRID), shell()) > max(0.93, before + 0.2)
+    assert (fields.jacobian(field, GRID.spacing_mm) > 0).all()
+
+
+def test_fields_are_never_finer_than_volumes_and_cover_them():
+    assert fields.coarser(GRID, 3.0) == GRID
+    coarse = fields.coarser(GRID, 7.0)
+    assert coarse.spacing_mm == 7.0
+    assert all(a >= b for a, b in zip(coarse.extent_mm, GRID.extent_mm, strict=True))
+
+
+def test_velocities_can_be_undone_however_large():
+    """exp(v) and exp(-v) cancel, and nothing folds, where adding up displacements would."""
+    velocity = smooth(4, 25.0)
+    there, back = exponential(velocity, GRID), exponential(-velocity, GRID)
+    assert (fields.jacobian(velocity, GRID.spacing_mm) <= 0).any()
+    assert (fields.jacobian(there, GRID.spacing_mm) > 0).all()
+    left = fields.compose(there, back, GRID)
+    assert left.square().mean().sqrt() < 0.05 * velocity.square().mean().sqrt()
+
+
+def test_the_logarithm_gives_the_field_back():
+    field = exponential(smooth(5, 8.0), GRID)
+    again = exponential(logarithm(field, GRID), GRID)
+    assert (again - field).square().mean().sqrt() < 0.04 * field.square().mean().sqrt()
+
+
+def test_components_find_what_the_fields_vary_by():
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(3 * 60, 2)))[0].T.reshape(2, 3, 3, 4, 5)
+    weights = rng.normal(size=(40, 2)) * (5.0, 2.0)
+    mean, modes, shares = components(7.0 + np.einsum("nk,kcxyz->ncxyz", weights, directions), 0.999)
+    centred = weights - weights.mean(axis=0)
+    assert modes.shape == (2, 3, 3, 4, 5)
+    assert shares.sum() == pytest.approx(1)
+    assert np.linalg.norm(modes[0]) ** 2 == pytest.approx(np.linalg.eigvalsh(np.cov(centred.T))[1], rel=1e-4)
+    assert mean == pytest.approx(7.0 + np.einsum("k,kcxyz->cxyz", weights.mean(axis=0), directions), abs=1e-4)
+    assert (components(rng.normal(size=(5, 3, 2, 2, 2)), 1.0)[1]).shape[0] == 4
+
+
+def settings(**changes: object) -> RegistrationFamily:
+    return RegistrationFamily.model_validate({"kind": "registration", **changes})
+
+
+def test_plans():
+    """All pairs once; a budget; so many partners for everyone; the template once for everyone."""
+
+    def plan(skulls: int, **changes: object) -> list[tuple[int, int]]:
+        return registrations(settings(**changes), skulls, np.random.default_rng(0))
+
+    every = plan(9, pairs=None)
+    assert len(every) == len(set(every)) == 36
+    assert all(one < other for one, other in every)
+    assert plan(9, pairs=5) == every[:5]
+    few = plan(9, pairs=None, partners=2)
+    counts = np.bincount(np.ravel(few), minlength=9)
+    assert counts.min() >= 2
+    assert len(few) < 18
+    assert plan(3, mode="template") == [(0, TEMPLATE), (1, TEMPLATE), (2, TEMPLATE)]
+    with pytest.raises(ValueError, match="at least 2"):
+        plan(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "skulls", "batches"),
+    [({"pairs": 24}, 10, 3), ({"pairs": 24}, 3, 1), ({"pairs": None}, 10, 6), ({"mode": "template"}, 20, 3)],
+)
+def test_batches_are_known_from_the_number_of_skulls(changes, skulls, batches):
+    assert settings(**changes).batches(skulls) == batches
+
+
+@pytest.mark.parametrize(
+    ("figures", "reason"),
+    [
+        ({}, None),
+        ({"folded": 0.01}, "folded"),
+        ({"similarity": 0.3}, "not similar"),
+        ({"volume_ratio": 0.2}, "ratio too low"),
+        ({"volume_ratio": 3.0}, "ratio too high"),
+        ({"least_jacobian": float("nan")}, "folded"),
+    ],
+)
+def test_gates(figures, reason):
+    fine = {
+        "similarity": 0.9,
+        "folded": 0.0,
+        "least_jacobian": 0.2,
+        "most_jacobian": 2.0,
+        "volume_ratio": 1.1,
+    }
+    measured = Measured(**{**fine, **figures})
+    found = verdict(measured, Gates())
+    assert found is None if reason is None else reason in found
+
+
+def task_of(tmp_path, skulls: Population, **changes: object) -> Task:
+    raw = {
+        "name": "it",
+        "grid": {"shape": [24, 32, 24], "spacing_mm": 4.0},
+        "ingest": {"sources": {"it": {"kind": "phantom", "count": 4}}},
+        "split": {"validation": 0.01, "test": 0.01},
+        "fit": {"it": {"kind": "registration", "iterations": [10, 5], **changes}},
+        "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
+        "train": {
+            "optimiser": {"steps": 1},
+            "patch": 1,
+            "channels": [8],
+            "arms": {"it": {"families": {"it": 1}}},
+        },
+    }
+    config: Config = parse(raw, "test")
+    run = Run(tmp_path)
+    count = len(skulls)
+    write_shard(run.ingest, 0, count, count, config.grid.voxels(), skulls.masks, [{}] * count)
+    return Task(run, config, "it")
+
+
+def people(*masks: np.ndarray) -> Population:
+    return Population(tuple("abcdefgh"[: len(masks)]), np.stack(masks))
+
+
+BOX = Grid((24, 32, 24), 4.0)
+
+
+@pytest.fixture
+def three() -> Population:
+    return people(*(shell(BOX, size) for size in (0.9, 1.0, 1.1)))
+
+
+def test_both_directions_of_a_pair_reach_their_target(tmp_path, three):
+    task = task_of(tmp_path, three, pairs=None)
+    family.register(three, task, 0)
+    model = family.fit(three, task)
+    save_model(task.run.fit("it"), model)
+    listed = read_json(task.run.fit("it") / "fit.json")["registrations"]
+    assert {(row["moving"], row["target"]) for row in listed} == {
+        (one, other) for one in "abc" for other in "abc" if one != other
+    }
+    assert min(row["similarity"] for row in listed) > 0.85
+    assert max(row["folded"] for row in listed) == 0
+
+
+def test_a_killed_job_keeps_the_pairs_that_were_done(tmp_path, three, monkeypatch):
+    """Killed in its third pair and started anew it registers the third alone, and the bytes are the same."""
+    calls = []
+    register = syn.register
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return register(*arguments)
+
+    task, whole = (task_of(tmp_path / name, three, pairs=None) for name in ("killed", "whole"))
+    monkeypatch.setattr(syn, "register", dying)
+    with pytest.raises(KeyboardInterrupt):
+        family.register(three, task, 0)
+    assert not task.run.fields("it", 0).exists()
+    family.register(three, task, 0)
+    assert len(calls) == 4
+    family.register(three, whole, 0)
+    for path in (task.run.fields("it", 0), task.run.registrations("it", 0)):
+        assert path.read_bytes() == (whole.run.root / path.relative_to(task.run.root)).read_bytes()
+
+
+def test_other_skulls_or_settings_are_not_taken_from_what_is_left(tmp_path, three):
+    family.register(three, task_of(tmp_path, three, pairs=1), 0)
+    kept = len(list((tmp_path / "fit" / "it" / "scratch").iterdir()))
+    family.register(three, task_of(tmp_path, three, pairs=1, refine=1), 0)
+    assert len(list((tmp_path / "fit" / "it" / "scratch").iterdir())) == kept + 1
+
+
+def test_strange_skulls_end_in_a_verdict(tmp_path):
+    """A mirrored head, a huge defect, half a field of view, a speck of a head, an empty one: none crashes."""
+    lopsided = shell(BOX)
+    lopsided[14:18, 18:24] = 0
+    holed = shell(BOX)
+    holed[:13, :, 12:] = 0
+    half = shell(BOX)
+    half[:, :, :14] = 0
+    strange = people(lopsided, lopsided[::-1].copy(), holed, half, shell(BOX, 0.4, 0.4), np.zeros_like(half))
+    task = task_of(tmp_path, strange, pairs=None, batch_size=15)
+    for batch in range(task.config.batches("it", 6)):
+        family.register(strange, task, batch)
+    model = family.fit(strange, task)
+    listed = model.record["registrations"]
+    assert len(listed) == 30
+    faults = {row["moving"] + row["target"]: row["fault"] for row in listed}
+    assert faults["ab"] is None
+    assert all(faults[pair] for pair in faults if "f" in pair)
+    assert {faults["cd"], faults["ea"]} - {None}
+    # Only what passed is drawn from, and what is drawn says what it measures.
+    save_model(task.run.fit("it"), model)
+    passed = {pair for pair, fault in faults.items() if fault is None}
+    for one in draw_skulls(strange, [Draw(index, 0) for index in range(6)], task):
+        assert "".join(one.parents) in passed
+        assert one.fault is None or one.fault.startswith("warp")
+        assert one.parameters["folded"] <= 1e-4 or one.fault
+
+
+def test_a_registration_that_ants_refuses_is_listed(tmp_path, three, monkeypatch):
+    def refusing(*arguments):
+        raise RuntimeError("no overlap")
+
+    monkeypatch.setattr(syn, "register", refusing)
+    task = task_of(tmp_path, three, pairs=None)
+    family.register(three, task, 0)
+    assert all("similarity" not in row for row in read_rows(task.run.registrations("it", 0)))
+    with pytest.raises(BudgetError, match=r"fit\.it: too few of 6 warps.*registration failed \(6\)"):
+        family.fit(three, task)
+
+
+def test_the_template_is_in_the_middle(tmp_path, three):
+    """Of heads of 90, 100 and 110 %, the template is about as large as the mean."""
+    task = task_of(tmp_path, three, mode="template", template_iterations=[10, 5])
+    family.build_template(three, task)
+    mask = read_tensors(task.run.template("it"))["mask"]
+    assert dice(mask, three.masks[1]) > 0.85
+    widths = [np.ptp(np.flatnonzero(one.any(axis=(1, 2)))) for one in (mask, three.masks[1])]
+    assert abs(widths[0] - widths[1]) <= 2
+
+
+def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
+    task = task_of(tmp_path, three, mode="template", template_iterations=[10, 5], fraction=[1.0, 1.0])
+    family.build_template(three, task)
+    family.register(three, task, 0)
+    assert len(read_rows(task.run.registrations("it", 0))) == 6  # both ways of three registrations
+    save_model(task.run.fit("it"), family.fit(three, task))
+    drawn = draw_skulls(three, [Draw(index, 0) for index in range(6)], task)
+    assert len({one.parents for one in drawn}) == 6
+    for one in drawn:
+        assert one.fault is None
+        assert dice(one.skull, three.masks["abc".index(one.parents[1])]) == pytest.approx(
+            one.parameters["similarity"], abs=1e-4
+        )
+        assert one.parameters["similarity"] > 0.85

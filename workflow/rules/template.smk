@@ -1,0 +1,20 @@
+rule template:
+    input:
+        skulls,
+    output:
+        RUN.template("{family}"),
+    log:
+        RUN.log("template/{family}"),
+    benchmark:
+        RUN.benchmark("template/{family}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=12 * 60,
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "template", wildcards.family),
+    shell:
+        "calvaria template --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
