@@ -94,7 +94,12 @@ def write_run(root: Path, config: Config) -> Run:
     defect = {"skull": 0, "person": None, "parents": [], "recipe": "spheres", "defect": {}, "attempt": 0}
     defect["implant_ml"] = 30.0
     for family in config.fit:
-        write_json(run.fit(family) / "fit.json", {"family": family, "kind": "real", "parameters": None})
+        gates = {"similarity": 0.8, "folded": 0.0, "least_jacobian": 0.3}
+        registered = [{**gates, "moving": NASTY, "target": "b", "fault": "warp folded"}]
+        fitted = {"family": family, "kind": "real", "parameters": None}
+        write_json(run.fit(family) / "fit.json", fitted | {"registrations": registered})
+        drawn = [{"index": i, "parameters": gates, "fault": None} for i in range(2)]
+        write_rows(run.sample(family).table(0), drawn)
         row = {**sample, "family": family, "rejections": rejected}
         write_shard(run.screen(family), 0, 2, 2, grid, np.stack([skull] * 2), [row] * 2)
     for cohort in (*config.fit, "validation", "test"):
@@ -234,6 +239,13 @@ def test_a_missing_file_is_named_and_no_report_is_left(finished, tmp_path, missi
     with pytest.raises(StoreError, match=Path(missing).parts[0]):
         write_report(copy, config)
     assert not copy.report.exists()
+
+
+def test_warps_are_shown_with_what_the_gates_rejected(html):
+    assert "What the gates saw of the family" in html
+    assert "1 registration did not pass" in html
+    assert "→ b: warp folded" in html
+    assert figures.gates_figure({"first draws": [{"parameters": {}, "fault": None}]}) is None
 
 
 def test_costs_are_summed_per_stage_in_the_order_of_the_workflow(tmp_path):

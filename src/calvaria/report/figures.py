@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calvaria.report.tables import DSC, HD95, MEASURES, Quantity, measured, scores
+from calvaria.report.tables import DSC, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.store import Row
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
@@ -100,6 +100,28 @@ def curve_figure(steps: Sequence[Row]) -> Plot | None:
         panel.set_xlabel("gradient step")
         panel.set_ylabel(name.replace("_", " ") + " (no unit)")
         panel.grid(color=PALE, lw=0.6)
+    return _plot(figure)
+
+
+def gates_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+    """What the gates saw of every warp; crosses did not pass. None if there are no warps."""
+    warps = {
+        name: [({**row, **row.get("parameters", {})}, row["fault"]) for row in rows]
+        for name, rows in rows_of.items()
+    }
+    shown = [gate for gate in GATES if any(gate.key in row for rows in warps.values() for row, _ in rows)]
+    if not shown:
+        return None
+    figure, panels = _figure(len(shown), 2.3, 0.75 + 0.42 * len(warps))
+    for panel, gate in zip(panels, shown, strict=True):
+        for i, rows in enumerate(warps.values()):
+            for fault, marker in ((False, "o"), (True, "x")):
+                values = [row[gate.key] for row, why in rows if gate.key in row and bool(why) == fault]
+                colour = INK if fault else _colour(i)
+                offsets = i + _spread(len(values), 0.28)
+                panel.plot(values, offsets, marker, ms=4 if fault else 3, alpha=0.7, color=colour)
+        _rows(panel, list(warps))
+        panel.set_xlabel(gate.label)
     return _plot(figure)
 
 

@@ -27,6 +27,8 @@ class FamilyPart:
     rejections: list[tuple[str, int]]
     measures: list[tables.MeasureRow]
     curve: figures.Plot | None
+    gates: figures.Plot | None
+    failures: list[str]
     skulls: list[Picture]
     cases: list[Picture]
     case_count: int
@@ -132,15 +134,20 @@ def _sheets(run: Run, config: Config) -> list[str]:
 
 def _family(run: Run, config: Config, name: str, samples: list[Row], limits: dict[str, Any]) -> FamilyPart:
     section = config.fit[name]
+    fitted = read_json(run.fit(name) / "fit.json")
+    registrations = fitted.get("registrations", [])
+    warps = {"registrations": registrations} if registrations else {}
     return FamilyPart(
         name=name,
         kind=section.kind,
         text=(type(section).__doc__ or "").strip(),
-        parameters=read_json(run.fit(name) / "fit.json").get("parameters"),
+        parameters=fitted.get("parameters"),
         samples=len(samples),
         rejections=tables.rejections(samples),
         measures=tables.measure_table(samples, limits),
         curve=figures.curve_figure(_steps(run.fit(name) / "steps.jsonl")),
+        gates=figures.gates_figure({**warps, "first draws": run.sample(name).rows()}),
+        failures=tables.failures(registrations),
         skulls=pictures.skulls(run, config, name),
         cases=pictures.cases(run, config, name),
         case_count=len(run.inject(name).rows()),

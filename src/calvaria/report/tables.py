@@ -51,6 +51,14 @@ MEASURES = (
     Quantity("thickness_mm", "Vault thickness", "mm", 1),
 )
 
+GATES = (
+    Quantity("similarity", "Dice with the target", "", 3),
+    Quantity("folded", "Folded voxels", "fraction", 5),
+    Quantity("least_jacobian", "Least Jacobian determinant", "", 2),
+    Quantity("most_jacobian", "Greatest Jacobian determinant", "", 2),
+    Quantity("volume_ratio", "Bone volume over the moving skull's", "", 2),
+)
+
 
 def number(value: float | None, digits: int) -> str:
     """A number for people: ``∞`` for infinity, a dash where there is none."""
@@ -115,6 +123,11 @@ def rejections(rows: Iterable[Row]) -> list[tuple[str, int]]:
     """Why draws were rejected and how often; the numbers within a reason are left out to group it."""
     reasons = (rejected["reason"] for row in rows for rejected in row["rejections"])
     return Counter(re.sub(r"\d+(\.\d+)?", "…", reason) for reason in reasons).most_common()
+
+
+def failures(registrations: Sequence[Row]) -> list[str]:
+    """The registrations that did not pass their gates, each with its reason."""
+    return [f"{row['moving']} → {row['target']}: {row['fault']}" for row in registrations if row["fault"]]
 
 
 @dataclass(frozen=True)

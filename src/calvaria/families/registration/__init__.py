@@ -203,7 +203,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         field = ways.field(moving, target, space.field_grid)
         if ways.through_template:
             field = space.refined(moving, target, field)
-        drawn[number] = _warped(space, moving, target, field, fraction)
+        drawn[number] = warp_pair(space, moving, target, field, fraction)
     return [drawn[number] for number in range(len(draws))]
 
 
@@ -219,7 +219,7 @@ def _pick(ways: "Ways", draw: Draw, task: Task) -> tuple[Pair, float]:
     return ways.pairs[which], round(float(rng.uniform(*task.settings.fraction)), 4)
 
 
-def _warped(space: Space, moving: int, target: int, field: torch.Tensor, fraction: float) -> Drawn:
+def warp_pair(space: Space, moving: int, target: int, field: torch.Tensor, fraction: float) -> Drawn:
     """The skull part of the way along a field, and what the gates say of it and of the whole way."""
     ids = space.population.ids
     skull = space.skull(moving)
@@ -272,4 +272,4 @@ class Ways:
             yield skull, self.direct(TEMPLATE, skull)
 
 
-__all__ = ["Space", "Ways", "build_template", "fit", "register", "sample"]
+__all__ = ["Space", "Ways", "build_template", "fit", "register", "sample", "warp_pair"]
