@@ -50,6 +50,8 @@ def verdict(measured: Measured, gates: Gates) -> str | None:
     """Why a warp is rejected, without numbers so that reasons can be counted; None if it is not."""
     if not np.isfinite(measured.least_jacobian) or measured.folded > gates.folded:
         return "warp folded"
+    if measured.most_jacobian > gates.stretch:
+        return "warp stretched"
     if measured.similarity < gates.similarity:
         return "warp not similar"
     low, high = gates.volume_ratio
