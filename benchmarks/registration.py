@@ -230,7 +230,7 @@ def warps(setting: Setting, family: str) -> None:
     def make(moving: int, target: int):
         field = ways.field(moving, target, space.field_grid)
         if ways.through_template:
-            field = space.refined(moving, target, field)
+            field = space.refined(moving, ways.depth(target), field)
         return warp_pair(space, moving, target, field, 1.0)
 
     make(*ways.pairs[0])  # warms up
@@ -297,7 +297,7 @@ def interpolation(setting: Setting) -> None:
     places = centres(grid)
     for pair in setting.pairs(people):
         moving, target = pair
-        field = space.refined(moving, target, ways.field(moving, target, space.field_grid))
+        field = space.refined(moving, ways.depth(target), ways.field(moving, target, space.field_grid))
         fine = look_up(field, space.field_grid, places)
         there = places + fine.movedim(0, -1)
         skull = space.skull(moving)

@@ -14,7 +14,7 @@ template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -28,8 +28,10 @@ from calvaria.families import Draw, Drawn, Model, Population, Task
 from calvaria.families.registration import syn
 from calvaria.families.registration.fields import (
     Skull,
+    centres,
     coarser,
     compose,
+    look_up,
     prepare,
     refine,
     unfold,
@@ -70,10 +72,13 @@ class Space:
             self._last = place, prepare(self.mask(place), self.grid, reach)
         return self._last[1]
 
-    def refined(self, moving: int, target: int, field: torch.Tensor) -> torch.Tensor:
-        """A field that pulls moving onto target more closely."""
+    def depth(self, place: int) -> torch.Tensor:
+        """(x, y, z) depth of a skull on the fields' grid, as refining wants it."""
+        return look_up(self.skull(place).values[:1], self.grid, centres(self.field_grid))[0]
+
+    def refined(self, moving: int, wanted: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        """A field that pulls moving more closely onto the skull of this depth."""
         if self.settings.refine:
-            wanted = prepare(self.mask(target), self.grid, self.settings.reach * self.field_grid.spacing_mm)
             field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.refine)
         return unfold(field, self.field_grid.spacing_mm)
 
@@ -118,6 +123,8 @@ def register(population: Population, task: Task, batch: int) -> None:
                 tensors[f"{number}.{way}"] = fields[way]
                 row |= asdict(measured)
             rows.append(row)
+        if space.settings.mode == "template":  # what refining the composed fields will want
+            tensors[f"{number}.depth"] = space.depth(pairs[number][0]).numpy().astype(np.float16)
         progress.advance()
     write_tensors(task.run.fields(task.family, batch), tensors)
     write_rows(task.run.registrations(task.family, batch), rows)
@@ -135,7 +142,11 @@ def _register(ants: Any, space: Space, pair: Pair) -> dict[str, np.ndarray]:
     except RuntimeError as error:
         print(f"register {space.task.family}: {pair}: ANTs failed: {error}", flush=True)
         return {}
-    fields = {"back": space.refined(target, moving, back), "there": space.refined(moving, target, there)}
+    depth = {place: space.depth(place) for place in pair}
+    fields = {
+        "back": space.refined(target, depth[moving], back),
+        "there": space.refined(moving, depth[target], there),
+    }
     return {way: field.numpy().astype(np.float16) for way, field in fields.items()}
 
 
@@ -164,14 +175,11 @@ def fit(population: Population, task: Task) -> Model:
     for batch in range(_batches(task)):
         rows += read_rows(task.run.registrations(task.family, batch))
     rows.sort(key=lambda row: (row["number"], row["way"]))
-    gates = settings.gates
-    if settings.mode == "template":  # what counts is how far the whole way stretches
-        gates = gates.model_copy(update={"stretch": float("inf")})
     names = dict(enumerate(population.ids)) | {TEMPLATE: "template"}
     listed, passed = [], []
     for row in rows:
         figures = {key: row[key] for key in Measured.__dataclass_fields__ if key in row}
-        fault = verdict(Measured(**figures), gates) if figures else "registration failed"
+        fault = verdict(Measured(**figures), settings.gates) if figures else "registration failed"
         people = {"moving": names[row["moving"]], "target": names[row["target"]]}
         listed.append({**row, **people, "fault": fault})
         if fault is None:
@@ -205,7 +213,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         (moving, target), fraction = picked[number]
         field = ways.field(moving, target, space.field_grid)
         if ways.through_template:
-            field = space.refined(moving, target, field)
+            field = space.refined(moving, ways.depth(target), field)
         drawn[number] = warp_pair(space, moving, target, field, fraction)
     return [drawn[number] for number in range(len(draws))]
 
@@ -226,15 +234,15 @@ def warp_pair(space: Space, moving: int, target: int, field: torch.Tensor, fract
     """The skull part of the way along a field, and what the gates say of it and of the whole way."""
     ids = space.population.ids
     skull = space.skull(moving)
-    whole = warp(skull, field, space.field_grid)
-    similarity = measure(whole, space.mask(target), skull, field, space.field_grid).similarity
+    made = warp(skull, field, space.field_grid)
+    measured = measure(made, space.mask(target), skull, field, space.field_grid)
     if fraction < 1:
         field = field * fraction
-        whole = warp(skull, field, space.field_grid)
-    measured = measure(whole, None, skull, field, space.field_grid)
-    measured = Measured(**{**asdict(measured), "similarity": similarity})
+        made = warp(skull, field, space.field_grid)
+        part = measure(made, None, skull, field, space.field_grid)
+        measured = replace(part, similarity=measured.similarity)
     parameters = {"moving": ids[moving], "target": ids[target], "fraction": fraction, **asdict(measured)}
-    return Drawn(whole, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))
+    return Drawn(made, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))
 
 
 class Ways:
@@ -265,9 +273,15 @@ class Ways:
         """The (3, x, y, z) field of one registration."""
         number = self._number[moving, target]
         first = moving < target if not self.through_template else target == TEMPLATE
+        return self._read(number, "there" if first else "back")
+
+    def _read(self, number: int, name: str) -> torch.Tensor:
         path = self._task.run.fields(self._task.family, number % self._batches)
-        name = f"{number}.{'there' if first else 'back'}"
-        return torch.from_numpy(read_tensor(path, name).astype(np.float32))
+        return torch.from_numpy(read_tensor(path, f"{number}.{name}").astype(np.float32))
+
+    def depth(self, skull: int) -> torch.Tensor:
+        """(x, y, z) depth of a skull on the fields' grid; only with a template."""
+        return self._read(self._number[skull, TEMPLATE], "depth")
 
     def inwards(self) -> Iterator[tuple[int, torch.Tensor]]:
         """The fields that pull the template onto each skull."""

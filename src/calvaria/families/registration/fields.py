@@ -104,7 +104,7 @@ def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
-def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.05, rounds: int = 30) -> torch.Tensor:
+def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: int = 30) -> torch.Tensor:
     """The field, smoothed around places where its Jacobian determinant is below ``least``, until none is.
 
     What is still folded after so many rounds stays, for the gates to see.
@@ -154,16 +154,20 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
 
 
 def refine(
-    skull: Skull, target: Skull, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
+    skull: Skull, wanted: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
 ) -> torch.Tensor:
-    """A field that pulls the skull closer to the target than the given one, by diffeomorphic demons.
+    """A field that pulls a skull closer to another than the given one, by diffeomorphic demons.
 
     Depths are distances, so what is missing at a place is how far its surface has to go, along the slope.
+
+    Args:
+        wanted: (x, y, z) depth of the other on ``grid``, plus its reach, as `Skull` has it.
+        rounds: how often the field is updated.
+        width: voxels of the moving mean that smooths an update.
 
     Source: Vercauteren et al. 2009, Diffeomorphic demons.
     """
     places = centres(grid)
-    wanted = look_up(target.values[:1], target.grid, places)[0]
     for _ in range(rounds):
         depth = look_up(skull.values[:1], skull.grid, places + field.movedim(0, -1), "zeros")[0]
         missing = wanted - depth

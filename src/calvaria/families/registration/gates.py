@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from calvaria.config import Gates
-from calvaria.families.registration.fields import Skull, jacobian
+from calvaria.families.registration.fields import Skull, centres, jacobian, look_up
 from calvaria.grid import Grid
+
+EIGHTFOLD = 8.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Measured:
     """Fraction of the field's voxels whose Jacobian determinant is not positive."""
     least_jacobian: float
     most_jacobian: float
+    distorted: float
+    """Share of the warped bone that has grown or shrunk more than `EIGHTFOLD` in volume."""
     volume_ratio: float
     """Bone volume of the warped skull over that of the moving one."""
 
@@ -36,12 +40,17 @@ def measure(
     """
     determinants = jacobian(field, grid.spacing_mm)
     folded = float((determinants <= 0).sum() / determinants.numel())
+    bone = look_up(torch.from_numpy(warped[None].astype(np.float32)), skull.grid, centres(grid))[0]
+    bone = bone[1:-1, 1:-1, 1:-1]
+    far = (determinants > EIGHTFOLD) | (determinants < 1 / EIGHTFOLD)
+    distorted = float((bone * far).sum() / bone.sum().clamp(min=1e-6))
     volume_ml = np.count_nonzero(warped) * skull.grid.spacing_mm**3 / 1000
     return Measured(
         1.0 if target is None else round(dice(warped, target), 5),
         round(folded, 8),
         round(float(determinants.min()), 4),
         round(float(determinants.max()), 4),
+        round(distorted, 6),
         round(volume_ml / skull.volume_ml, 4) if skull.volume_ml else 0.0,
     )
 
@@ -50,8 +59,8 @@ def verdict(measured: Measured, gates: Gates) -> str | None:
     """Why a warp is rejected, without numbers so that reasons can be counted; None if it is not."""
     if not np.isfinite(measured.least_jacobian) or measured.folded > gates.folded:
         return "warp folded"
-    if measured.most_jacobian > gates.stretch:
-        return "warp stretched"
+    if measured.distorted > gates.distorted:
+        return "warp distorted"
     if measured.similarity < gates.similarity:
         return "warp not similar"
     low, high = gates.volume_ratio
