@@ -32,7 +32,7 @@ class Gates(Section):
     """Least Dice of the warped skull and its target, all the way along the deformation."""
     folded: float = Field(1e-4, ge=0, le=1)
     """Largest fraction of a field's voxels that may be folded (Jacobian determinant not positive)."""
-    distorted: float = Field(0.02, ge=0, le=1)
+    distorted: float = Field(0.03, ge=0, le=1)
     """Largest share of the warped bone that may have grown or shrunk more than eightfold in volume."""
     volume_ratio: tuple[float, float] = (0.5, 2.0)
     """Least and greatest bone volume of the warped skull over that of the moving one."""
