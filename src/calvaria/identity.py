@@ -27,7 +27,7 @@ def identity(config: Config, stage: str, name: str = "", shard: int = 0) -> str:
         name: the family, cohort or arm of the job, if it has one.
         shard: the number of the shard, for stages that write shards.
     """
-    parts = {"config": _sections(config, stage, name, shard), "code": _code(config, stage, name)}
+    parts = {"config": _sections(config, stage, name, shard), "code": code(config, stage, name)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -82,7 +82,8 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
     raise ValueError(f"no such stage: {stage}")
 
 
-def _code(config: Config, stage: str, name: str) -> str:
+def code(config: Config, stage: str, name: str) -> str:
+    """A digest of all source code that a job of this stage, for this family or arm, may run."""
     roots = [f"calvaria.stages.{stage}"]
     if stage in ("template", "register", "fit", "sample", "screen"):
         roots.append(f"calvaria.families.{config.fit[name].kind}")

@@ -292,6 +292,15 @@ def test_other_skulls_or_settings_are_not_taken_from_what_is_left(tmp_path, thre
     assert len(list((tmp_path / "fit" / "it" / "scratch").iterdir())) == kept + 1
 
 
+def test_more_pairs_later_make_only_the_new_ones(tmp_path, three, monkeypatch):
+    family.register(three, task_of(tmp_path, three, pairs=1), 0)
+    calls = []
+    register = syn.register
+    monkeypatch.setattr(syn, "register", lambda *arguments: calls.append(1) or register(*arguments))
+    family.register(three, task_of(tmp_path, three, pairs=3), 0)
+    assert len(calls) == 2
+
+
 def test_strange_skulls_end_in_a_verdict(tmp_path):
     """A mirrored head, a huge defect, half a field of view, a speck of a head, an empty one: none crashes."""
     lopsided = shell(BOX)
@@ -320,9 +329,12 @@ def test_strange_skulls_end_in_a_verdict(tmp_path):
         assert one.parameters["folded"] <= 1e-4 or one.fault
 
 
-def test_a_registration_that_ants_refuses_is_listed(tmp_path, three, monkeypatch):
+@pytest.mark.parametrize("refusal", ["error", "not a number"])
+def test_a_registration_that_ants_refuses_is_listed(tmp_path, three, monkeypatch, refusal):
     def refusing(*arguments):
-        raise RuntimeError("no overlap")
+        if refusal == "error":
+            raise RuntimeError("no overlap")
+        return (torch.full((3, *BOX.shape), torch.nan),) * 2
 
     monkeypatch.setattr(syn, "register", refusing)
     task = task_of(tmp_path, three, pairs=None)

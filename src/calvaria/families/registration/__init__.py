@@ -12,6 +12,7 @@ template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
 """
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -40,6 +41,7 @@ from calvaria.families.registration.fields import (
 from calvaria.families.registration.gates import Measured, measure, verdict
 from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.grid import Grid
+from calvaria.identity import code
 from calvaria.progress import Progress
 from calvaria.store import read_rows, read_tensor, read_tensors, write_rows, write_tensors
 
@@ -140,7 +142,10 @@ def _register(ants: Any, space: Space, pair: Pair) -> dict[str, np.ndarray]:
             ants, seen[target], seen[moving], grid, settings.iterations, settings.gradient_step
         )
     except RuntimeError as error:
-        print(f"register {space.task.family}: {pair}: ANTs failed: {error}", flush=True)
+        print(f"register {space.task.family}: {pair}: ANTs failed: {error}", file=sys.stderr)
+        return {}
+    if not (there.isfinite().all() and back.isfinite().all()):
+        print(f"register {space.task.family}: {pair}: ANTs gave a field that is not finite", file=sys.stderr)
         return {}
     depth = {place: space.depth(place) for place in pair}
     fields = {
@@ -156,7 +161,8 @@ def _key(space: Space, pair: Pair) -> str:
     for place in pair:
         digest.update(np.ascontiguousarray(space.mask(place)).data)
     settings = space.settings.model_dump(exclude={"gates", "fraction", "batch_size", "pairs", "partners"})
-    parts = (settings, space.task.config.seed, space.grid, version("antspyx"), version("torch"))
+    made_by = code(space.task.config, "register", space.task.family), version("antspyx"), version("torch")
+    parts = settings, space.task.config.seed, space.grid, made_by
     digest.update(repr(parts).encode())
     return digest.hexdigest()[:24]
 
