@@ -57,7 +57,7 @@ GATES = (
     Quantity("least_jacobian", "Least Jacobian determinant", "", 2),
     Quantity("most_jacobian", "Greatest Jacobian determinant", "", 2),
     Quantity("distorted", "Distorted bone", "fraction", 4),
-    Quantity("volume_ratio", "Bone volume over the moving skull's", "", 2),
+    Quantity("volume_ratio", "Bone volume ratio", "", 2),
 )
 
 
