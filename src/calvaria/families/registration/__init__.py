@@ -14,9 +14,8 @@ template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -27,62 +26,13 @@ from calvaria.config import RegistrationFamily
 from calvaria.errors import BudgetError
 from calvaria.families import Draw, Drawn, Model, Population, Task
 from calvaria.families.registration import syn
-from calvaria.families.registration.fields import (
-    Skull,
-    centres,
-    coarser,
-    compose,
-    look_up,
-    prepare,
-    refine,
-    unfold,
-    warp,
-)
+from calvaria.families.registration.fields import coarser, warp
 from calvaria.families.registration.gates import Measured, measure, verdict
 from calvaria.families.registration.plan import TEMPLATE, registrations
-from calvaria.grid import Grid
+from calvaria.families.registration.space import Pair, Space, Ways, batches
 from calvaria.identity import code
 from calvaria.progress import Progress
-from calvaria.store import read_rows, read_tensor, read_tensors, write_rows, write_tensors
-
-Pair = tuple[int, int]
-
-
-class Space:
-    """The population on its two grids, as warps need it; what is dear to make is made once."""
-
-    def __init__(self, population: Population, task: Task) -> None:
-        self.population, self.task = population, task
-        self.settings: RegistrationFamily = task.settings
-        self.grid: Grid = task.config.grid.voxels()
-        self.field_grid = coarser(self.grid, self.settings.field_spacing_mm)
-        self._last: tuple[int, Skull] | None = None
-        torch.set_num_threads(task.config.threads)
-
-    def mask(self, place: int) -> np.ndarray:
-        """(x, y, z) uint8 of a skull of the population, or of the template."""
-        return self.template if place == TEMPLATE else self.population.masks[place]
-
-    @cached_property
-    def template(self) -> np.ndarray:
-        return read_tensors(self.task.run.template(self.task.family))["mask"]
-
-    def skull(self, place: int) -> Skull:
-        """The last one asked for is kept: draws are worked through skull by skull."""
-        if self._last is None or self._last[0] != place:
-            reach = self.settings.reach * self.field_grid.spacing_mm
-            self._last = place, prepare(self.mask(place), self.grid, reach)
-        return self._last[1]
-
-    def depth(self, place: int) -> torch.Tensor:
-        """(x, y, z) depth of a skull on the fields' grid, as refining wants it."""
-        return look_up(self.skull(place).values[:1], self.grid, centres(self.field_grid))[0]
-
-    def refined(self, moving: int, wanted: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-        """A field that pulls moving more closely onto the skull of this depth."""
-        if self.settings.refine:
-            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.refine)
-        return unfold(field, self.field_grid.spacing_mm)
+from calvaria.store import read_rows, read_tensors, write_rows, write_tensors
 
 
 def build_template(population: Population, task: Task) -> None:
@@ -107,7 +57,7 @@ def register(population: Population, task: Task, batch: int) -> None:
     space = Space(population, task)
     ants = syn.import_ants(task.config.seed)
     pairs = registrations(space.settings, len(population), task.generator("pairs"))
-    numbers = range(batch, len(pairs), _batches(task))
+    numbers = range(batch, len(pairs), batches(task))
     progress = Progress(f"register {task.family} {batch}", len(numbers), "registrations")
     tensors: dict[str, np.ndarray] = {}
     rows: list[dict[str, Any]] = []
@@ -178,7 +128,7 @@ def fit(population: Population, task: Task) -> Model:
     """
     settings: RegistrationFamily = task.settings
     rows = []
-    for batch in range(_batches(task)):
+    for batch in range(batches(task)):
         rows += read_rows(task.run.registrations(task.family, batch))
     rows.sort(key=lambda row: (row["number"], row["way"]))
     names = dict(enumerate(population.ids)) | {TEMPLATE: "template"}
@@ -204,10 +154,6 @@ def fit(population: Population, task: Task) -> Model:
     return Model({"warps": warps}, {"registrations": listed, "passed": len(warps)})
 
 
-def _batches(task: Task) -> int:
-    return task.config.batches(task.family, len(task.run.ingest))
-
-
 def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
     """A draw picks an ordered pair and how far to go along its deformation."""
     space = Space(population, task)
@@ -224,7 +170,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     return [drawn[number] for number in range(len(draws))]
 
 
-def _pick(ways: "Ways", draw: Draw, task: Task) -> tuple[Pair, float]:
+def _pick(ways: Ways, draw: Draw, task: Task) -> tuple[Pair, float]:
     """The ordered pair of a draw: rounds of shuffled pairs, so that all serve before one does twice."""
     rng = task.draw_generator(draw)
     count = len(ways.pairs)
@@ -249,50 +195,6 @@ def warp_pair(space: Space, moving: int, target: int, field: torch.Tensor, fract
         measured = replace(part, similarity=measured.similarity)
     parameters = {"moving": ids[moving], "target": ids[target], "fraction": fraction, **asdict(measured)}
     return Drawn(made, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))
-
-
-class Ways:
-    """The fields of a fitted family, read from its batches when they are asked for."""
-
-    def __init__(self, model: Model, task: Task) -> None:
-        self._task = task
-        self.through_template = task.settings.mode == "template"
-        warps = [tuple(int(value) for value in row) for row in model.tensors["warps"]]
-        self._number = {(moving, target): number for moving, target, number in warps}
-        self._batches = _batches(task)
-        self.skulls = sorted({moving for moving, _, _ in warps if moving != TEMPLATE})
-
-    @cached_property
-    def pairs(self) -> list[Pair]:
-        """Every ordered pair (moving, target) that can be warped."""
-        if not self.through_template:
-            return sorted(self._number)
-        return [(one, other) for one in self.skulls for other in self.skulls if one != other]
-
-    def field(self, moving: int, target: int, grid: Grid) -> torch.Tensor:
-        """The field that pulls one skull onto another; through the template where that is the way."""
-        if not self.through_template:
-            return self.direct(moving, target)
-        return compose(self.direct(TEMPLATE, target), self.direct(moving, TEMPLATE), grid)
-
-    def direct(self, moving: int, target: int) -> torch.Tensor:
-        """The (3, x, y, z) field of one registration."""
-        number = self._number[moving, target]
-        first = moving < target if not self.through_template else target == TEMPLATE
-        return self._read(number, "there" if first else "back")
-
-    def _read(self, number: int, name: str) -> torch.Tensor:
-        path = self._task.run.fields(self._task.family, number % self._batches)
-        return torch.from_numpy(read_tensor(path, f"{number}.{name}").astype(np.float32))
-
-    def depth(self, skull: int) -> torch.Tensor:
-        """(x, y, z) depth of a skull on the fields' grid; only with a template."""
-        return self._read(self._number[skull, TEMPLATE], "depth")
-
-    def inwards(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """The fields that pull the template onto each skull."""
-        for skull in self.skulls:
-            yield skull, self.direct(TEMPLATE, skull)
 
 
 __all__ = ["Space", "Ways", "build_template", "fit", "register", "sample", "warp_pair"]

@@ -1,0 +1,111 @@
+"""What registering and warping share: the population on its two grids, and the fields that were found."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from calvaria.config import RegistrationFamily
+from calvaria.families import Model, Population, Task
+from calvaria.families.registration.fields import (
+    Skull,
+    centres,
+    coarser,
+    compose,
+    look_up,
+    prepare,
+    refine,
+    unfold,
+)
+from calvaria.families.registration.plan import TEMPLATE
+from calvaria.grid import Grid
+from calvaria.store import read_tensor, read_tensors
+
+Pair = tuple[int, int]
+
+
+class Space:
+    """The population on its two grids, as warps need it; what is dear to make is made once."""
+
+    def __init__(self, population: Population, task: Task) -> None:
+        self.population, self.task = population, task
+        self.settings: RegistrationFamily = task.settings
+        self.grid: Grid = task.config.grid.voxels()
+        self.field_grid = coarser(self.grid, self.settings.field_spacing_mm)
+        self._last: tuple[int, Skull] | None = None
+        torch.set_num_threads(task.config.threads)
+
+    def mask(self, place: int) -> np.ndarray:
+        """(x, y, z) uint8 of a skull of the population, or of the template."""
+        return self.template if place == TEMPLATE else self.population.masks[place]
+
+    @cached_property
+    def template(self) -> np.ndarray:
+        return read_tensors(self.task.run.template(self.task.family))["mask"]
+
+    def skull(self, place: int) -> Skull:
+        """The last one asked for is kept: draws are worked through skull by skull."""
+        if self._last is None or self._last[0] != place:
+            reach = self.settings.reach * self.field_grid.spacing_mm
+            self._last = place, prepare(self.mask(place), self.grid, reach)
+        return self._last[1]
+
+    def depth(self, place: int) -> torch.Tensor:
+        """(x, y, z) depth of a skull on the fields' grid, as refining wants it."""
+        return look_up(self.skull(place).values[:1], self.grid, centres(self.field_grid))[0]
+
+    def refined(self, moving: int, wanted: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        """A field that pulls moving more closely onto the skull of this depth."""
+        if self.settings.refine:
+            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.refine)
+        return unfold(field, self.field_grid.spacing_mm)
+
+
+class Ways:
+    """The fields of a fitted family, read from its batches when they are asked for."""
+
+    def __init__(self, model: Model, task: Task) -> None:
+        self._task = task
+        self.through_template = task.settings.mode == "template"
+        warps = [tuple(int(value) for value in row) for row in model.tensors["warps"]]
+        self._number = {(moving, target): number for moving, target, number in warps}
+        self._batches = batches(task)
+        self.skulls = sorted({moving for moving, _, _ in warps if moving != TEMPLATE})
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every ordered pair (moving, target) that can be warped."""
+        if not self.through_template:
+            return sorted(self._number)
+        return [(one, other) for one in self.skulls for other in self.skulls if one != other]
+
+    def field(self, moving: int, target: int, grid: Grid) -> torch.Tensor:
+        """The field that pulls one skull onto another; through the template where that is the way."""
+        if not self.through_template:
+            return self.direct(moving, target)
+        return compose(self.direct(TEMPLATE, target), self.direct(moving, TEMPLATE), grid)
+
+    def direct(self, moving: int, target: int) -> torch.Tensor:
+        """The (3, x, y, z) field of one registration."""
+        number = self._number[moving, target]
+        first = moving < target if not self.through_template else target == TEMPLATE
+        return self._read(number, "there" if first else "back")
+
+    def _read(self, number: int, name: str) -> torch.Tensor:
+        path = self._task.run.fields(self._task.family, number % self._batches)
+        return torch.from_numpy(read_tensor(path, f"{number}.{name}").astype(np.float32))
+
+    def depth(self, skull: int) -> torch.Tensor:
+        """(x, y, z) depth of a skull on the fields' grid; only with a template."""
+        return self._read(self._number[skull, TEMPLATE], "depth")
+
+    def inwards(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """The fields that pull the template onto each skull."""
+        for skull in self.skulls:
+            yield skull, self.direct(TEMPLATE, skull)
+
+
+def batches(task: Task) -> int:
+    """How many jobs share the registrations."""
+    return task.config.batches(task.family, len(task.run.ingest))
