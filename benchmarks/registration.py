@@ -27,8 +27,8 @@ from calvaria.anatomy import vault_map
 from calvaria.config import Config, Gates, parse
 from calvaria.families import Draw, Population, Task, family_module, load_model, registration, save_model
 from calvaria.families.registration import Space, Ways, warp_pair
-from calvaria.families.registration.fields import centres, jacobian, look_up, warp
-from calvaria.families.registration.gates import Measured, dice, verdict
+from calvaria.families.registration.fields import centres, look_up, prepare, warp
+from calvaria.families.registration.gates import Measured, dice, measure, verdict
 from calvaria.families.registration.syn import import_ants
 from calvaria.grid import Grid
 from calvaria.paths import Run
@@ -186,14 +186,8 @@ def nearest_neighbour(setting: Setting) -> None:
                 import torch
 
                 field = torch.from_numpy(np.moveaxis(ants.image_read(path).numpy(), -1, 0).copy())
-            determinants = jacobian(field, 1.0)
-            figures = Measured(
-                dice(warped, people.masks[target]),
-                float((determinants <= 0).float().mean()),
-                float(determinants.min()),
-                float(determinants.max()),
-                np.count_nonzero(warped) / np.count_nonzero(people.masks[moving]),
-            )
+            skull = prepare(people.masks[moving], setting.grid, 1.0)
+            figures = measure(warped, people.masks[target], skull, field, setting.grid)
             fault = verdict(figures, setting.config.fit["pairwise"].gates)
             row = judge(setting, people, warped, moving, target, asdict(figures), fault)
             rows.append({**row, "register_s": seconds / 2, "warp_s": cost})

@@ -20,6 +20,7 @@ from calvaria.families import Draw, Drawn, Model, Population, Task, load_model
 from calvaria.families.registration import Space, Ways
 from calvaria.families.registration.fields import centres, coarser, compose, look_up, unfold, warp
 from calvaria.families.registration.gates import measure, verdict
+from calvaria.families.registration.plan import TEMPLATE
 from calvaria.grid import Grid
 
 SQUARINGS = 6
@@ -72,7 +73,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         weights = torch.from_numpy(coefficients.astype(np.float32))
         velocity = mean + torch.einsum("k,kcxyz->cxyz", weights, modes)
         shape = look_up(exponential(velocity, grid), grid, centres(space.field_grid))
-        field = compose(shape, ways.direct(moving, -1), space.field_grid)
+        field = compose(shape, ways.direct(moving, TEMPLATE), space.field_grid)
         field = unfold(field, space.field_grid.spacing_mm)
         skull = space.skull(moving)
         warped = warp(skull, field, space.field_grid)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from calvaria.config import RegistrationFamily
-from calvaria.families.registration.fields import Skull, centres, inverse, look_up, prepare
+from calvaria.families.registration.fields import centres, inverse, look_up, prepare
 from calvaria.families.registration.syn import image, register
 from calvaria.grid import Grid
 from calvaria.progress import Progress
@@ -44,20 +44,13 @@ def build(
                 ants, target, moving, field_grid, settings.template_iterations, settings.gradient_step
             )
             mean += there / len(skulls)
-            total += _pulled(skull, there, field_grid)[0]
+            total += _pulled(skull.values[0], there, grid, field_grid)
             progress.advance()
-        template = _cut(_pulled_volume(total, inverse(mean, field_grid), grid, field_grid), bone)
+        template = _cut(_pulled(total, inverse(mean, field_grid), grid, field_grid), bone)
     return template
 
 
-def _pulled(skull: Skull, field: torch.Tensor, field_grid: Grid) -> torch.Tensor:
-    """(1, x, y, z) depth of a skull pulled through a field."""
-    places = centres(skull.grid)
-    there = places + look_up(field, field_grid, places).movedim(0, -1)
-    return look_up(skull.values[:1], skull.grid, there)
-
-
-def _pulled_volume(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: Grid) -> torch.Tensor:
+def _pulled(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: Grid) -> torch.Tensor:
     """(x, y, z) volume pulled through a field."""
     places = centres(grid)
     there = places + look_up(field, field_grid, places).movedim(0, -1)
