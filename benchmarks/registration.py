@@ -76,7 +76,8 @@ def population(run: Run) -> Population:
         if mask.tobytes() not in masks:
             masks[mask.tobytes()] = mask
             ids.append(row["id"])
-    return Population(tuple(ids), np.stack(list(masks.values())))
+    found = np.stack(list(masks.values()))
+    return Population(tuple(ids), found, found[:1])
 
 
 class Setting:

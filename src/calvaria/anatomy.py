@@ -78,7 +78,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     low, high = extent(skull, grid)
     centre = (low + high) / 2
     centre[2] = high[2] - CENTRE_DEPTH * (high[1] - low[1])
-    directions = _upper_directions(RAYS)
+    directions = upper_directions(RAYS)
     step = grid.spacing_mm / 3
     distances = np.arange(step, np.linalg.norm(grid.extent_mm) / 2 + step, step)
     points = centre + distances[None, :, None] * directions[:, None, :]
@@ -90,7 +90,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     return VaultMap(centre, directions, outer, np.count_nonzero(bone, axis=1) * step)
 
 
-def _upper_directions(count: int) -> np.ndarray:
+def upper_directions(count: int) -> np.ndarray:
     """(count, 3) unit vectors spread evenly over the directions above the lowest elevation."""
     lowest = np.sin(np.deg2rad(LOWEST_ELEVATION_DEG))
     z = lowest + (1 - lowest) * (np.arange(count) + 0.5) / count

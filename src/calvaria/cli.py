@@ -89,13 +89,26 @@ def register(run: RunDir, family: Family, batch: Shard = 0) -> None:
 
 
 @app.command()
-def fit(run: RunDir, family: Family) -> None:
-    """Fit an augmentation family to the training skulls."""
+def fit(
+    run: RunDir,
+    family: Family,
+    dry_run: Annotated[
+        bool, typer.Option(help="Train a few steps, write nothing, and say what the whole would take.")
+    ] = False,
+) -> None:
+    """Fit an augmentation family to the training skulls.
+
+    An interrupted training goes on from its last checkpoint, and ends with the same bits.
+    """
+    from calvaria.stages.fit import dry_run as estimated
     from calvaria.stages.fit import fit
 
     opened, config = _opened(run)
     _known(family, config.fit, "--family")
-    fit(opened, config, family)
+    if dry_run:
+        typer.echo(estimated(opened, config, family))
+    else:
+        fit(opened, config, family)
 
 
 @app.command()
@@ -124,6 +137,16 @@ def screen(run: RunDir, family: Family, shard: Shard = 0) -> None:
     opened, config = _opened(run)
     _known(family, config.fit, "--family")
     screen(opened, config, family, shard)
+
+
+@app.command()
+def audit(run: RunDir, family: Family) -> None:
+    """Compare a family's skulls with real ones that it has not learned from."""
+    from calvaria.stages.audit import audit
+
+    opened, config = _opened(run)
+    _known(family, config.fit, "--family")
+    audit(opened, config, family)
 
 
 @app.command()

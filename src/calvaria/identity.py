@@ -35,14 +35,14 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
     """The parts of the config that a job's result depends on."""
     c = config.model_dump(mode="json")
     base = {key: c[key] for key in ("seed", "grid")}
-    compute = base | {key: c[key] for key in ("device", "threads")}
+    compute = base | {key: c[key] for key in ("device", "threads", "precision", "processes")}
     draws = {
         "batch_size": config.sample.batch_size,
         "shard_size": config.sample.shard_size,
         # A store may grow; then only its last shard, if it was not full, changes.
         "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
     }
-    if stage in ("template", "register", "fit", "sample", "screen"):
+    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
         families = [name, below] if (below := config.below(name)) else [name]
         compute["fit"] = {each: c["fit"][each] for each in families}
     match stage:
@@ -69,6 +69,8 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
             return compute | draws
         case "screen":
             return compute | draws | {"screen": c["screen"]}
+        case "audit":
+            return compute | {"audit": c["audit"]}
         case "inject":
             return base | {"inject": c["inject"]} | (draws if name in config.fit else {})
         case "train":
@@ -85,7 +87,7 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
 def code(config: Config, stage: str, name: str) -> str:
     """A digest of all source code that a job of this stage, for this family or arm, may run."""
     roots = [f"calvaria.stages.{stage}"]
-    if stage in ("template", "register", "fit", "sample", "screen"):
+    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
         roots.append(f"calvaria.families.{config.fit[name].kind}")
     if stage == "ingest":
         roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]

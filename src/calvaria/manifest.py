@@ -20,7 +20,7 @@ def data_files(run: Run, config: Config) -> list[Path]:
     single = [run.people, run.split, run.limits, *(run.vaults(shard) for shard in shards)]
     for family in config.fit:
         stores += [run.sample(family), run.screen(family), run.inject(family)]
-        single += [run.fit(family) / "model.safetensors", run.fit(family) / "fit.json"]
+        single += [run.fit(family) / "model.safetensors", run.fit(family) / "fit.json", run.audit(family)]
         for batch in range(config.batches(family, len(run.ingest))):
             single += [run.fields(family, batch), run.registrations(family, batch)]
         if getattr(config.fit[family], "mode", None) == "template":

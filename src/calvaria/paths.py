@@ -76,6 +76,10 @@ class Run:
         """Plausible skulls of a family; rejected ones are redrawn."""
         return Store(self.root / "screen" / f"{family}.zarr")
 
+    def audit(self, family: str) -> Path:
+        """How real a family's skulls are, how varied, and whether they are copies."""
+        return self.root / "audit" / f"{family}.json"
+
     def inject(self, cohort: str) -> Store:
         """Cases: skulls of a family, or of a held-out cohort, with defects."""
         return Store(self.root / "inject" / f"{cohort}.zarr")

@@ -47,6 +47,33 @@ def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
     return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """The training skull that a sample overlaps most."""
+
+    id: str
+    dice: float
+
+
+class Originals:
+    """The training skulls and their mirror images, packed eight voxels to a byte for quick comparison."""
+
+    def __init__(self, ids: tuple[str, ...], masks: np.ndarray) -> None:
+        """Takes (n, x, y, z) masks, non-zero where there is bone."""
+        both = np.concatenate([masks, masks[:, ::-1]]) > 0
+        self._ids = ids
+        self._packed = np.packbits(both.reshape(len(both), -1), axis=1)
+        self._bone = np.bitwise_count(self._packed).sum(1, dtype=np.int64)
+
+    def nearest(self, skull: np.ndarray) -> Nearest:
+        """The one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
+        packed = np.packbits(skull.reshape(-1) > 0)
+        shared = np.bitwise_count(self._packed & packed).sum(1, dtype=np.int64)
+        dice = 2 * shared / np.maximum(self._bone + np.count_nonzero(skull), 1)
+        best = int(np.argmax(dice))
+        return Nearest(self._ids[best % len(self._ids)], round(float(dice[best]), 4))
+
+
 def screen_skull(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> Verdict:
     """Cleans and measures a skull, (x, y, z) uint8, and compares it with the accepted ranges."""
     cleaned, share = clean(skull)

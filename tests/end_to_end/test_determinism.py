@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 from calvaria.config import load
 from calvaria.paths import Run
-from calvaria.store import read_json
+from calvaria.store import read_json, read_rows
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
@@ -48,9 +49,9 @@ def run_killed(where: Path, cores: int) -> Path:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    begun = where / "results" / "tiny" / "fit" / "vae" / "steps.jsonl"
+    begun = where / "results" / "tiny" / "fit" / "vae" / "scratch" / "checkpoint.safetensors"
     deadline = time.monotonic() + LIMIT_S
-    while not (begun.is_file() and begun.stat().st_size):
+    while not begun.is_file():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the autoencoder never began to train"
         time.sleep(0.05)
@@ -58,7 +59,10 @@ def run_killed(where: Path, cores: int) -> Path:
     process.wait()
     assert not (where / "results" / "tiny" / "manifest.json").exists()
     subprocess.run(command(where, cores, "--unlock"), env=environment(), capture_output=True, check=True)
-    return run(where, cores)
+    finished = run(where, cores)
+    log = (finished / "logs" / "fit" / "vae.log").read_text()
+    assert "fit vae: resumed after step" in log, "the training began anew"
+    return finished
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +87,7 @@ def test_all_digests_agree(runs, other):
 def test_the_run_is_whole(runs):
     """Every family and arm left its files, every score is a number or counted as empty."""
     files = read_json(runs["two"] / "manifest.json")["files"]
-    for family in ("real", "registration", "vae", "wgan", "ldm"):
+    for family in ("real", "registration", "vae", "vqvae", "wgan", "introvae", "ldm", "flow"):
         assert f"fit/{family}/model.safetensors" in files
         assert f"inject/{family}.zarr/labels/c/0/0/0/0" in files
     for arm in ("real", "all"):
@@ -105,6 +109,35 @@ def test_no_descendant_of_a_held_out_person_is_learned_from(runs):
             assert set().union(*parents) <= ids["training"]
     for cohort in ("validation", "test"):
         assert {parent for row in run.inject(cohort).rows() for parent in row["parents"]} <= ids[cohort]
+
+
+def test_two_processes_fit_what_one_does(runs, tmp_path):
+    """The command starts them itself; they share every batch, so only the order of sums differs."""
+    one, shared = Run(runs["two"]), Run(tmp_path / "shared")
+    shared.root.mkdir()
+    for name in ("ingest.zarr", "people.json", "split.json"):
+        (shared.root / name).symlink_to(one.root / name)
+    config = yaml.safe_load(one.config.read_text())
+    shared.config.write_text(yaml.safe_dump(config | {"processes": 2}))
+    for family in ("vae", "vqvae"):
+        arguments = ["calvaria", "fit", "--run", shared.root, "--family", family]
+        done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "steps" in done.stderr
+        rows, wanted = (read_rows(which.fit(family) / "steps.jsonl") for which in (shared, one))
+        assert [row["step"] for row in rows] == [row["step"] for row in wanted]
+        assert rows[0]["loss"] == pytest.approx(wanted[0]["loss"], rel=1e-4)
+        assert rows[-1]["loss"] == pytest.approx(wanted[-1]["loss"], rel=0.1)
+
+
+def test_a_dry_run_says_what_a_fit_would_take_and_writes_nothing(runs):
+    place = runs["two"]
+    before = sorted(place.rglob("*"))
+    arguments = ["calvaria", "fit", "--run", place, "--family", "introvae", "--dry-run"]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
+    for word in ("parameters", "peak memory", "GiB", "s a step", "10 steps in"):
+        assert word in done.stdout
+    assert sorted(place.rglob("*")) == before
 
 
 def test_nothing_is_left_to_do(runs):

@@ -23,7 +23,7 @@ def raw() -> dict:
         (("grid", "spacing"), 1.0, "grid.spacing: unknown key"),
         (("sample", "count"), 0, "sample.count: .*greater than or equal to 1, got 0"),
         (("split", "test"), 0.9, "split.* must stay below 0.9"),
-        (("fit", "ldm", "autoencoder"), "wgan", "fit.ldm.autoencoder: 'wgan' is not an autoencoder"),
+        (("fit", "ldm", "autoencoder"), "wgan", "fit.ldm.autoencoder: 'wgan' is not a vae or vqvae"),
         (("fit", "test"), {"kind": "real"}, "fit.test: .* held-out cohort"),
         (("train", "arms", "real", "families"), {"gan": 1}, "families: 'gan' is not a family of fit"),
         (("fit", "vae", "kind"), "vea", "fit.vae"),

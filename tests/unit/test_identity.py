@@ -26,6 +26,7 @@ JOBS = {
     "fit ldm": ("fit", "ldm"),
     "sample vae": ("sample", "vae"),
     "screen vae": ("screen", "vae"),
+    "audit vae": ("audit", "vae"),
     "inject vae": ("inject", "vae"),
     "inject test": ("inject", "test"),
     "train real": ("train", "real"),
@@ -34,7 +35,7 @@ JOBS = {
     "report": ("report", ""),
 }
 TEMPLATE = {"template template", "register template", "fit template", "fit ssm"}
-VAE = {"fit vae", "fit ldm", "sample vae", "screen vae"}
+VAE = {"fit vae", "sample vae", "screen vae", "audit vae"}
 
 
 def loaded() -> dict:
@@ -57,6 +58,10 @@ def identities(config: Config) -> dict[str, str]:
         (("ingest", "strict"), True, {"people"}),
         (("people",), {"same_mm": 0.3}, {"people"}),
         (("fit", "vae", "kl_weight"), 0.5, VAE),
+        (("fit", "vqvae", "commitment"), 0.5, {"fit ldm"}),
+        (("audit",), {"neighbours": 3}, {"audit vae"}),
+        (("checkpoint_s",), 5, set()),
+        (("tensorboard",), True, set()),
         (("fit", "wgan", "latent_size"), 32, {"fit wgan"}),
         (("screen",), {"attempts": 3}, {"limits", "screen vae"}),
         (("inject", "per_held_out_skull"), 2, {"inject vae", "inject test"}),
@@ -88,7 +93,7 @@ def test_growing_a_store_keeps_its_full_shards():
 
 def test_code_is_followed_through_imports():
     assert "calvaria.families.representation" in _closure("calvaria.families.vae")
-    assert "calvaria.families.vae" in _closure("calvaria.families.ldm")
+    assert "calvaria.families.autoencoding" in _closure("calvaria.families.ldm")
     assert "calvaria.families.vae" not in _closure("calvaria.stages.split")
     assert "calvaria.report.page" not in _closure("calvaria.stages.train")
 

@@ -241,7 +241,7 @@ def task_of(tmp_path, skulls: Population, grid: Grid = BOX, **changes: object) -
 
 
 def people(*masks: np.ndarray) -> Population:
-    return Population(tuple("abcdefgh"[: len(masks)]), np.stack(masks))
+    return Population(tuple("abcdefgh"[: len(masks)]), np.stack(masks), np.stack(masks[:1]))
 
 
 @pytest.fixture

@@ -78,13 +78,13 @@ def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
 def test_a_wrong_config_is_refused_before_any_job(tmp_path):
     wrong = tmp_path / "wrong.yaml"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config["train"] |= {"optimizer": {"steps": 5}, "validate_every": 0}
+    config["train"] |= {"optimizer": {"steps": 5}, "patch": 0}
     wrong.write_text(yaml.safe_dump(config))
     done = snakemake("--cores", "1", "--configfile", wrong, where=tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "train.optimizer: unknown key" in said
-    assert "train.validate_every" in said
+    assert "train.patch" in said
     assert "got 0" in said
     assert not (tmp_path / "results").exists()
 

@@ -12,8 +12,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from calvaria.config.base import Name, Normal, Section
 from calvaria.config.fit import (
+    Autoencoder,
     Family,
     Gates,
+    IntrovaeFamily,
     LdmFamily,
     Optimiser,
     RealFamily,
@@ -22,6 +24,7 @@ from calvaria.config.fit import (
     Screen,
     SsmFamily,
     VaeFamily,
+    VqvaeFamily,
     WganFamily,
 )
 from calvaria.config.ingest import (
@@ -49,12 +52,14 @@ from calvaria.config.inject import (
     RoundedBoxRecipe,
     SpheresRecipe,
 )
-from calvaria.config.train import Arm, Evaluate, Geometric, Report, Train
+from calvaria.config.train import Arm, Audit, Evaluate, Geometric, Report, Train
 from calvaria.errors import ConfigError
 
 __all__ = [
     "HELD_OUT",
     "Arm",
+    "Audit",
+    "Autoencoder",
     "Config",
     "CraniotomyRecipe",
     "CtSource",
@@ -71,6 +76,7 @@ __all__ = [
     "Healed",
     "Ingest",
     "Inject",
+    "IntrovaeFamily",
     "LdmFamily",
     "Mug500Source",
     "Name",
@@ -94,6 +100,7 @@ __all__ = [
     "SsmFamily",
     "Train",
     "VaeFamily",
+    "VqvaeFamily",
     "WganFamily",
     "dump",
     "load",
@@ -114,6 +121,14 @@ class Config(Section):
     """Where networks run; auto takes the GPU where there is one."""
     threads: int = Field(1, ge=1)
     """CPU threads per job; part of the result's identity, so it never follows the machine."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products in training and sampling; auto takes bfloat16 on GPUs that have it."""
+    processes: int = Field(1, ge=1)
+    """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
+    checkpoint_s: float = Field(60.0, ge=0)
+    """Seconds between two checkpoints of a training; has no part in the result."""
+    tensorboard: bool = False
+    """Whether trainings also write logs for TensorBoard, which then has to be installed."""
     grid: Grid = Grid()
     """The canonical grid."""
     ingest: Ingest
@@ -132,6 +147,8 @@ class Config(Section):
     """Making defects."""
     train: Train
     """Training the reconstruction network."""
+    audit: Audit = Audit()
+    """How real the families' skulls are."""
     evaluate: Evaluate = Evaluate()
     """Scoring on held-out people."""
     report: Report = Report()
@@ -140,11 +157,23 @@ class Config(Section):
     @model_validator(mode="after")
     def _networks_fit_the_grid(self) -> Self:
         for name, family in self.fit.items():
-            if isinstance(family, VaeFamily | WganFamily):
+            if isinstance(family, Autoencoder | IntrovaeFamily | WganFamily):
                 self._check_halvings(f"fit.{name}", family.patch, len(family.channels))
-            if isinstance(family, VaeFamily | LdmFamily) and any(n % 8 for n in family.channels):
+            if isinstance(family, Autoencoder | LdmFamily) and any(n % 8 for n in family.channels):
                 raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(family.channels)}")
         self._check_halvings("train", self.train.patch, len(self.train.channels))
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_shared_out(self) -> Self:
+        trainings = {f"fit.{name}": getattr(family, "optimiser", None) for name, family in self.fit.items()}
+        for key, optimiser in {**trainings, "train": self.train.optimiser}.items():
+            if optimiser and optimiser.batch_size % (optimiser.accumulate * self.processes):
+                raise ValueError(
+                    f"{key}.optimiser.batch_size: accumulate * processes is "
+                    f"{optimiser.accumulate * self.processes}, which must divide it, "
+                    f"got {optimiser.batch_size}"
+                )
         return self
 
     def _check_halvings(self, key: str, patch: int, levels: int) -> None:
@@ -162,9 +191,9 @@ class Config(Section):
                 raise ValueError(f"fit.{name}: '{name}' is the name of a held-out cohort; choose another")
             if isinstance(family, LdmFamily):
                 other = self.fit.get(family.autoencoder)
-                if not isinstance(other, VaeFamily):
+                if not isinstance(other, Autoencoder):
                     raise ValueError(
-                        f"fit.{name}.autoencoder: '{family.autoencoder}' is not an autoencoder family of fit"
+                        f"fit.{name}.autoencoder: '{family.autoencoder}' is not a vae or vqvae family of fit"
                     )
             if isinstance(family, SsmFamily):
                 below = self.fit.get(family.registration)

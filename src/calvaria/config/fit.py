@@ -16,6 +16,22 @@ class Optimiser(Section):
     """Volumes per step; part of the result's identity."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate."""
+    accumulate: int = Field(1, ge=1)
+    """Passes that a step's batch is cut into, for what does not fit into memory at once."""
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights; what is used afterwards is the average."""
+    validate_every: int = Field(100, ge=1)
+    """Steps between two validations; the best weights are kept."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without improvement after which training ends early; null for never."""
+
+    @model_validator(mode="after")
+    def _parts_are_even(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"optimiser.accumulate must divide batch_size, got {self.accumulate} and {self.batch_size}"
+            )
+        return self
 
 
 class RealFamily(Section):
@@ -123,21 +139,83 @@ class SsmFamily(Section):
     """What every warp has to pass; similarity means nothing here, as a drawn shape is nobody's."""
 
 
-class VaeFamily(Section):
-    """3-D KL autoencoder on truncated signed distances."""
+class Autoencoder(Section):
+    """What the convolutional autoencoders have in common."""
+
+    representation: Literal["distance", "occupancy"] = "distance"
+    """What the network sees of a skull: truncated signed distances, whose mean error it lowers; or 1 for bone
+    and -1 for none, of which it lowers cross-entropy and 1 - Dice."""
+    patch: int = Field(4, ge=1)
+    """Voxels per edge that are folded into channels before the first convolution."""
+    channels: tuple[int, ...] = (64,)
+    """Channels per resolution level, fine to coarse; each further level halves the resolution."""
+    blocks: int = Field(1, ge=1)
+    """Residual blocks per level."""
+    latent_channels: int = Field(8, ge=1)
+    """Channels of the latent volume."""
+    recompute: bool = False
+    """Whether activations are computed again for the backward pass: less memory, a third more time."""
+    decode_tile: int | None = Field(None, ge=8)
+    """Edge, in voxels of the latent, of the overlapping tiles in which large volumes are decoded; null for
+    decoding them in one piece."""
+    optimiser: Optimiser
+    """How it is trained."""
+
+    @property
+    def factor(self) -> int:
+        """How many times smaller the latent is, per edge."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+
+class VaeFamily(Autoencoder):
+    """3-D KL autoencoder; samples come from a Gaussian that is fitted to its latents."""
 
     kind: Literal["vae"]
     """Which family: a variational autoencoder."""
-    channels: tuple[int, ...] = (16, 32, 64)
-    """Channels per resolution level, fine to coarse; each further level halves the resolution."""
-    latent_channels: int = Field(4, ge=1)
-    """Channels of the latent volume."""
-    patch: int = Field(2, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
     kl_weight: float = Field(1e-4, ge=0)
     """Weight of the KL term against the reconstruction error, both per voxel of their volume."""
+
+
+class VqvaeFamily(Autoencoder):
+    """3-D vector-quantised autoencoder; samples come from a Gaussian that is fitted to its latents."""
+
+    kind: Literal["vqvae"]
+    """Which family: a vector-quantised autoencoder."""
+    codes: int = Field(256, ge=2)
+    """Entries of the codebook."""
+    groups: int = Field(4, ge=1)
+    """Codes per place of the latent; each stands for an equal share of its channels."""
+    commitment: float = Field(0.25, ge=0)
+    """Weight of the distance between latents and their codes."""
+    revive_below: float = Field(0.05, ge=0)
+    """Use of a code, as a fraction of an even share, below which it is moved to where latents are."""
+
+    @model_validator(mode="after")
+    def _groups_are_even(self) -> Self:
+        if self.latent_channels % self.groups:
+            raise ValueError(
+                f"vqvae.groups must divide latent_channels, got {self.groups} and {self.latent_channels}"
+            )
+        return self
+
+
+class IntrovaeFamily(Section):
+    """Soft introspective VAE: encoder and decoder play against each other; samples come from the prior."""
+
+    kind: Literal["introvae"]
+    """Which family: a soft introspective variational autoencoder."""
+    latent_size: int = Field(64, ge=1)
+    """Length of the latent vector."""
+    patch: int = Field(4, ge=1)
+    """Voxels per edge that are folded into channels before the first convolution."""
+    channels: tuple[int, ...] = (32, 64)
+    """Channels per resolution level, fine to coarse; each further level halves the resolution."""
+    kl_weight: float = Field(0.02, gt=0)
+    """Weight of the KL term of real skulls against the reconstruction error in nats per voxel."""
+    warm_up: float = Field(0.5, ge=0, le=1)
+    """Share of the steps that train a plain VAE before the two begin to play."""
     optimiser: Optimiser
-    """How it is trained."""
+    """How it is trained; steps count updates of encoder and decoder together."""
 
 
 class WganFamily(Section):
@@ -155,8 +233,6 @@ class WganFamily(Section):
     """Critic updates per generator update."""
     gradient_penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty."""
-    ema_decay: float = Field(0.99, ge=0, lt=1)
-    """Decay of the exponential moving average of the generator; samples come from the average."""
     optimiser: Optimiser
     """How it is trained; steps count generator updates."""
 
@@ -167,25 +243,53 @@ class LdmFamily(Section):
     kind: Literal["ldm"]
     """Which family: latent diffusion."""
     autoencoder: Name = "vae"
-    """Name of the autoencoder family whose latents are diffused."""
+    """Name of the vae or vqvae family whose latents are diffused."""
+    modes: int = Field(32, ge=0)
+    """Principal components by which latents are whitened: what heads differ in most."""
     channels: tuple[int, ...] = (48, 96)
     """U-Net channels per resolution level, fine to coarse."""
+    patch: int = Field(1, ge=1)
+    """Places of the latent per edge that are folded into channels before the U-Net."""
     timesteps: int = Field(1000, ge=2)
     """Diffusion steps of the training objective."""
-    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    """What the network predicts."""
-    sampling_steps: int = Field(25, ge=1)
-    """DDIM steps per sample."""
+    objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
+    """What the network predicts: the noise or the velocity of a diffusion, or the velocity of a flow."""
+    sampler: Literal["ddpm", "ddim", "dpmsolver++", "euler"] = "dpmsolver++"
+    """How samples are drawn; euler goes with the flow, the others with a diffusion."""
+    sampling_steps: int = Field(10, ge=1)
+    """Steps per sample."""
     temperature: float = Field(1.0, gt=0, le=1)
-    """Scale of the noise that sampling starts from; below 1 it trades diversity for plausible skulls."""
-    ema_decay: float = Field(0.995, ge=0, lt=1)
-    """Decay of the exponential moving average of the weights; samples come from the average."""
+    """Scale of the noise that sampling starts from, beside the components; below 1 skulls are smoother."""
+    condition: tuple[Literal["volume_ml", "width_mm", "length_mm", "height_mm"], ...] = ()
+    """Measures of the skull that the network is told; for samples they are drawn like those in training."""
+    unconditional: float = Field(0.1, ge=0, lt=1)
+    """Share of the training in which the condition is withheld, for guidance."""
+    guidance: float = Field(1.0, ge=0)
+    """Weight of the condition (classifier-free guidance); 1 is the plain conditional model."""
+    recompute: bool = False
+    """Whether activations are computed again for the backward pass: less memory, a third more time."""
     optimiser: Optimiser
     """How it is trained."""
 
+    @model_validator(mode="after")
+    def _sampler_suits(self) -> Self:
+        if (self.objective == "flow") != (self.sampler == "euler"):
+            raise ValueError(
+                f"ldm.sampler euler goes with objective flow, and only with it; got {self.sampler} and "
+                f"{self.objective}"
+            )
+        return self
+
 
 Family = Annotated[
-    RealFamily | RegistrationFamily | SsmFamily | VaeFamily | WganFamily | LdmFamily,
+    RealFamily
+    | RegistrationFamily
+    | SsmFamily
+    | VaeFamily
+    | VqvaeFamily
+    | WganFamily
+    | IntrovaeFamily
+    | LdmFamily,
     Field(discriminator="kind"),
 ]
 
@@ -214,5 +318,8 @@ class Screen(Section):
     """Least fraction of the bone that must hang together; smaller pieces are removed."""
     vault_hole_area_mm2: float = Field(400.0, ge=0)
     """Largest total area of holes in the vault that still counts as closed."""
+    copy_dice: float = Field(0.95, gt=0, le=1)
+    """Dice with a training skull, or its mirror image, from which a sample is a copy and is rejected; of the
+    family of real skulls nothing else is wanted."""
     attempts: int = Field(20, ge=1)
     """Draws per sample before the job gives up and says why."""

@@ -47,8 +47,6 @@ class Train(Section):
     """Whether the network also sees the defective skull's mirror image."""
     optimiser: Optimiser
     """How every arm is trained."""
-    validate_every: int = Field(100, ge=1)
-    """Gradient steps between two validations; the best weights are kept."""
 
 
 class Evaluate(Section):
@@ -58,6 +56,13 @@ class Evaluate(Section):
     """Probability from which a voxel belongs to the implant."""
     batch_size: int = Field(4, ge=1)
     """Cases per forward pass."""
+
+
+class Audit(Section):
+    """Compares every family's skulls with real ones that no family has learned from."""
+
+    neighbours: int = Field(5, ge=1)
+    """Nearest neighbours whose distance is the radius of a skull's surroundings."""
 
 
 class Report(Section):

@@ -5,7 +5,9 @@ real          the training skulls themselves
 registration  ANTs SyN, pairwise or through a template; a sample is one skull warped towards another
 ssm           statistical deformation model of a template's fields
 vae           3-D KL autoencoder, sampled from a Gaussian fitted to its latents
+vqvae         3-D vector-quantised autoencoder, sampled in the same way
 wgan          volumetric WGAN-GP
+introvae      soft introspective VAE, sampled from its prior
 ldm           latent diffusion over the latents of an autoencoder family
 ============  =================================================================================
 
@@ -13,6 +15,9 @@ A family's module is called like its ``kind`` and has
 
     fit(population: Population, task: Task) -> Model
     sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]
+
+Where a network is trained it also has ``training(population, task) -> Training``, which ``fit`` gives to the
+training loop; and autoencoders have ``reconstruct(model, masks, task)``, which the audit looks at.
 """
 
 from collections.abc import Sequence
@@ -25,19 +30,23 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.config import Config
+from calvaria.identity import identity
 from calvaria.paths import Run
 from calvaria.store import read_json, read_tensors, write_json, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
+    from calvaria.learning.training import Place
+
 
 @dataclass(frozen=True)
 class Population:
-    """The training skulls."""
+    """The training skulls; and those of the validation people, who only say when to stop and where to cut."""
 
     ids: tuple[str, ...]
     masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
+    validation: np.ndarray  # (m, x, y, z) uint8
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,9 +92,20 @@ class Task:
         return self.config.fit[self.family]
 
     @property
-    def steps_log(self) -> Path:
-        """Where ``fit`` writes the scalars of every training step."""
-        return self.run.fit(self.family) / "steps.jsonl"
+    def place(self) -> "Place":
+        """Where the training of this family writes."""
+        from calvaria.learning.training import Place
+
+        directory = self.run.fit(self.family)
+        return Place(
+            title=f"fit {self.family}",
+            identity=identity(self.config, "fit", self.family),
+            log=directory / "steps.jsonl",
+            checkpoint=directory / "scratch" / "checkpoint.safetensors",
+            config=self.config,
+            settings=self.settings.optimiser,
+            tensorboard=directory / "tensorboard",
+        )
 
     def generator(self, *keys: str | int) -> np.random.Generator:
         return seeds.generator(self.config.seed, self.family, *keys)

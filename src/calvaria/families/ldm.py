@@ -1,104 +1,285 @@
-"""Latent diffusion: a diffusion model over the latents of an autoencoder family.
+"""Latent diffusion: a diffusion model, or a flow, over the latents of an autoencoder family.
 
-Sources: Ho et al. 2020, Denoising diffusion probabilistic models; Rombach et al. 2022, High-resolution
-image synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction); Song et al. 2021 (DDIM).
+Sources: Ho et al. 2020, Denoising diffusion probabilistic models; Rombach et al. 2022, High-resolution image
+synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction); Lipman et al. 2023, Flow matching
+for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++); Ho and Salimans 2022
+(classifier-free guidance).
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
 
+from calvaria.anatomy import measure
 from calvaria.config import LdmFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, load_model, networks
-from calvaria.families.vae import Decoder
-from calvaria.learning import adam, moving_average, prepare_device, run_steps, seeded
+from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
+from calvaria.families.representation import decode
+from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+
+VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 
 
-def fit(population: Population, task: Task) -> Model:
-    """Trains the denoiser on the normalised latents of the training skulls.
-
-    Returns:
-        ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) of the latents.
-    """
+def training(population: Population, task: Task) -> Training:
+    """Denoising of the whitened latents of the training skulls and their mirror images."""
     settings: LdmFamily = task.settings
     device = prepare_device(task.config)
-    latents = load_model(task.run.fit(settings.autoencoder)).tensors["latents"]
-    centre = latents.mean(axis=(0, 2, 3, 4))[:, None, None, None]
-    scale = latents.std(axis=(0, 2, 3, 4))[:, None, None, None]
-    clean = torch.from_numpy((latents - centre) / scale).to(device)
+    below = load_model(task.run.fit(settings.autoencoder))
+    centre, scale = _normalisation(below)
+    clean = torch.from_numpy((below.tensors["latents"] - centre) / scale)
+    validation = torch.from_numpy((below.tensors["validation_latents"] - centre) / scale)
+    told = _standardised(conditions(population.masks, task))
+    told_validation = _standardised(
+        conditions(population.validation, task), conditions(population.masks, task)
+    )
     with seeded(task.torch_generator("weights")):
-        network = networks.denoiser(settings, clean.shape[1]).to(device)
-    scheduler = noise_scheduler(settings)
-    average = moving_average(network, settings.ema_decay)
-    optimiser, schedule = adam(network.parameters(), settings.optimiser)
+        network = networks.Denoiser(
+            tuple(clean.shape[1:]),
+            min(settings.modes, len(population)),
+            settings.channels,
+            settings.patch,
+            len(settings.condition),
+        )
+    network.gaussian.start(clean)
+    clean, validation = network.gaussian.whiten(clean), network.gaussian.whiten(validation)
+    if settings.recompute:
+        networks.recompute_activations(network)
+    network.to(device)
+    size = settings.optimiser.batch_size
 
-    def step(number: int) -> dict[str, torch.Tensor]:
-        rng = task.generator("step", number)
-        size = settings.optimiser.batch_size
-        batch = clean[rng.integers(len(clean), size=size)]
-        times = torch.from_numpy(rng.integers(settings.timesteps, size=size)).to(device)
-        noise = torch.randn(batch.shape, generator=task.torch_generator("noise", number)).to(device)
-        noisy = scheduler.add_noise(batch, noise, times)
-        velocity = settings.prediction == "v_prediction"
-        target = scheduler.get_velocity(batch, noise, times) if velocity else noise
-        loss = functional.mse_loss(denoise(network, noisy, times), target)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        average.update_parameters(network)
-        return {"loss": loss.detach()}
+    def loss(step: int, turn: int, part: Part) -> Scalars:
+        rng = task.generator("step", step)
+        picked = rng.integers(len(clean), size=size)
+        levels = torch.from_numpy(rng.random(size, np.float32))
+        noise = torch.randn((size, *clean.shape[1:]), generator=task.torch_generator("noise", step))
+        condition = told[picked].clone()
+        condition[torch.from_numpy(rng.random(size) < settings.unconditional)] = torch.nan
+        batch = (clean[picked], levels, noise, condition)
+        return {"loss": objective(network, settings, *(part.of(one).to(device) for one in batch))}
 
-    run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
-    tensors = networks.weights(average.module, "network") | {"centre": centre, "scale": scale}
-    return Model(tensors, {"parameters": sum(p.numel() for p in network.parameters())})
+    def validation_loss() -> float:
+        noise = torch.randn(validation.shape, generator=task.torch_generator("validation"))
+        total = 0.0
+        for number in range(VALIDATION_TIMES):
+            level = torch.full((len(validation),), (number + 0.5) / VALIDATION_TIMES)
+            noisy = (validation, level, noise.roll(number, 0), told_validation)
+            for first in range(0, len(validation), size):
+                some = [one[first : first + size].to(device) for one in noisy]
+                total += float(objective(network, settings, *some)) * len(some[0])
+        return total / (VALIDATION_TIMES * len(validation))
 
-
-def noise_scheduler(settings: LdmFamily) -> DDIMScheduler:
-    """The noise schedule: cosine, ending in pure noise, so that sampling starts where training ended."""
-    return DDIMScheduler(
-        num_train_timesteps=settings.timesteps,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type=settings.prediction,
-        clip_sample=False,
-        set_alpha_to_one=True,
-        timestep_spacing="trailing",
+    return Training(
+        networks={"denoiser": network},
+        updates=(Update("denoiser", trainable(network), loss),),
+        averaged=network,
+        fingerprint=fingerprint(clean, validation, told),
+        validate=validation_loss,
+        validation="validation_loss",
     )
 
 
-def denoise(network: torch.nn.Module, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Runs the denoiser on latents of any size, padding them so that every level halves evenly."""
-    levels = len(network.block_out_channels)  # type: ignore[arg-type]
-    multiple = 2 ** (levels - 1)
-    i, j, k = noisy.shape[2:]
-    padding = [(-n) % multiple for n in (k, j, i)]
-    padded = functional.pad(noisy, (0, padding[0], 0, padding[1], 0, padding[2]))
-    result: torch.Tensor = network(padded, timesteps=times)
-    return result[:, :, :i, :j, :k]
+def objective(
+    network: networks.Denoiser,
+    settings: LdmFamily,
+    clean: torch.Tensor,
+    levels: torch.Tensor,
+    noise: torch.Tensor,
+    condition: torch.Tensor,
+) -> torch.Tensor:
+    """Mean squared error of what the network predicts of noisy latents.
+
+    Args:
+        clean: (n, c, i, j, k) whitened latents.
+        levels: (n,) how noisy, 0 to 1.
+        noise: like ``clean``.
+        condition: (n, conditions) standardised measures, NaN where withheld.
+    """
+    if settings.objective == "flow":
+        share = levels[:, None, None, None, None]
+        noisy, target = share * noise + (1 - share) * clean, noise - clean
+        times = levels * settings.timesteps
+    else:
+        scheduler = DDIMScheduler(**_schedule(settings))
+        times = (levels * settings.timesteps).long().clamp(max=settings.timesteps - 1)
+        noisy = scheduler.add_noise(clean, noise, times)
+        velocity = settings.objective == "v_prediction"
+        target = scheduler.get_velocity(clean, noise, times) if velocity else noise
+    return functional.mse_loss(predict(network, settings, noisy, times, condition), target)
+
+
+def predict(
+    network: networks.Denoiser,
+    settings: LdmFamily,
+    noisy: torch.Tensor,
+    times: torch.Tensor,
+    condition: torch.Tensor,
+) -> torch.Tensor:
+    """What the objective asks for, of noisy latents (n, c, i, j, k) at times (n,), 0 to ``timesteps``."""
+    if settings.objective == "flow":
+        sigma = times.float() / settings.timesteps
+        alpha = 1 - sigma
+    else:
+        kept = DDIMScheduler(**_schedule(settings)).alphas_cumprod.to(noisy.device)[times.long()]
+        alpha, sigma = kept.sqrt(), (1 - kept).sqrt()
+    wide = (-1, 1, 1, 1, 1)
+    total = alpha**2 + sigma**2
+    clean = (alpha / total).view(wide) * noisy  # on average, if the latents are Gaussian
+    noise = (sigma / total).view(wide) * noisy
+    learned = network(noisy, clean, times, condition)
+    if settings.objective == "epsilon":
+        return noise + learned
+    if settings.objective == "flow":
+        return noise - clean + learned
+    return alpha.view(wide) * noise - sigma.view(wide) * clean + learned
+
+
+def sampler(settings: LdmFamily) -> Any:
+    """The scheduler that draws samples."""
+    if settings.sampler == "euler":
+        return FlowMatchEulerDiscreteScheduler(num_train_timesteps=settings.timesteps)
+    schedule = _schedule(settings)
+    if settings.sampler == "ddim":
+        return DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=True)
+    if settings.sampler == "ddpm":
+        return DDPMScheduler(**schedule, clip_sample=False)
+    return DPMSolverMultistepScheduler(**schedule, algorithm_type="dpmsolver++")
+
+
+def _schedule(settings: LdmFamily) -> dict[str, Any]:
+    """A diffusion's noise: the cosine, ending in pure noise, so that sampling starts where training ended."""
+    return {
+        "num_train_timesteps": settings.timesteps,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": settings.objective,
+        "timestep_spacing": "trailing",
+    }
+
+
+def fit(population: Population, task: Task) -> Model:
+    """Trains the denoiser.
+
+    Returns:
+        ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) of the latents;
+        ``conditions``: (n, k) measures of the training skulls that samples are conditioned on;
+        ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
+    """
+    trained = training(population, task)
+    position = train(trained, task.place, prepare_device(task.config))
+    centre, scale = _normalisation(load_model(task.run.fit(task.settings.autoencoder)))
+    tensors = {"centre": centre, "scale": scale, "conditions": conditions(population.masks, task)}
+    record = {"best_step": position.best_step, "validation_loss": position.best}
+    model = networks.model_of(trained.averaged, tensors, record)
+    make = Maker(model, task)
+    keys = [("calibrate", number) for number in range(CALIBRATION)]
+    fields = [make([task.generator(*key)], [task.torch_generator(*key)])[0] for key in keys]
+    threshold = volume_threshold(np.concatenate(fields), population)
+    return replace(model, tensors=model.tensors | {"threshold": np.array(threshold, np.float32)})
+
+
+def _normalisation(autoencoder: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, (c, 1, 1, 1), of each channel of the training latents."""
+    latents = autoencoder.tensors["latents"]
+    axes = (0, 2, 3, 4)
+    return latents.mean(axis=axes)[:, None, None, None], latents.std(axis=axes)[:, None, None, None]
+
+
+def conditions(masks: np.ndarray, task: Task) -> np.ndarray:
+    """(n, k) float32 of the measures that the config names, of skulls (n, x, y, z)."""
+    names = task.settings.condition
+    grid = task.config.grid.voxels()
+    rows = [[asdict(measure(mask, grid))[name] for name in names] for mask in masks] if names else []
+    return np.array(rows, np.float32).reshape(len(masks), len(names))
+
+
+def _standardised(values: np.ndarray, reference: np.ndarray | None = None) -> torch.Tensor:
+    """Measures (n, k) of skulls, twice for their mirror images, in standard deviations of the training's."""
+    reference = values if reference is None else reference
+    spread = np.maximum(reference.std(0), 1e-6)
+    return torch.from_numpy(np.tile((values - reference.mean(0)) / spread, (2, 1)).astype(np.float32))
 
 
 def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
-    """Denoises latents with DDIM, from one noise per draw, and decodes them."""
+    """Denoises latents, from one noise and one condition per draw, and decodes them."""
     settings: LdmFamily = task.settings
-    vae = load_model(task.run.fit(settings.autoencoder))
-    decoder = Decoder(vae, task.config.fit[settings.autoencoder], task)  # type: ignore[arg-type]
-    latent_shape = vae.tensors["latents"].shape[1:]
-    network = networks.denoiser(settings, latent_shape[0])
-    networks.restore(network, model.tensors, "network", decoder.device)
-    scheduler = noise_scheduler(settings)
-    scheduler.set_timesteps(settings.sampling_steps)
+    make = Maker(model, task)
+    threshold = float(model.tensors["threshold"])
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
-        noise = [task.draw_generator(draw).standard_normal(latent_shape, np.float32) for draw in batch]
-        latents = settings.temperature * torch.from_numpy(np.stack(noise)).to(decoder.device)
-        with torch.inference_mode():
-            for time in scheduler.timesteps:
-                times = time.expand(len(batch)).to(decoder.device)
-                output = denoise(network, latents, times)
-                latents = scheduler.step(output, time, latents).prev_sample
-        clean = latents.cpu().numpy() * model.tensors["scale"] + model.tensors["centre"]
-        drawn += [Drawn(skull, population.ids, {}) for skull in decoder(clean)[:count]]
+        rngs = [task.draw_generator(draw) for draw in batch]
+        steps = [task.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
+        fields, asked = make(rngs, steps)
+        for skull, values in zip(decode(fields, threshold)[:count], asked, strict=False):
+            wanted = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
+            drawn.append(Drawn(skull, population.ids, {"condition": wanted} if wanted else {}))
     return drawn
+
+
+class Maker:
+    """A fitted denoiser with the autoencoder below it."""
+
+    def __init__(self, model: Model, task: Task) -> None:
+        self.task, self.model = task, model
+        self.below = replace(task, family=task.settings.autoencoder)
+        self.device = prepare_device(task.config)
+        autoencoder = load_model(task.run.fit(self.below.family))
+        self.decoder = networks.network_of(networks.Autoencoder, autoencoder, self.device)
+        self.denoiser = networks.network_of(networks.Denoiser, model, self.device)
+
+    def __call__(
+        self, rngs: list[np.random.Generator], steps: list[torch.Generator]
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(n, 1, x, y, z) fields, and the (k,) measures that each was asked to have."""
+        settings, tensors = self.task.settings, self.model.tensors
+        asked = [_condition(tensors["conditions"], rng) for rng in rngs]
+        noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
+        told = _standardised(np.stack(asked), tensors["conditions"])[: len(rngs)].to(self.device)
+        start = torch.from_numpy(np.stack(noise)).to(self.device)
+        shape = self.denoiser.gaussian.along(start)
+        start = shape + settings.temperature * (start - shape)
+        with torch.inference_mode(), autocast(self.task.config, self.device):
+            latents = denoise(self.denoiser, start, told, steps, settings)
+        return self.fields(latents), asked
+
+    def fields(self, latents: torch.Tensor) -> np.ndarray:
+        """Whitened latents (n, c, i, j, k) to fields (n, 1, x, y, z) float32."""
+        tensors = self.model.tensors
+        coloured = self.denoiser.gaussian.colour(latents.float()).cpu().numpy()
+        return decoded(self.decoder, coloured * tensors["scale"] + tensors["centre"], self.below, self.device)
+
+
+def denoise(
+    network: networks.Denoiser,
+    latents: torch.Tensor,
+    condition: torch.Tensor,
+    generators: list[torch.Generator],
+    settings: LdmFamily,
+) -> torch.Tensor:
+    """Noise (n, c, i, j, k) to whitened latents, with the config's sampler and guidance."""
+    scheduler = sampler(settings)
+    scheduler.set_timesteps(settings.sampling_steps, device=latents.device)
+    random: dict[str, Any] = {"generator": generators} if settings.sampler == "ddpm" else {}
+    for time in scheduler.timesteps:
+        times = time.expand(len(latents))
+        output = predict(network, settings, latents, times, condition)
+        if settings.condition and settings.guidance != 1:
+            free = predict(network, settings, latents, times, torch.full_like(condition, torch.nan))
+            output = free + settings.guidance * (output - free)
+        latents = scheduler.step(output, time, latents, **random).prev_sample
+    return latents
+
+
+def _condition(training: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Measures (k,) from a Gaussian with the mean and covariance of the training skulls', (n, k)."""
+    if training.shape[1] == 0:
+        return np.zeros(0, np.float32)
+    spread = (training - training.mean(0)) / np.sqrt(len(training) - 1)
+    return np.asarray(training.mean(0) + rng.standard_normal(len(training)) @ spread, np.float32)

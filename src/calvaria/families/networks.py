@@ -1,21 +1,39 @@
-"""The generative networks, built from MONAI, and how volumes go in and out of them.
+"""The generative networks: MONAI's, in thin diffusers models that know how a skull goes in and out.
 
 A skull is a large volume with little in it. Folding blocks of voxels into channels before the first
 convolution, and unfolding them after the last, saves most of the cost at full resolution; and every
-network only has to learn how a skull differs from the population's mean.
+network only has to learn how a skull differs from the population's mean, which it carries with it.
+
+Every volume is (n, 1, x, y, z) float32; a value above the decoding threshold is bone.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from monai.networks.nets import AutoencoderKL, Critic, DiffusionModelUNet, Generator
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from monai.inferers.utils import sliding_window_inference
+from monai.networks.layers.vector_quantizer import EMAQuantizer
+from monai.networks.nets import Critic, DiffusionModelUNet, Generator, VarAutoEncoder
+from monai.networks.nets.autoencoderkl import AEKLResBlock, Decoder, Encoder
+from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from calvaria.config import LdmFamily, VaeFamily, WganFamily
-from calvaria.families import Draw
+from calvaria.families import Draw, Model
 
 FIRST_OUTPUT = 0.1  # scale of the generator's last layer before training
+FIRST_LOG_SIGMA = -3.0
+TILE_OVERLAP = 0.5
+BLOCK_CHANNELS = 12
+LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
+GROUPS = 8  # of the group normalisations
 LAYOUT = torch.channels_last_3d  # about 1.5 times faster convolutions on the CPU, and right for tensor cores
+
+Network = TypeVar("Network", bound=ModelMixin)
 
 
 def fold(volume: torch.Tensor, patch: int) -> torch.Tensor:
@@ -32,47 +50,300 @@ def unfold(channels: torch.Tensor, patch: int) -> torch.Tensor:
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // patch**3, x * patch, y * patch, z * patch)
 
 
-def autoencoder(settings: VaeFamily) -> AutoencoderKL:
-    """A KL autoencoder over folded volumes; its latent is ``patch * 2^(levels - 1)`` times smaller."""
-    levels = len(settings.channels)
-    return AutoencoderKL(
-        spatial_dims=3,
-        in_channels=settings.patch**3,
-        out_channels=settings.patch**3,
-        channels=settings.channels,
-        latent_channels=settings.latent_channels,
-        num_res_blocks=1,
-        attention_levels=[False] * levels,
-        norm_num_groups=8,
-        with_encoder_nonlocal_attn=False,
-        with_decoder_nonlocal_attn=False,
-    ).to(memory_format=LAYOUT)
+def linear(factor: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
+    """From blocks of factor^3 voxels, folded, to a few channels, and back."""
+    return (
+        torch.nn.Conv3d(factor**3, channels, 1, bias=False),
+        torch.nn.Conv3d(channels, factor**3, 1, bias=False),
+    )
 
 
-def generator(settings: WganFamily, shape: tuple[int, int, int]) -> Generator:
-    """Noise (n, latent_size) to folded volumes; each channel entry but the first doubles the resolution."""
-    doublings = len(settings.channels) - 1
-    start = [n // (settings.patch * 2**doublings) for n in shape]
-    network = Generator(
-        latent_shape=(settings.latent_size,),
-        start_shape=(settings.channels[0], *start),
-        channels=(*settings.channels[1:], settings.patch**3),
-        strides=(*[2] * doublings, 1),
-        num_res_units=1,
-        act="LEAKYRELU",
-    ).to(memory_format=LAYOUT)
-    with torch.no_grad():  # the first samples are close to the mean skull, and training departs from there
-        for parameter in network.conv[-1].parameters():
-            parameter.mul_(FIRST_OUTPUT)
-    return network
+def start_linear(
+    project: torch.nn.Conv3d, expand: torch.nn.Conv3d, differences: torch.Tensor, factor: int
+) -> None:
+    """Sets what ``linear`` gave to the principal components of the blocks of (n, 1, x, y, z) differences."""
+    covariance = torch.zeros(factor**3, factor**3, dtype=torch.float64)
+    for difference in differences:
+        rows = fold(difference[None], factor)[0].flatten(1).double()
+        covariance += rows @ rows.T
+    found = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, : project.out_channels].float()
+    found = found * found[found.abs().argmax(0), torch.arange(found.shape[1])].sign()
+    with torch.no_grad():
+        project.weight.copy_(found.T[..., None, None, None])
+        expand.weight.copy_(found[..., None, None, None])
 
 
-def critic(settings: WganFamily, shape: tuple[int, int, int]) -> Critic:
-    """Folded volumes to one score each; without normalisation, as the gradient penalty asks."""
-    channels = tuple(reversed(settings.channels))
+class Gaussian(torch.nn.Module):
+    """A Gaussian of volumes: a mean, principal components, and the same variance in all other directions.
+
+    Source: Tipping and Bishop 1999, Probabilistic principal component analysis.
+    """
+
+    mean: torch.Tensor
+    components: torch.Tensor
+    deviations: torch.Tensor
+    rest: torch.Tensor
+
+    def __init__(self, shape: tuple[int, ...], modes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, *shape))
+        self.register_buffer("components", torch.zeros(modes, *shape))
+        self.register_buffer("deviations", torch.ones(modes))
+        self.register_buffer("rest", torch.ones(()))
+
+    def start(self, values: torch.Tensor) -> None:
+        """Fits it to (n, c, i, j, k) values."""
+        self.mean.copy_(values.mean(0))
+        rows = (values - values.mean(0)).flatten(1).double()
+        squares, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
+        squares, vectors = squares.flip(0).clamp(min=0), vectors.flip(1)
+        kept = len(self.deviations)
+        if kept:
+            found = vectors[:, :kept].T @ rows
+            found = found / found.norm(dim=1, keepdim=True).clamp(min=1e-9)
+            signs = found[torch.arange(kept), found.abs().argmax(1)].sign()
+            self.components.copy_((found * signs[:, None]).view_as(self.components))
+            self.deviations.copy_(squares[:kept].sqrt().clamp(min=1e-3))
+        self.rest.copy_((squares[kept:].sum() / (rows.shape[1] - kept)).sqrt().clamp(min=1e-3))
+
+    def coordinates(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, modes) how far values are along each component, in standard deviations."""
+        return self._inside(values - self.mean) / self.deviations
+
+    def at(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """The values (n, c, i, j, k) at coordinates (n, modes)."""
+        spread = torch.einsum("nm,mcijk->ncijk", coordinates * self.deviations, self.components)
+        return self.mean + spread
+
+    def whiten(self, values: torch.Tensor) -> torch.Tensor:
+        """Values to such as are distributed like noise, if they are of this Gaussian."""
+        return self._scaled(values - self.mean, 1 / self.deviations, 1 / self.rest)
+
+    def colour(self, white: torch.Tensor) -> torch.Tensor:
+        """The inverse of ``whiten``."""
+        return self.mean + self._scaled(white, self.deviations, self.rest)
+
+    def along(self, values: torch.Tensor) -> torch.Tensor:
+        """The part of values that lies along the components."""
+        return torch.einsum("nm,mcijk->ncijk", self._inside(values), self.components)
+
+    def _inside(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("ncijk,mcijk->nm", values, self.components)
+
+    def _scaled(self, values: torch.Tensor, along: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
+        """Values scaled along every component, and by one factor in all other directions."""
+        inside = self._inside(values) * (along - across)
+        return across * values + torch.einsum("nm,mcijk->ncijk", inside, self.components)
+
+
+class Autoencoder(ModelMixin, ConfigMixin):
+    """A convolutional autoencoder beside a linear one; with ``codes``, its latent is quantised.
+
+    The linear one projects blocks of voxels on their principal components, and so already rebuilds a skull
+    before any training; the convolutions learn what it misses. (The idea of a shortcut around an
+    autoencoder's resampling: Chen et al. 2024, Deep compression autoencoder.)
+
+    The quantiser is van den Oord et al. 2017, with codebooks learned by moving averages, shared by groups of
+    channels.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        patch: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        latent_channels: int,
+        codes: int = 0,
+        groups: int = 1,
+        commitment: float = 0.25,
+    ) -> None:
+        super().__init__()
+        self.patch, self.groups = patch, groups
+        self.factor = patch * 2 ** (len(channels) - 1)
+        self.latent_shape = (latent_channels, *(n // self.factor for n in shape))
+        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        shared: dict[str, Any] = {
+            "spatial_dims": 3,
+            "channels": channels,
+            "num_res_blocks": [blocks] * len(channels),
+            "norm_num_groups": GROUPS,
+            "norm_eps": 1e-6,
+            "attention_levels": [False] * len(channels),
+            "with_nonlocal_attn": False,
+        }
+        encoded = latent_channels * (1 if codes else 2)  # mean and logarithm of sigma
+        self.encoder = Encoder(in_channels=patch**3, out_channels=encoded, **shared)
+        self.decoder = Decoder(in_channels=latent_channels, out_channels=patch**3, **shared)
+        self.project, self.expand = linear(self.factor, latent_channels)
+        self.quantiser: Any = (
+            EMAQuantizer(3, codes, latent_channels // groups, commitment_cost=commitment) if codes else None
+        )
+        for last in (self.encoder.blocks[-1], self.decoder.blocks[-1]):
+            for parameter in last.parameters():
+                torch.nn.init.zeros_(parameter)
+        if not codes:
+            with torch.no_grad():
+                [*self.encoder.blocks[-1].parameters()][-1][latent_channels:] = FIRST_LOG_SIGMA
+        self.to(memory_format=LAYOUT)
+
+    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
+        """Sets the mean, (1, x, y, z), and the shortcut to the principal components of fields' blocks."""
+        self.mean.copy_(mean)
+        start_linear(self.project, self.expand, fields - mean, self.factor)
+
+    def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fields to latents (n, c, i, j, k) and their sigma, which is empty if they are to be quantised."""
+        difference = fields - self.mean
+        linear = self.project(fold(difference, self.factor))
+        encoded = self.encoder(fold(difference, self.patch))
+        count = self.latent_shape[0]
+        sigma = encoded[:, count:].float().clamp(-10, 5).exp()
+        return (linear + encoded[:, :count]).float(), sigma
+
+    def quantise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents to the nearest codes', the commitment loss, and the (n * groups, i, j, k) codes."""
+        assert self.quantiser is not None
+        n, c, *space = latents.shape
+        grouped = latents.reshape(n * self.groups, c // self.groups, *space)
+        quantised, loss, codes = self.quantiser(grouped)
+        return quantised.reshape(latents.shape), loss, codes
+
+    def decode(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
+        """Latents to fields; quantises them first if that is this network's way.
+
+        Args:
+            tile: edge of the overlapping pieces, in voxels of the latent, in which a large volume is decoded.
+        """
+        if self.quantiser is not None and not self.training:
+            latents = self.quantise(latents)[0]
+        if tile is None or all(n <= tile for n in latents.shape[2:]):
+            return self._decode(latents) + self.mean
+        roi = [min(tile, n) for n in latents.shape[2:]]
+        pieces = sliding_window_inference(
+            latents, roi, 1, self._decode, overlap=TILE_OVERLAP, mode="gaussian", progress=False
+        )
+        assert isinstance(pieces, torch.Tensor)
+        return pieces + self.mean
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        linear = unfold(self.expand(latents).float(), self.factor)
+        return linear + unfold(self.decoder(latents).float(), self.patch)
+
+
+class DenseAutoencoder(ModelMixin, ConfigMixin):
+    """A variational autoencoder whose latent is one vector: skulls to (n, latent_size) and back.
+
+    Beside the convolutions stands a linear one: blocks of voxels are projected on their principal components,
+    and all blocks together on those of the population. Untrained, this is a statistical shape model whose
+    coordinates are standard normal already.
+    """
+
+    @register_to_config
+    def __init__(
+        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int, modes: int
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        self.project, self.expand = linear(patch, BLOCK_CHANNELS)
+        self.gaussian = Gaussian((BLOCK_CHANNELS, *(n // patch for n in shape)), modes)
+        self.network = VarAutoEncoder(
+            spatial_dims=3,
+            in_shape=(patch**3, *(n // patch for n in shape)),
+            out_channels=patch**3,
+            latent_size=latent_size,
+            channels=channels,
+            strides=[1] + [2] * (len(channels) - 1),
+            num_res_units=1,
+            act="LEAKYRELU",
+            norm=("GROUP", {"num_groups": GROUPS}),
+        )  # not in channels-last order: MONAI flattens it with a view
+        with torch.no_grad():
+            for last in (self.network.mu, self.network.logvar, [*self.network.decode.modules()][-1]):
+                for parameter in last.parameters():
+                    parameter.mul_(FIRST_OUTPUT)
+
+    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
+        """Sets the linear part from training fields (n, 1, x, y, z) and their mean (1, x, y, z)."""
+        self.mean.copy_(mean)
+        start_linear(self.project, self.expand, fields - mean, self.patch)
+        both = torch.cat([fields, fields.flip(2)])
+        with torch.no_grad():
+            self.gaussian.start(torch.cat([self._blocks(field[None]) for field in both]))
+
+    def _blocks(self, fields: torch.Tensor) -> torch.Tensor:
+        return self.project(fold(fields - self.mean, self.patch))
+
+    @property
+    def encoding(self) -> list[torch.nn.Parameter]:
+        """The parameters of the encoder."""
+        network = self.network
+        parts = (network.encode, network.intermediate, network.mu, network.logvar)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    @property
+    def decoding(self) -> list[torch.nn.Parameter]:
+        """The parameters of the decoder."""
+        parts = (self.network.decodeL, self.network.decode)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fields to the mean and the logarithm of the variance of their latent, (n, latent_size) each."""
+        mu, logvar = self.network.encode_forward(fold(fields - self.mean, self.patch).contiguous())
+        linear = self.gaussian.coordinates(self._blocks(fields)).float()
+        padded = functional.pad(linear, (0, mu.shape[1] - linear.shape[1]))
+        return mu.float() + padded, logvar.float().clamp(*LOG_VARIANCES)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents to fields."""
+        blocks = self.gaussian.at(latents[:, : len(self.gaussian.deviations)])
+        output = self.network.decode_forward(latents, use_sigmoid=False)
+        return unfold(self.expand(blocks).float() + output.float(), self.patch) + self.mean
+
+
+class SkullGenerator(ModelMixin, ConfigMixin):
+    """Noise (n, latent_size) to skulls; each channel entry but the first doubles the resolution."""
+
+    @register_to_config
+    def __init__(
+        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int
+    ) -> None:
+        super().__init__()
+        doublings = len(channels) - 1
+        self.patch = patch
+        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        self.network = Generator(
+            latent_shape=(latent_size,),
+            start_shape=(channels[0], *(n // (patch * 2**doublings) for n in shape)),
+            channels=(*channels[1:], patch**3),
+            strides=(*[2] * doublings, 1),
+            num_res_units=1,
+            act="LEAKYRELU",
+        )
+        with (
+            torch.no_grad()
+        ):  # the first samples are close to the mean skull, and training departs from there
+            for parameter in self.network.conv[-1].parameters():
+                parameter.mul_(FIRST_OUTPUT)
+        self.to(memory_format=LAYOUT)
+
+    def differences(self, noise: torch.Tensor) -> torch.Tensor:
+        """Noise to folded differences from the mean, which is what a critic sees."""
+        output: torch.Tensor = self.network(noise)
+        return output.float()
+
+    def forward(self, noise: torch.Tensor) -> torch.Tensor:
+        """Noise to fields."""
+        return unfold(self.differences(noise), self.patch) + self.mean
+
+
+def critic(shape: tuple[int, int, int], patch: int, channels: Sequence[int]) -> Critic:
+    """Folded differences to one score each; without normalisation, as the gradient penalty asks."""
     return Critic(
-        in_shape=(settings.patch**3, *(n // settings.patch for n in shape)),
-        channels=channels,
+        in_shape=(patch**3, *(n // patch for n in shape)),
+        channels=tuple(reversed(channels)),
         strides=[2] * len(channels),
         num_res_units=0,
         act="LEAKYRELU",
@@ -81,19 +352,93 @@ def critic(settings: WganFamily, shape: tuple[int, int, int]) -> Critic:
     ).to(memory_format=LAYOUT)
 
 
-def denoiser(settings: LdmFamily, latent_channels: int) -> DiffusionModelUNet:
-    """The U-Net that denoises latents; attention on the coarsest level."""
-    levels = len(settings.channels)
-    return DiffusionModelUNet(
-        spatial_dims=3,
-        in_channels=latent_channels,
-        out_channels=latent_channels,
-        channels=settings.channels,
-        attention_levels=[False] * (levels - 1) + [True],
-        num_res_blocks=1,
-        num_head_channels=settings.channels[-1] // 2,
-        norm_num_groups=8,
-    ).to(memory_format=LAYOUT)
+class Denoiser(ModelMixin, ConfigMixin):
+    """A U-Net that denoises whitened latents: untrained, it samples the Gaussian that fits the latents.
+
+    A few directions of latents, the shape and size of heads, vary so much more than the others that a sampler
+    of few steps would miss them if they were not whitened; whitened, they are drawn right by any sampler. The
+    U-Net sees what they amount to and learns the rest.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_shape: tuple[int, int, int, int],
+        modes: int,
+        channels: tuple[int, ...],
+        patch: int = 1,
+        conditions: int = 0,
+    ) -> None:
+        super().__init__()
+        self.patch, self.conditions = patch, conditions
+        self.multiple = patch * 2 ** (len(channels) - 1)
+        self.gaussian = Gaussian(latent_shape, modes)
+        folded = latent_shape[0] * patch**3
+        self.network = DiffusionModelUNet(
+            spatial_dims=3,
+            in_channels=2 * folded + (conditions + 1 if conditions else 0),
+            out_channels=folded,
+            channels=channels,
+            attention_levels=[False] * (len(channels) - 1) + [True],
+            num_res_blocks=1,
+            num_head_channels=channels[-1] // 2,
+            norm_num_groups=GROUPS,
+        )
+        self.to(memory_format=LAYOUT)
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        guess: torch.Tensor,
+        times: torch.Tensor,
+        condition: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What is to be added to the prediction that would be best of Gaussian latents.
+
+        Args:
+            noisy: (n, c, i, j, k) whitened latents.
+            guess: what is known of the clean ones, whitened.
+            times: (n,) between 0 and the number of diffusion steps.
+            condition: (n, k) standardised measures, NaN where they are withheld.
+        """
+        i, j, k = noisy.shape[2:]
+        padding = [(-n) % self.multiple for n in (k, j, i)]
+        seen = torch.cat([noisy, self.gaussian.colour(guess)], dim=1)
+        padded = functional.pad(seen, (0, padding[0], 0, padding[1], 0, padding[2]))
+        folded = fold(padded.contiguous(), self.patch)
+        if self.conditions:
+            assert condition is not None
+            told = torch.cat([condition.nan_to_num(0), condition[:, :1].isnan().float()], dim=1)
+            planes = told[:, :, None, None, None].expand(-1, -1, *folded.shape[2:])
+            folded = torch.cat([folded, planes], dim=1)
+        result: torch.Tensor = self.network(folded.contiguous(memory_format=LAYOUT), timesteps=times)
+        learned = unfold(result.float(), self.patch)[:, :, :i, :j, :k]
+        # Along the components the Gaussian is all that a few dozen skulls can tell, and an error that many
+        # places share would add up there.
+        return learned - self.gaussian.along(learned)
+
+
+def recompute_activations(network: torch.nn.Module) -> None:
+    """Lets every residual block forget its activations and compute them again for the backward pass."""
+    for module in network.modules():
+        if isinstance(module, AEKLResBlock | DiffusionUNetResnetBlock):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+
+
+def model_of(network: ModelMixin, tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Model:
+    """A fitted family whose network can be built again from what is saved."""
+    described = {name: value for name, value in network.config.items() if not name.startswith("_")}
+    parameters = sum(p.numel() for p in network.parameters())
+    return Model(
+        {**weights(network, "network"), **tensors}, {"network": described, "parameters": parameters, **record}
+    )
+
+
+def network_of(kind: type[Network], model: Model, device: torch.device) -> Network:
+    """The network of a fitted family, ready to predict."""
+    network: Network = kind.from_config(model.record["network"])
+    restore(network, model.tensors, "network", device)
+    return network
 
 
 def weights(network: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:

@@ -7,85 +7,118 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
+from calvaria.families.autoencoding import CALIBRATION, batches, symmetric_mean, volume_threshold
 from calvaria.families.representation import decode, encode, volume_keeping_threshold
-from calvaria.learning import adam, moving_average, prepare_device, run_steps, seeded
+from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
 
-CALIBRATION_SKULLS = 16  # on so many samples the threshold is set
+POOLED = 4  # voxels per edge that the validation figure takes together
+BETAS = (0.0, 0.9)  # as Gulrajani et al.
+
+
+def training(population: Population, task: Task) -> Training:
+    """Critic and generator; a step is one generator update after several critic updates."""
+    settings: WganFamily = task.settings
+    device = prepare_device(task.config)
+    shape, size = task.config.grid.shape, settings.optimiser.batch_size
+    fields = torch.from_numpy(encode(population.masks))
+    validation = torch.from_numpy(encode(population.validation))
+    mean = symmetric_mean(fields)
+    # The mean of thin shells is too thin; shifted, it is a closed skull of mean volume to start from.
+    mean = mean - volume_keeping_threshold(mean[None].numpy(), float((fields > 0).float().mean()))
+    # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
+    # per voxel value would take thousands of steps to learn.
+    unit = float((fields - mean).flatten(1).norm(dim=1).mean())
+    with seeded(task.torch_generator("weights")):
+        generator = networks.SkullGenerator(shape, settings.patch, settings.channels, settings.latent_size)
+        critic = networks.critic(shape, settings.patch, settings.channels)
+    generator.mean.copy_(mean)
+    generator.to(device)
+    critic.to(device)
+    batch = batches(fields, task, device)
+
+    def noise(*keys: str | int) -> torch.Tensor:
+        return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys))
+
+    def judge(step: int, turn: int, part: Part) -> Scalars:
+        real = networks.fold(part.of(batch("step", step, turn)) - generator.mean, settings.patch)
+        with torch.no_grad():
+            fake = generator.differences(part.of(noise("critic", step, turn)).to(device))
+        mix = part.of(task.generator("mix", step, turn).random((size, 1, 1, 1, 1), np.float32))
+        between = torch.from_numpy(mix).to(device)
+        distance = critic(fake).float().mean() - critic(real).float().mean()
+        penalty = gradient_penalty(critic, between * real + (1 - between) * fake, unit)
+        loss = distance + settings.gradient_penalty * penalty
+        return {"loss": loss, "wasserstein": -distance, "penalty": penalty}
+
+    def make(step: int, turn: int, part: Part) -> Scalars:
+        fake = generator.differences(part.of(noise("generator", step)).to(device))
+        return {"loss": -critic(fake).float().mean()}
+
+    pooled = functional.avg_pool3d(torch.cat([validation, validation.flip(2)]), POOLED).flatten(1)
+
+    def distance_from_validation() -> float:
+        made = functional.avg_pool3d(_judged(generator, task).cpu(), POOLED).flatten(1)
+        return energy_distance(made, pooled)
+
+    return Training(
+        networks={"generator": generator, "critic": critic},
+        updates=(
+            Update("critic", trainable(critic), judge, settings.critic_steps, BETAS, clip=None),
+            Update("generator", trainable(generator), make, 1, BETAS, clip=None),
+        ),
+        averaged=generator,
+        fingerprint=fingerprint(fields, validation),
+        validate=distance_from_validation,
+        validation="energy_distance",
+    )
 
 
 def fit(population: Population, task: Task) -> Model:
-    """Trains generator and critic; a step is one generator update after several critic updates.
+    """Trains generator and critic.
 
     Returns:
-        ``network.*``: the generator, its weights averaged; ``mean``: (1, x, y, z) field that its output
-        is added to; ``threshold``: () float32, at which samples have the training skulls' mean volume.
+        ``network.*``: the generator, its weights averaged; ``threshold``: () float32, at which samples have
+        the real skulls' mean bone volume.
     """
-    settings: WganFamily = task.settings
+    trained = training(population, task)
     device = prepare_device(task.config)
-    shape = task.config.grid.shape
-    fields = torch.from_numpy(encode(population.masks)).to(device)
-    fields = torch.cat([fields, fields.flip(2)])
-    bone = float((fields > 0).float().mean())
-    mean = fields.mean(0)
-    # The mean of thin shells is too thin; shifted, it is a closed skull of mean volume to start from.
-    mean = mean - volume_keeping_threshold(mean[None].cpu().numpy(), bone)
-    deviations = networks.fold(fields - mean, settings.patch)
-    # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
-    # per voxel value would take thousands of steps to learn.
-    unit = float(deviations.flatten(1).norm(dim=1).mean())
-    with seeded(task.torch_generator("weights")):
-        generator = networks.generator(settings, shape).to(device)
-        critic = networks.critic(settings, shape).to(device)
-    average = moving_average(generator, settings.ema_decay)
-    betas = (0.0, 0.9)  # as Gulrajani et al.
-    make, make_schedule = adam(generator.parameters(), settings.optimiser, betas)
-    judge, judge_schedule = adam(critic.parameters(), settings.optimiser, betas)
-    size = settings.optimiser.batch_size
+    position = train(trained, task.place, device)
+    generator: networks.SkullGenerator = trained.averaged  # type: ignore[assignment]
+    with torch.inference_mode(), autocast(task.config, device):
+        made = _judged(generator, task).cpu().numpy()
+    threshold = volume_threshold(made, population)
+    record = {"best_step": position.best_step, "energy_distance": position.best}
+    return networks.model_of(generator, {"threshold": np.array(threshold, np.float32)}, record)
 
-    def noise(*keys: str | int) -> torch.Tensor:
-        return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys)).to(device)
 
-    def step(number: int) -> dict[str, torch.Tensor]:
-        for turn in range(settings.critic_steps):
-            rng = task.generator("step", number, turn)
-            real = deviations[rng.integers(len(deviations), size=size)]
-            with torch.no_grad():
-                fake = generator(noise("critic", number, turn))
-            mix = torch.from_numpy(rng.random((size, 1, 1, 1, 1), np.float32)).to(device)
-            distance = critic(fake).mean() - critic(real).mean()
-            penalty = gradient_penalty(critic, mix * real + (1 - mix) * fake, unit)
-            judge.zero_grad()
-            (distance + settings.gradient_penalty * penalty).backward()
-            judge.step()
-        loss = -critic(generator(noise("generator", number))).mean()
-        make.zero_grad()
-        loss.backward()
-        make.step()
-        average.update_parameters(generator)
-        make_schedule.step()
-        judge_schedule.step()
-        return {"wasserstein": -distance.detach(), "penalty": penalty.detach()}
+def _judged(generator: networks.SkullGenerator, task: Task) -> torch.Tensor:
+    """The same ``CALIBRATION`` samples at every call, as (n, 1, x, y, z) fields."""
+    rng = task.torch_generator("judged")
+    noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(generator.device)
+    return torch.cat([generator(one[None]) for one in noise])
 
-    run_steps(f"fit {task.family}", settings.optimiser.steps, step, task.steps_log)
-    averaged = average.module.eval()
-    with torch.inference_mode():
-        many = range(-(-CALIBRATION_SKULLS // size))
-        made = torch.cat(
-            [networks.unfold(averaged(noise("calibrate", turn)), settings.patch) for turn in many]
-        )
-    threshold = volume_keeping_threshold((made + mean).cpu().numpy(), bone)
-    tensors = networks.weights(averaged, "network") | {"mean": mean.cpu().numpy()}
-    tensors["threshold"] = np.array(threshold, np.float32)
-    return Model(tensors, {"parameters": sum(p.numel() for p in generator.parameters())})
+
+def energy_distance(samples: torch.Tensor, others: torch.Tensor) -> float:
+    """Energy distance of two sets of vectors, (n, d) and (m, d); 0 if they are of one distribution.
+
+    Source: Székely and Rizzo 2013, Energy statistics; the unbiased form, which can be a little below 0.
+    """
+    n, m = len(samples), len(others)
+    across = torch.cdist(samples, others).mean()
+    within = torch.cdist(samples, samples).sum() / max(n * (n - 1), 1)
+    among = torch.cdist(others, others).sum() / max(m * (m - 1), 1)
+    return float(2 * across - within - among)
 
 
 def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float) -> torch.Tensor:
     """Mean squared deviation of the critic's slope, per ``unit``, from one at (n, c, x, y, z) points."""
     points = points.requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    (gradient,) = torch.autograd.grad(critic(points).float().sum(), points, create_graph=True)
     return ((unit * gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
@@ -93,18 +126,15 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     """Generates one skull from the noise of each draw."""
     settings: WganFamily = task.settings
     device = prepare_device(task.config)
-    network = networks.generator(settings, task.config.grid.shape)
-    networks.restore(network, model.tensors, "network", device)
-    mean = torch.from_numpy(model.tensors["mean"]).to(device)
+    network = networks.network_of(networks.SkullGenerator, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
     for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
         noise = [
             task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
         ]
-        with torch.inference_mode():
-            output = network(torch.from_numpy(np.stack(noise)).to(device))
-            fields = networks.unfold(output, settings.patch) + mean
-        skulls = decode(fields.cpu().numpy(), threshold)
+        with torch.inference_mode(), autocast(task.config, device):
+            fields = network(torch.from_numpy(np.stack(noise)).to(device))
+        skulls = decode(fields.float().cpu().numpy(), threshold)
         drawn += [Drawn(skull, population.ids, {}) for skull in skulls[:count]]
     return drawn

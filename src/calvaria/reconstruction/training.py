@@ -1,5 +1,6 @@
 """Trains the reconstruction network of one arm."""
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -9,14 +10,56 @@ from torch.nn import functional
 from calvaria import seeds
 from calvaria.config import Arm, Config
 from calvaria.families.networks import weights
-from calvaria.learning import adam, run_steps, seeded
+from calvaria.identity import identity
+from calvaria.learning.device import fingerprint, seeded
+from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.paths import Run
 from calvaria.reconstruction.augmentation import apply_affine, sample_affine
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
 from calvaria.reconstruction.prediction import predict
+from calvaria.store import Row
 
 SMOOTH = 1.0  # voxels added to both sides of the Dice, so that it is defined for empty implants
-GRADIENT_NORM = 1.0
+
+
+def place_of(run: Run, config: Config, name: str) -> Place:
+    """Where the training of an arm writes."""
+    directory = run.train(name)
+    return Place(
+        title=f"train {name}",
+        identity=identity(config, "train", name),
+        log=directory / "steps.jsonl",
+        checkpoint=directory / "scratch" / "checkpoint.safetensors",
+        config=config,
+        settings=config.train.optimiser,
+        tensorboard=directory / "tensorboard",
+    )
+
+
+def training(run: Run, config: Config, name: str, device: torch.device) -> Training:
+    """The reconstruction network, learning from the arm's mixture of cases."""
+    arm, settings = config.train.arms[name], config.train
+    # Every arm starts from the same weights: the arms differ in their data alone.
+    with seeded(seeds.torch_generator(config.seed, "train", "weights")):
+        network = ReconstructionNetwork(settings).to(device)
+    families = sorted(arm.families)
+    rows = [run.inject(family).rows() for family in families]
+    next_batch = _batches(run, config, name, arm, rows)
+    validation = _all_cases(run, "validation", device)
+    learned = [row["sha256"] for of_family in rows for row in of_family]
+
+    def loss(step: int, turn: int, part: Part) -> Scalars:
+        labels = part.of(next_batch(step)).to(device)
+        return {"loss": dice_and_cross_entropy(network(network_input(labels)), network_target(labels))}
+
+    return Training(
+        networks={"network": network},
+        updates=(Update("network", trainable(network), loss),),
+        averaged=network,
+        fingerprint=hashlib.sha256(" ".join(learned).encode()).hexdigest() + fingerprint(validation),
+        validate=lambda: 1 - _mean_dsc(network, validation, config),
+        validation="validation_error",
+    )
 
 
 def train_arm(
@@ -27,37 +70,15 @@ def train_arm(
     Returns:
         the weights by name, and what to say of the training.
     """
-    arm, settings = config.train.arms[name], config.train
-    # Every arm starts from the same weights: the arms differ in their data alone.
-    with seeded(seeds.torch_generator(config.seed, "train", "weights")):
-        network = ReconstructionNetwork(settings).to(device)
-    optimiser, schedule = adam(network.parameters(), settings.optimiser)
-    next_batch = _batches(run, config, name, arm, device)
-    validation = _all_cases(run, "validation", device)
-    best: dict[str, float | int] = {"best_step": 0, "validation_dsc": -1.0}
-    best_weights: dict[str, np.ndarray] = {}
-
-    def step(number: int) -> dict[str, torch.Tensor]:
-        nonlocal best_weights
-        labels = next_batch(number)
-        loss = dice_and_cross_entropy(network(network_input(labels)), network_target(labels))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        schedule.step()
-        scalars = {"loss": loss.detach()}
-        if (number + 1) % settings.validate_every == 0 or number + 1 == settings.optimiser.steps:
-            score = _mean_dsc(network, validation, config)
-            scalars["validation_dsc"] = torch.tensor(score)
-            if score > best["validation_dsc"]:
-                best.update(best_step=number + 1, validation_dsc=score)
-                best_weights = {key: value.copy() for key, value in weights(network, "network").items()}
-        return scalars
-
-    run_steps(f"train {name}", settings.optimiser.steps, step, run.train(name) / "steps.jsonl")
-    best["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    return best_weights, best
+    trained = training(run, config, name, device)
+    position = train(trained, place_of(run, config, name), device)
+    assert position.best is not None
+    record = {
+        "best_step": position.best_step,
+        "validation_dsc": 1 - position.best,
+        "parameters": trained.parameters,
+    }
+    return weights(trained.averaged, "network"), record
 
 
 def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -70,13 +91,12 @@ def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.
 
 
 def _batches(
-    run: Run, config: Config, name: str, arm: Arm, device: torch.device
+    run: Run, config: Config, name: str, arm: Arm, rows: list[list[Row]]
 ) -> Callable[[int], torch.Tensor]:
     """A function from the number of a step to its batch (n, x, y, z) of labels; it keeps no state."""
     families = sorted(arm.families)
     shares = np.array([arm.families[family] for family in families])
     stores = [run.inject(family) for family in families]
-    rows = [store.rows() for store in stores]
     grid, settings = config.grid.voxels(), config.train
 
     def batch(number: int) -> torch.Tensor:
@@ -85,7 +105,7 @@ def _batches(
         for family in rng.choice(len(families), size=settings.optimiser.batch_size, p=shares / shares.sum()):
             row = rows[family][int(rng.integers(len(rows[family])))]
             chosen.append(stores[family].volume(row["index"]))
-        labels = torch.from_numpy(np.stack(chosen)).to(device)
+        labels = torch.from_numpy(np.stack(chosen))
         if arm.geometric:
             matrices = [sample_affine(rng, settings.geometric, grid) for _ in chosen]
             labels = apply_affine(labels, np.stack(matrices))
@@ -100,9 +120,7 @@ def _all_cases(run: Run, cohort: str, device: torch.device) -> torch.Tensor:
 
 
 def _mean_dsc(network: torch.nn.Module, cases: torch.Tensor, config: Config) -> float:
-    network.eval()
     implants = predict(network, cases, config.evaluate)
-    network.train()
     targets = network_target(cases)[:, 0].cpu().numpy() > 0
     return float(np.mean([_dsc(one, other) for one, other in zip(implants, targets, strict=True)]))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calvaria.report.tables import DSC, GATES, HD95, MEASURES, Quantity, measured, scores
+from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.store import Row
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
@@ -125,10 +125,33 @@ def gates_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
     return _plot(figure)
 
 
+def audit_figure(audits: Mapping[str, Any]) -> Plot:
+    """Fidelity and diversity by family, and how far its skulls are from the training skulls."""
+    figure, panels = _figure(len(FIDELITY) + 1, 1.9, 0.75 + 0.32 * len(audits))
+    for panel, quantity in zip(panels, FIDELITY, strict=False):
+        for i, audit in enumerate(audits.values()):
+            panel.plot(audit["fidelity"][quantity.key], i, "o", ms=6, mew=0, color=_colour(i))
+        if quantity.key == "neighbour_accuracy":
+            panel.axvline(0.5, color=INK, lw=0.8, ls=":")
+        panel.set_xlim(-0.03, None if quantity.key == "density" else 1.03)
+        _rows(panel, list(audits))
+        panel.set_xlabel(quantity.label)
+    panel = panels[-1]
+    held_out = next(iter(audits.values()))["memorisation"]["held_out_nearest"]
+    panel.axvspan(min(held_out), max(held_out), color=PALE, lw=0)
+    for i, audit in enumerate(audits.values()):
+        nearest = audit["memorisation"]["nearest"]
+        offsets = i + _spread(len(nearest), 0.28)
+        panel.plot(nearest, offsets, "o", ms=3, mew=0, alpha=0.65, color=_colour(i))
+    _rows(panel, list(audits))
+    panel.set_xlabel("To the nearest training skull")
+    return _plot(figure)
+
+
 def training_figure(steps_of: Mapping[str, Sequence[Row]]) -> Plot | None:
     """Training loss and validation DSC of every arm."""
     figure, panels = _figure(2, 5.2, 2.7, share=False)
-    names = {"loss": "training loss (no unit)", "validation_dsc": "validation DSC (no unit)"}
+    names = {"loss": "training loss (no unit)", "validation_error": "validation error (1 - DSC)"}
     drawn = False
     for panel, (name, label) in zip(panels, names.items(), strict=True):
         for i, (arm, steps) in enumerate(steps_of.items()):

@@ -79,7 +79,8 @@ def _page(content: dict[str, Any]) -> str:
 
 def _content(run: Run, config: Config) -> dict[str, Any]:
     """Everything that the template shows, by the names that it uses."""
-    limits = read_json(run.root / "screen" / "limits.json")
+    limits = read_json(run.limits)
+    audits = {family: read_json(run.audit(family)) for family in config.fit}
     samples = {family: run.screen(family).rows() for family in config.fit}
     scored = {arm: run.evaluate(arm).rows() for arm in config.train.arms}
     recipes = list(dict.fromkeys(row["recipe"] for rows in scored.values() for row in rows))
@@ -96,6 +97,11 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "ingested": len(run.ingest.rows()),
         "held_out": {cohort: len(run.inject(cohort).rows()) for cohort in ("validation", "test")},
         "families": [_family(run, config, name, samples[name], limits) for name in config.fit],
+        "audit": tables.audit_table(audits),
+        "audit_figure": figures.audit_figure(audits),
+        "audited": next(iter(audits.values())),
+        "fidelity": tables.FIDELITY,
+        "rebuilt": tables.REBUILT,
         "measure_figure": figures.measure_figure(samples, limits["training"]),
         "metrics": tables.METRICS,
         "recipes": recipes,

@@ -13,7 +13,7 @@ import numpy as np
 from calvaria.errors import StoreError
 from calvaria.store import Row
 
-STAGES = ("ingest", "split", "fit", "sample", "screen", "inject", "train", "evaluate", "report")
+STAGES = ("ingest", "split", "fit", "sample", "screen", "audit", "inject", "train", "evaluate", "report")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,20 @@ MEASURES = (
     Quantity("length_mm", "Length", "mm", 0),
     Quantity("height_mm", "Height", "mm", 0),
     Quantity("thickness_mm", "Vault thickness", "mm", 1),
+)
+
+FIDELITY = (
+    Quantity("precision", "Precision", "", 2),
+    Quantity("recall", "Recall", "", 2),
+    Quantity("density", "Density", "", 2),
+    Quantity("coverage", "Coverage", "", 2),
+    Quantity("neighbour_accuracy", "1-NN accuracy", "", 2, rises=False),
+)
+REBUILT = (
+    Quantity("dice", "Dice", "", 3),
+    Quantity("surface95_voxels", "95 % surface distance", "voxels", 2, rises=False),
+    Quantity("surface_mm", "Mean surface distance", "mm", 2, rises=False),
+    Quantity("thickness_mm", "Vault thickness error", "mm", 2, rises=False),
 )
 
 GATES = (
@@ -164,6 +178,36 @@ def measure_table(samples: Sequence[Row], limits: dict[str, Any]) -> list[Measur
 def measured(measures: Iterable[dict[str, Any]], measure: Quantity) -> list[float]:
     """One measure of every skull that has it."""
     return [float(values[measure.key]) for values in measures if values.get(measure.key) is not None]
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """How real a family's skulls are."""
+
+    family: str
+    fidelity: list[str]
+    ratio: str
+    p_value: str
+    copies: int
+    rebuilt: list[str] | None
+
+
+def audit_table(audits: dict[str, Any]) -> list[AuditRow]:
+    """The audits of all families as text."""
+    table = []
+    for family, audit in audits.items():
+        memory, rebuilt = audit["memorisation"], audit["reconstruction"]
+        table.append(
+            AuditRow(
+                family,
+                [number(audit["fidelity"][one.key], one.digits) for one in FIDELITY],
+                number(memory["ratio"], 2),
+                "< 0.001" if memory["p_value"] < 0.001 else number(memory["p_value"], 3),
+                audit["copies_dropped"],
+                [number(rebuilt[one.key], one.digits) for one in REBUILT] if rebuilt else None,
+            )
+        )
+    return table
 
 
 @dataclass(frozen=True)

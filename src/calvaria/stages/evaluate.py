@@ -17,7 +17,7 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     import torch
 
     from calvaria.families.networks import restore
-    from calvaria.learning import prepare_device
+    from calvaria.learning.device import prepare_device
     from calvaria.reconstruction.network import ReconstructionNetwork
     from calvaria.reconstruction.prediction import predict
 

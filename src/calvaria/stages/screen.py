@@ -10,7 +10,7 @@ from calvaria.config import Config
 from calvaria.errors import BudgetError
 from calvaria.families import Draw, Drawn, Task, draw_skulls
 from calvaria.paths import Run
-from calvaria.screening import Limits, screen_skull
+from calvaria.screening import Limits, Originals, screen_skull
 from calvaria.stages.sample import ancestry
 from calvaria.stages.split import training_population
 from calvaria.store import Row, read_json, read_rows, write_shard
@@ -32,16 +32,22 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
         Drawn(volume, tuple(row["parents"]), row["parameters"], row["fault"])
         for row, volume in zip(sampled, run.sample(family).volumes(sampled), strict=True)
     ]
+    population = training_population(run)
+    originals = Originals(population.ids, population.masks)
+    copies_allowed = config.fit[family].kind == "real"
     done: dict[int, tuple[np.ndarray, Row]] = {}
     rejections: dict[int, list[Row]] = {draw.index: [] for draw in pending}
     while True:
         rejected = []
         for draw, one in zip(pending, drawn, strict=True):
             verdict = screen_skull(one.skull, grid, accepted, settings)
-            reason = one.fault or verdict.reason
+            nearest = originals.nearest(verdict.skull)
+            copied = nearest.dice >= settings.copy_dice and not copies_allowed
+            reason = one.fault or verdict.reason or (f"copy of {nearest.id}" if copied else None)
             if reason is None:
                 row = ancestry(draw, family, one)
                 row |= {"rejections": rejections[draw.index], "measures": asdict(verdict.measures)}
+                row |= {"nearest": asdict(nearest)}
                 done[draw.index] = verdict.skull, row
             else:
                 rejections[draw.index].append({"attempt": draw.attempt, "reason": reason})
@@ -52,7 +58,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
         if rejected[0].attempt >= settings.attempts:
             raise BudgetError(_give_up(family, shard, len(rejected), rejections, accepted, settings.attempts))
         pending = rejected
-        drawn = draw_skulls(training_population(run), pending, Task(run, config, family))
+        drawn = draw_skulls(population, pending, Task(run, config, family))
     ordered = [done[index] for index in sorted(done)]
     write_shard(
         run.screen(family),

@@ -1,5 +1,7 @@
 """split: who is trained on, who is validated on, who is tested on. People are split, not scans."""
 
+import numpy as np
+
 from calvaria import seeds
 from calvaria.config import Config
 from calvaria.errors import InputError
@@ -47,15 +49,23 @@ def cohort(run: Run, name: str) -> list[Row]:
 
 
 def training_population(run: Run) -> Population:
-    """The complete skulls of the training cohort; of several cases of one skull the first."""
-    import numpy as np
+    """The complete skulls of the training cohort, and of the validation cohort."""
+    ids, masks = skulls(run, "training")
+    return Population(ids, masks, skulls(run, "validation")[1])
 
+
+def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """The different complete skulls of a cohort; of several cases of one skull the first.
+
+    Returns:
+        their ids, and (n, x, y, z) uint8, 1 where there is bone.
+    """
     ids: list[str] = []
     masks: dict[bytes, np.ndarray] = {}
-    rows = cohort(run, "training")
+    rows = cohort(run, name)
     for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
         mask = (labels > 0).astype(np.uint8)
         if mask.tobytes() not in masks:
             ids.append(row["id"])
             masks[mask.tobytes()] = mask
-    return Population(tuple(ids), np.stack(list(masks.values())))
+    return tuple(ids), np.stack(list(masks.values()))

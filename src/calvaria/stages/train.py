@@ -7,10 +7,16 @@ from calvaria.store import write_json, write_tensors
 
 def train(run: Run, config: Config, arm: str) -> None:
     """Writes ``train/ARM``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
-    from calvaria.learning import prepare_device
-    from calvaria.reconstruction.training import train_arm
+    from calvaria.learning.device import prepare_device
+    from calvaria.learning.training import forget
+    from calvaria.learning.workers import is_main, launched
+    from calvaria.reconstruction.training import place_of, train_arm
 
+    if launched(config):
+        return
     weights, record = train_arm(run, config, arm, prepare_device(config))
+    if not is_main():
+        return
     settings = config.train.arms[arm]
     write_tensors(run.train(arm) / "model.safetensors", weights)
     write_json(
@@ -23,3 +29,4 @@ def train(run: Run, config: Config, arm: str) -> None:
             **record,
         },
     )
+    forget(place_of(run, config, arm))

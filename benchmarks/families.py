@@ -1,0 +1,105 @@
+"""The audit of every family of a run as a table, and pictures of twenty skulls of each beside real ones.
+
+    snakemake audits --cores all --configfile workflow/presets/skullfix-audit.yaml
+    python benchmarks/families.py --run results/skullfix-audit
+
+The figures are the run's own (``audit/FAMILY.json``), its times those of Snakemake's benchmark files.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from environment import header
+from PIL import Image, ImageDraw, ImageFont
+
+from calvaria.config import HELD_OUT, load
+from calvaria.grid import Grid
+from calvaria.paths import Run
+from calvaria.report.render import VIEWS, render
+from calvaria.report.tables import FIDELITY, REBUILT, number
+from calvaria.stages.split import skulls
+from calvaria.store import read_json
+
+SIZE, COLUMNS, TWENTY, CAPTION = 116, 10, 20, 22
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, default=Path("docs/pictures"))
+    given = parser.parse_args()
+    run = Run(given.run)
+    config = load(run.config)
+    audits = {name: read_json(run.audit(name)) for name in config.fit}
+    first = next(iter(audits.values()))
+    split = {cohort: len(skulls(run, cohort)[0]) for cohort in ("training", *HELD_OUT)}
+    lines = [
+        header("Families: how real, how varied, how new", "python " + " ".join(sys.argv)),
+        "",
+        f"{split['training']} training skulls; compared with the {first['held_out']} skulls of "
+        f"{split['validation']} validation and {split['test']} test people; {first['samples']} screened "
+        f"samples a family, taken {first['held_out']} at a time; {first['neighbours']} neighbours; grid "
+        f"{config.grid.shape} at {config.grid.spacing_mm} mm. `real` is the training skulls themselves. "
+        "Fit: seconds on one core, for registrations all of their jobs; a family that stands on another "
+        "needs that one's, too. Sampling: "
+        "seconds of CPU a screened skull, with loading and redrawing.",
+        "",
+        "| family | fit, s | sampling, s | rejected | "
+        + " | ".join(one.label for one in FIDELITY)
+        + " | nearest training skull | p | copies |",
+        "|" + "---|" * (len(FIDELITY) + 7),
+    ]
+    for name, audit in audits.items():
+        memory = audit["memorisation"]
+        fitted = seconds(run, "template", name) + seconds(run, "register", name) + seconds(run, "fit", name)
+        each = (seconds(run, "sample", name) + seconds(run, "screen", name)) / audit["samples"]
+        figures = [number(audit["fidelity"][one.key], 2) for one in FIDELITY]
+        lines.append(
+            f"| {name} | {fitted:.0f} | {each:.2f} | {audit['rejected']} | {' | '.join(figures)} "
+            f"| {memory['ratio']:.2f} | {memory['p_value']:.2g} | {audit['copies_dropped']} |"
+        )
+    lines += [
+        "",
+        f"Autoencoders on the {split['test']} test skulls, means:",
+        "",
+        "| family | " + " | ".join(one.label for one in REBUILT) + " |",
+        "|" + "---|" * (len(REBUILT) + 1),
+    ]
+    for name, audit in audits.items():
+        if rebuilt := audit["reconstruction"]:
+            lines.append(f"| {name} | {' | '.join(number(rebuilt[one.key], 3) for one in REBUILT)} |")
+    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    grid = config.grid.voxels()
+    real = [*skulls(run, "test")[1], *skulls(run, "validation")[1]][:TWENTY]
+    for name in config.fit:
+        store = run.screen(name)
+        made = [store.volume(index) for index in range(TWENTY)]
+        sheet(real, made, grid, name).save(given.pictures / f"families_{name}.png", optimize=True)
+
+
+def seconds(run: Run, stage: str, family: str) -> float:
+    """What all jobs of a stage took, for one family."""
+    root = run.root / "benchmarks" / stage
+    files = [root / f"{family}.tsv", *(root / family).glob("*.tsv")]
+    return sum(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files if file.is_file())
+
+
+def sheet(real: list[np.ndarray], made: list[np.ndarray], grid: Grid, name: str) -> Image.Image:
+    """Real skulls on top, a family's below."""
+    rows = -(-TWENTY // COLUMNS)
+    whole = Image.new("RGB", (SIZE * COLUMNS, 2 * (CAPTION + rows * SIZE)), "white")
+    draw = ImageDraw.Draw(whole)
+    for part, (caption, many) in enumerate((("real, held out", real), (name, made))):
+        top = part * (CAPTION + rows * SIZE)
+        draw.text((4, top + 4), caption, "black", ImageFont.load_default(14))
+        for place, skull in enumerate(many):
+            row, column = divmod(place, COLUMNS)
+            picture = Image.fromarray(render(skull, grid, VIEWS["oblique"], SIZE))
+            whole.paste(picture, (column * SIZE, top + CAPTION + row * SIZE))
+    return whole.quantize(64, dither=Image.Dither.NONE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Samples a second of a fitted ``ldm``, and of MONAI's LatentDiffusionInferer with 1,000 DDPM steps.
+
+    python benchmarks/generation.py --run results/skullfix-audit --family ldm_vae
+
+Both draw from the same denoiser and the same decoder, in the same process with the same batches: MONAI's way
+goes through all steps that the network was trained with, ours through the config's few. Both sets are then
+audited against the held-out real skulls, as they were drawn, without a screen.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from environment import header
+
+from calvaria.config import HELD_OUT, load
+from calvaria.evaluation.fidelity import fidelity
+from calvaria.evaluation.shape import all_features, scale_of
+from calvaria.families import Draw, Task, load_model
+from calvaria.families.ldm import Maker, predict, sample
+from calvaria.families.representation import decode
+from calvaria.paths import Run
+from calvaria.stages.split import skulls, training_population
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--family", default="ldm")
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 15])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    given = parser.parse_args()
+    run = Run(given.run)
+    config = load(run.config)
+    task, population = Task(run, config, given.family), training_population(run)
+    model = load_model(run.fit(given.family))
+    grid = config.grid.voxels()
+    training = population.masks
+    learned = all_features(np.concatenate([training, training[:, ::-1]]), grid)
+    scale = scale_of(learned)
+    held_out = scale(all_features(np.concatenate([skulls(run, cohort)[1] for cohort in HELD_OUT]), grid))
+    rows = []
+
+    def audited(name: str, steps: int, seconds: float, drawn: np.ndarray) -> None:
+        found = asdict(fidelity(scale(all_features(drawn, grid)), held_out, config.audit.neighbours))
+        rows.append({"sampler": name, "steps": steps, "seconds": seconds, "count": len(drawn), **found})
+        print(json.dumps(rows[-1]), flush=True)
+
+    draws = [Draw(index, 0) for index in range(given.count)]
+    for steps in given.steps:
+        settings = task.settings.model_copy(update={"sampling_steps": steps})
+        quick = replace(task, config=config.model_copy(update={"fit": {**config.fit, task.family: settings}}))
+        sample(model, population, draws[: config.sample.batch_size], quick)  # warm
+        began = time.perf_counter()
+        drawn = np.stack([one.skull for one in sample(model, population, draws, quick)])
+        audited(task.settings.sampler, steps, time.perf_counter() - began, drawn)
+    slow_drawn, seconds = monai_samples(model, task, given.count)
+    audited("LatentDiffusionInferer, DDPM", task.settings.timesteps, seconds, slow_drawn)
+    write(given.out, rows, given, task)
+
+
+def monai_samples(model, task: Task, count: int) -> tuple[np.ndarray, float]:  # type: ignore[no-untyped-def]
+    """Skulls drawn by MONAI's inferer, and the seconds that it took."""
+    from monai.inferers import LatentDiffusionInferer
+    from monai.networks.schedulers import DDPMScheduler
+
+    settings = task.settings
+    make = Maker(model, task)
+    told = torch.zeros(task.config.sample.batch_size, len(settings.condition))
+
+    class Denoiser(torch.nn.Module):
+        """Our network by MONAI's signature; the linear part is part of the network."""
+
+        def forward(self, x, timesteps, context=None):  # type: ignore[no-untyped-def]
+            times = timesteps.expand(len(x))
+            return predict(make.denoiser, settings, x, times, told[: len(x)])
+
+    class Decoder(torch.nn.Module):
+        """Our decoder by MONAI's name for it."""
+
+        def decode_stage_2_outputs(self, latents):  # type: ignore[no-untyped-def]
+            return torch.from_numpy(make.fields(latents))
+
+    scheduler = DDPMScheduler(
+        num_train_timesteps=settings.timesteps,
+        schedule="cosine",
+        prediction_type=settings.objective,
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(settings.timesteps)
+    inferer = LatentDiffusionInferer(scheduler, scale_factor=1.0)
+    torch.manual_seed(0)
+    size, drawn = task.config.sample.batch_size, []
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for first in range(0, count, size):
+            noise = torch.randn(min(size, count - first), *make.decoder.latent_shape)
+            fields = inferer.sample(
+                input_noise=noise,
+                autoencoder_model=Decoder(),
+                diffusion_model=Denoiser(),
+                scheduler=scheduler,
+                verbose=False,
+            )
+            drawn.append(decode(fields.numpy(), float(model.tensors["threshold"])))
+            print(f"MONAI: {first + size} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
+    return np.concatenate(drawn), time.perf_counter() - began
+
+
+def write(out: Path, rows: list[dict], given: argparse.Namespace, task: Task) -> None:
+    """The table, with where and how it was made."""
+    slow = rows[-1]["seconds"] / rows[-1]["count"]
+    lines = [
+        header("Generation: samples a second of latent diffusion", "python " + " ".join(sys.argv)),
+        "",
+        f"Family `{given.family}` of the run `{task.config.name}`, grid {task.config.grid.shape}, batches of "
+        f"{task.config.sample.batch_size}, {task.config.threads} thread; {__doc__.split(chr(10) * 2)[2]}",
+        "",
+        "| sampler | steps | s a sample | times as fast | 1-NN accuracy | coverage | precision | recall "
+        "| density |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        each = row["seconds"] / row["count"]
+        lines.append(
+            f"| {row['sampler']} | {row['steps']} | {each:.3g} | {slow / each:.1f} "
+            f"| {row['neighbour_accuracy']:.2f} | {row['coverage']:.2f} | {row['precision']:.2f} "
+            f"| {row['recall']:.2f} | {row['density']:.2f} |"
+        )
+    out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""A 3-D vector-quantised autoencoder: every place of its latent is one of a codebook's few vectors.
+
+Sources: van den Oord et al. 2017, Neural discrete representation learning; Dhariwal et al. 2020, Jukebox
+(dead codes come back to life at random latents).
+"""
+
+import numpy as np
+import torch
+
+from calvaria.config import VqvaeFamily
+from calvaria.families import Model, Population, Task
+from calvaria.families.autoencoding import (
+    batches,
+    finish,
+    new_network,
+    reconstruct,
+    reconstruction_loss,
+    sample_gaussian,
+    symmetric_mean,
+    validation_error,
+)
+from calvaria.families.networks import Autoencoder
+from calvaria.families.representation import encode
+from calvaria.learning.device import fingerprint, prepare_device
+from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+
+__all__ = ["fit", "reconstruct", "sample", "training"]
+
+FIRST_SKULLS = 8  # whose latents the first codes are
+
+sample = sample_gaussian
+
+
+def training(population: Population, task: Task) -> Training:
+    """Reconstruction through the codes, and how far latents are from them."""
+    settings: VqvaeFamily = task.settings
+    device = prepare_device(task.config)
+    fields = torch.from_numpy(encode(population.masks, settings.representation))
+    validation = torch.from_numpy(encode(population.validation, settings.representation))
+    network = new_network(
+        settings, task, codes=settings.codes, groups=settings.groups, commitment=settings.commitment
+    )
+    network.start(symmetric_mean(fields), fields)
+    network.to(device)
+    with torch.inference_mode():
+        latents = [network.encode(field[None].to(device))[0] for field in fields[:FIRST_SKULLS]]
+        everywhere = torch.ones(settings.codes, dtype=torch.bool)
+        network.quantiser.embedding.weight.data.zero_()  # so that the first are chosen by their length
+        move_codes(network, everywhere, torch.cat(latents), task.generator("codes"))
+    batch = batches(fields, task, device)
+
+    def loss(step: int, turn: int, part: Part) -> Scalars:
+        field = part.of(batch("step", step))
+        quantised, commitment, _ = network.quantise(network.encode(field)[0])
+        reconstruction = reconstruction_loss(network.decode(quantised), field, settings.representation)
+        return {
+            "loss": reconstruction + commitment,
+            "reconstruction": reconstruction,
+            "commitment": commitment,
+        }
+
+    def after(step: int) -> Scalars:
+        use = code_use(network)
+        dead = use < settings.revive_below / settings.codes
+        if dead.any():
+            with torch.no_grad():
+                latents = network.encode(batch("step", step))[0]
+            move_codes(network, dead.cpu(), latents, task.generator("revive", step))
+        return {"revived": dead.sum(), "perplexity": perplexity(use)}
+
+    return Training(
+        networks={"autoencoder": network},
+        updates=(Update("autoencoder", trainable(network), loss),),
+        averaged=network,
+        fingerprint=fingerprint(fields, validation),
+        validate=validation_error(network, population, validation, task),
+        validation="validation_error",
+        after=after,
+    )
+
+
+def code_use(network: Autoencoder) -> torch.Tensor:
+    """(codes,) share of the latents that each code has stood for of late."""
+    sizes = network.quantiser.ema_cluster_size
+    return sizes / sizes.sum().clamp(min=1e-12)
+
+
+def perplexity(use: torch.Tensor) -> torch.Tensor:
+    """How many equally used codes would carry as much: the exponential of the entropy of their use."""
+    return (-(use * use.clamp(min=1e-12).log()).sum()).exp()
+
+
+def move_codes(
+    network: Autoencoder, which: torch.Tensor, latents: torch.Tensor, rng: np.random.Generator
+) -> None:
+    """Moves codes, (codes,) bool, to different latents out of (n, c, i, j, k), each with an even share.
+
+    Latents far from their codes are chosen more often (by the squared distance, as k-means++ does): most
+    latents are of empty space, and all alike.
+    """
+    quantiser, count = network.quantiser, int(which.sum())
+    width = quantiser.embedding_dim
+    vectors = latents.reshape(-1, width, *latents.shape[2:]).movedim(1, -1).reshape(-1, width)
+    distances = torch.cdist(vectors, quantiser.embedding.weight.data).min(1).values.square() + 1e-9
+    odds = distances.cpu().double().numpy()
+    chosen = vectors[
+        torch.from_numpy(rng.choice(len(vectors), size=count, replace=False, p=odds / odds.sum()))
+    ]
+    places = which.nonzero()[:, 0]
+    share = quantiser.ema_cluster_size.sum() / len(which)
+    share = share if share > 0 else torch.ones_like(share)
+    quantiser.ema_cluster_size[places] = share
+    quantiser.ema_w[places] = chosen * share
+    quantiser.embedding.weight.data[places] = chosen
+
+
+def fit(population: Population, task: Task) -> Model:
+    """Trains the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
+    trained = training(population, task)
+    position = train(trained, task.place, prepare_device(task.config))
+    network: Autoencoder = trained.averaged  # type: ignore[assignment]
+    use = code_use(network)
+    record = {
+        "best_step": position.best_step,
+        "validation_error": position.best,
+        "codes": {
+            "perplexity": round(float(perplexity(use)), 2),
+            "dead": int((use < task.settings.revive_below / task.settings.codes).sum()),
+        },
+    }
+    return finish(network, population, task, record)

@@ -1,0 +1,56 @@
+"""Where a network runs, in which precision, and what makes its results repeat."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+from calvaria.config import Config
+from calvaria.errors import CalvariaError
+
+
+def prepare_device(config: Config) -> torch.device:
+    """The device of this process, with threads and algorithms fixed so that results repeat.
+
+    Raises:
+        CalvariaError: if the config asks for a GPU and there is none.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS would not repeat
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+    cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not cuda:
+        raise CalvariaError("device: cuda was asked for, but torch sees no GPU; use device: auto or cpu")
+    if not cuda or config.device == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def autocast(config: Config, device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 for matrix products and convolutions where the config's precision says so.
+
+    ``auto`` takes it on GPUs that have it; CPUs stay at float32.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if config.precision == "bfloat16" or (config.precision == "auto" and able):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Initial weights come from torch's global generator: seeds it here and puts it back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(generator.initial_seed())
+        yield
+
+
+def fingerprint(*tensors: torch.Tensor) -> str:
+    """A digest of what is learned from."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

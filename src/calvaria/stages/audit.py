@@ -1,0 +1,68 @@
+"""audit: how real a family's skulls are, how varied, and whether they are copies."""
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from calvaria.config import HELD_OUT, Config
+from calvaria.evaluation.fidelity import fidelity, memorisation
+from calvaria.evaluation.rebuilding import compare
+from calvaria.evaluation.shape import all_features, scale_of
+from calvaria.families import Task, family_module, load_model
+from calvaria.paths import Run
+from calvaria.stages.split import skulls
+from calvaria.store import write_json
+
+
+def audit(run: Run, config: Config, family: str) -> None:
+    """Writes ``audit/FAMILY.json``.
+
+    The family's screened skulls are compared with those of the validation and test people; whether they are
+    copies is asked of the training skulls and their mirror images. An autoencoder rebuilds the test skulls.
+    """
+    grid = config.grid.voxels()
+    training = skulls(run, "training")[1]
+    held_out = np.concatenate([skulls(run, cohort)[1] for cohort in HELD_OUT])
+    store = run.screen(family)
+    rows = store.rows()
+    made = np.stack(list(store.volumes(rows)))
+    learned = all_features(np.concatenate([training, training[:, ::-1]]), grid)
+    scale = scale_of(learned)
+    samples, real = scale(all_features(made, grid)), scale(all_features(held_out, grid))
+    neighbours = min(config.audit.neighbours, len(real) - 1, len(samples) - 1)
+    rejected = Counter(one["reason"].split(" of ")[0] for row in rows for one in row["rejections"])
+    found: dict[str, Any] = {
+        "family": family,
+        "samples": len(samples),
+        "held_out": len(real),
+        "neighbours": neighbours,
+        "fidelity": _rounded(asdict(fidelity(samples, real, neighbours))),
+        "memorisation": asdict(memorisation(samples, scale(learned), real)),
+        "copies_dropped": rejected["copy"],
+        "rejected": sum(rejected.values()),
+        "reconstruction": _reconstruction(run, config, family),
+    }
+    write_json(run.audit(family), found)
+
+
+def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
+    """Means over the test skulls, and how many came back empty; None for a family that rebuilds nothing."""
+    module = family_module(config.fit[family].kind)
+    if not hasattr(module, "reconstruct"):
+        return None
+    test = skulls(run, "test")[1]
+    made = module.reconstruct(load_model(run.fit(family)), test, Task(run, config, family))
+    rows = [
+        asdict(compare(one, wanted, config.grid.voxels())) for one, wanted in zip(made, test, strict=True)
+    ]
+    kept = [row for row in rows if math.isfinite(row["surface_mm"])]
+    names = rows[0]
+    means = {name: float(np.mean([row[name] for row in kept])) if kept else None for name in names}
+    return {"skulls": len(rows), "empty": len(rows) - len(kept), **_rounded(means)}
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if value is None else round(value, 4) for name, value in values.items()}

@@ -1,0 +1,28 @@
+rule audit:
+    input:
+        skulls,
+        fitted,
+        lambda wildcards: shards(RUN.screen(wildcards.family), CONFIG.sample.count, CONFIG.sample.shard_size),
+    output:
+        RUN.audit("{family}"),
+    log:
+        RUN.log("audit/{family}"),
+    benchmark:
+        RUN.benchmark("audit/{family}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=4 * 60,
+    params:
+        run=RUN.root,
+        identity=lambda wildcards: identity(CONFIG, "audit", wildcards.family),
+    shell:
+        "calvaria audit --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
+
+
+# Every family's audit, without training an arm: snakemake audits
+rule audits:
+    input:
+        [RUN.audit(family) for family in CONFIG.fit],
