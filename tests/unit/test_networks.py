@@ -9,6 +9,7 @@ from calvaria.families.networks import (
     Denoiser,
     DenseAutoencoder,
     Gaussian,
+    SkullGenerator,
     fold,
     model_of,
     network_of,
@@ -104,17 +105,24 @@ def test_a_withheld_condition_is_not_a_condition_of_zero():
     assert torch.isfinite(withheld).all()
 
 
-def test_an_untrained_dense_autoencoder_is_a_shape_model():
+@pytest.mark.parametrize("kind", [DenseAutoencoder, SkullGenerator])
+def test_an_untrained_network_beside_a_shape_model_draws_from_it(kind):
     fields = noise(5, 1, *SHAPE)
     torch.manual_seed(0)
-    network = DenseAutoencoder(SHAPE, 4, (8, 16), latent_size=7, modes=4).eval()
-    network.start(fields.mean(0), fields)
-    assert network.encode(fields)[0].shape == (5, 7)
-    assert network.decode(noise(2, 7)).shape == (2, 1, *SHAPE)
-    both = torch.cat([fields, fields.flip(2)])
+    network = kind(SHAPE, 4, (8, 16), latent_size=7, modes=4).eval()
+    network.shapes.start(fields.mean(0), fields)
     with torch.no_grad():
-        coordinates = network.gaussian.coordinates(torch.cat([network._blocks(one[None]) for one in both]))
+        coordinates = network.shapes.coordinates(torch.cat([fields, fields.flip(2)]))
+        drawn = (network.decode if kind is DenseAutoencoder else network)(noise(4, 7))
+        linear = unfold(network.shapes.folded(noise(4, 7)[:, :4]), 4) + network.shapes.mean
     assert float(coordinates.square().mean()) == pytest.approx(1, rel=0.05)
+    assert drawn.shape == (4, 1, *SHAPE)
+    assert (drawn - linear).std() < 0.5 * linear.std()
+
+
+def test_a_dense_autoencoder_encodes_to_its_latent_size():
+    network = DenseAutoencoder(SHAPE, 4, (8, 16), latent_size=7, modes=4).eval()
+    assert [one.shape for one in network.encode(noise(2, 1, *SHAPE))] == [(2, 7), (2, 7)]
 
 
 def test_recomputed_activations_give_the_same_gradients():

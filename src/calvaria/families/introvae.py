@@ -47,7 +47,7 @@ def training(population: Population, task: Task) -> Training:
             settings.latent_size,
             min(settings.latent_size, len(population)),
         )
-    network.start(symmetric_mean(fields), fields)
+    network.shapes.start(symmetric_mean(fields), fields)
     network.to(device)
     batch = batches(fields, task, device)
     plays_from = settings.warm_up * settings.optimiser.steps

@@ -232,12 +232,46 @@ class Autoencoder(ModelMixin, ConfigMixin):
         return linear + unfold(self.decoder(latents).float(), self.patch)
 
 
+class ShapeModel(torch.nn.Module):
+    """A linear model of skulls: their mean and principal components, of blocks of voxels and then of all.
+
+    Its coordinates are standard normal. It is not trained: the network beside it learns the rest.
+    """
+
+    mean: torch.Tensor
+
+    def __init__(self, shape: tuple[int, int, int], patch: int, modes: int) -> None:
+        super().__init__()
+        self.patch, self.modes = patch, modes
+        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        self.project, self.expand = linear(patch, BLOCK_CHANNELS)
+        self.gaussian = Gaussian((BLOCK_CHANNELS, *(n // patch for n in shape)), modes)
+        self.requires_grad_(False)
+
+    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
+        """Fits it to training fields (n, 1, x, y, z), their mirror images and their mean (1, x, y, z)."""
+        self.mean.copy_(mean)
+        start_linear(self.project, self.expand, fields - mean, self.patch)
+        both = torch.cat([fields, fields.flip(2)])
+        with torch.no_grad():
+            self.gaussian.start(torch.cat([self._blocks(field[None]) for field in both]))
+
+    def coordinates(self, fields: torch.Tensor) -> torch.Tensor:
+        """(n, modes) of fields."""
+        return self.gaussian.coordinates(self._blocks(fields)).float()
+
+    def folded(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Coordinates (n, modes) to folded differences from the mean."""
+        return self.expand(self.gaussian.at(coordinates)).float()
+
+    def _blocks(self, fields: torch.Tensor) -> torch.Tensor:
+        return self.project(fold(fields - self.mean, self.patch))
+
+
 class DenseAutoencoder(ModelMixin, ConfigMixin):
     """A variational autoencoder whose latent is one vector: skulls to (n, latent_size) and back.
 
-    Beside the convolutions stands a linear one: blocks of voxels are projected on their principal components,
-    and all blocks together on those of the population. Untrained, this is a statistical shape model whose
-    coordinates are standard normal already.
+    Beside the convolutions stands a ``ShapeModel``, which is all that this is before training.
     """
 
     @register_to_config
@@ -246,9 +280,7 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.patch = patch
-        self.register_buffer("mean", torch.zeros(1, 1, *shape))
-        self.project, self.expand = linear(patch, BLOCK_CHANNELS)
-        self.gaussian = Gaussian((BLOCK_CHANNELS, *(n // patch for n in shape)), modes)
+        self.shapes = ShapeModel(shape, patch, modes)
         self.network = VarAutoEncoder(
             spatial_dims=3,
             in_shape=(patch**3, *(n // patch for n in shape)),
@@ -265,17 +297,6 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
                 for parameter in last.parameters():
                     parameter.mul_(FIRST_OUTPUT)
 
-    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Sets the linear part from training fields (n, 1, x, y, z) and their mean (1, x, y, z)."""
-        self.mean.copy_(mean)
-        start_linear(self.project, self.expand, fields - mean, self.patch)
-        both = torch.cat([fields, fields.flip(2)])
-        with torch.no_grad():
-            self.gaussian.start(torch.cat([self._blocks(field[None]) for field in both]))
-
-    def _blocks(self, fields: torch.Tensor) -> torch.Tensor:
-        return self.project(fold(fields - self.mean, self.patch))
-
     @property
     def encoding(self) -> list[torch.nn.Parameter]:
         """The parameters of the encoder."""
@@ -291,29 +312,32 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Fields to the mean and the logarithm of the variance of their latent, (n, latent_size) each."""
-        mu, logvar = self.network.encode_forward(fold(fields - self.mean, self.patch).contiguous())
-        linear = self.gaussian.coordinates(self._blocks(fields)).float()
+        mu, logvar = self.network.encode_forward(fold(fields - self.shapes.mean, self.patch).contiguous())
+        linear = self.shapes.coordinates(fields)
         padded = functional.pad(linear, (0, mu.shape[1] - linear.shape[1]))
         return mu.float() + padded, logvar.float().clamp(*LOG_VARIANCES)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents to fields."""
-        blocks = self.gaussian.at(latents[:, : len(self.gaussian.deviations)])
-        output = self.network.decode_forward(latents, use_sigmoid=False)
-        return unfold(self.expand(blocks).float() + output.float(), self.patch) + self.mean
+        output = self.network.decode_forward(latents, use_sigmoid=False).float()
+        folded = self.shapes.folded(latents[:, : self.shapes.modes]) + output
+        return unfold(folded, self.patch) + self.shapes.mean
 
 
 class SkullGenerator(ModelMixin, ConfigMixin):
-    """Noise (n, latent_size) to skulls; each channel entry but the first doubles the resolution."""
+    """Noise (n, latent_size) to skulls; each channel entry but the first doubles the resolution.
+
+    Its first entries are also the coordinates of a ``ShapeModel``, from which the convolutions depart.
+    """
 
     @register_to_config
     def __init__(
-        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int
+        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int, modes: int
     ) -> None:
         super().__init__()
         doublings = len(channels) - 1
         self.patch = patch
-        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        self.shapes = ShapeModel(shape, patch, modes)
         self.network = Generator(
             latent_shape=(latent_size,),
             start_shape=(channels[0], *(n // (patch * 2**doublings) for n in shape)),
@@ -322,9 +346,7 @@ class SkullGenerator(ModelMixin, ConfigMixin):
             num_res_units=1,
             act="LEAKYRELU",
         )
-        with (
-            torch.no_grad()
-        ):  # the first samples are close to the mean skull, and training departs from there
+        with torch.no_grad():
             for parameter in self.network.conv[-1].parameters():
                 parameter.mul_(FIRST_OUTPUT)
         self.to(memory_format=LAYOUT)
@@ -332,11 +354,11 @@ class SkullGenerator(ModelMixin, ConfigMixin):
     def differences(self, noise: torch.Tensor) -> torch.Tensor:
         """Noise to folded differences from the mean, which is what a critic sees."""
         output: torch.Tensor = self.network(noise)
-        return output.float()
+        return self.shapes.folded(noise[:, : self.shapes.modes]) + output.float()
 
     def forward(self, noise: torch.Tensor) -> torch.Tensor:
         """Noise to fields."""
-        return unfold(self.differences(noise), self.patch) + self.mean
+        return unfold(self.differences(noise), self.patch) + self.shapes.mean
 
 
 def critic(shape: tuple[int, int, int], patch: int, channels: Sequence[int]) -> Critic:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.autoencoding import CALIBRATION, batches, symmetric_mean, volume_threshold
-from calvaria.families.representation import decode, encode, volume_keeping_threshold
+from calvaria.families.representation import decode, encode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
 
@@ -28,15 +28,19 @@ def training(population: Population, task: Task) -> Training:
     fields = torch.from_numpy(encode(population.masks))
     validation = torch.from_numpy(encode(population.validation))
     mean = symmetric_mean(fields)
-    # The mean of thin shells is too thin; shifted, it is a closed skull of mean volume to start from.
-    mean = mean - volume_keeping_threshold(mean[None].numpy(), float((fields > 0).float().mean()))
     # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
     # per voxel value would take thousands of steps to learn.
     unit = float((fields - mean).flatten(1).norm(dim=1).mean())
     with seeded(task.torch_generator("weights")):
-        generator = networks.SkullGenerator(shape, settings.patch, settings.channels, settings.latent_size)
+        generator = networks.SkullGenerator(
+            shape,
+            settings.patch,
+            settings.channels,
+            settings.latent_size,
+            min(settings.latent_size, len(population)),
+        )
         critic = networks.critic(shape, settings.patch, settings.channels)
-    generator.mean.copy_(mean)
+    generator.shapes.start(mean, fields)
     generator.to(device)
     critic.to(device)
     batch = batches(fields, task, device)
@@ -45,7 +49,7 @@ def training(population: Population, task: Task) -> Training:
         return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys))
 
     def judge(step: int, turn: int, part: Part) -> Scalars:
-        real = networks.fold(part.of(batch("step", step, turn)) - generator.mean, settings.patch)
+        real = networks.fold(part.of(batch("step", step, turn)) - generator.shapes.mean, settings.patch)
         with torch.no_grad():
             fake = generator.differences(part.of(noise("critic", step, turn)).to(device))
         mix = part.of(task.generator("mix", step, turn).random((size, 1, 1, 1, 1), np.float32))
