@@ -25,8 +25,8 @@ from torch.utils.checkpoint import checkpoint
 
 from calvaria.families import Draw, Model
 
-FIRST_OUTPUT = 0.1  # scale of the generator's last layer before training
 FIRST_LOG_SIGMA = -3.0
+FIRST_LOG_VARIANCE = -2.0
 TILE_OVERLAP = 0.5
 BLOCK_CHANNELS = 12
 LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
@@ -71,6 +71,14 @@ def start_linear(
     with torch.no_grad():
         project.weight.copy_(found.T[..., None, None, None])
         expand.weight.copy_(found[..., None, None, None])
+
+
+def silent(channels: int) -> torch.nn.Conv3d:
+    """A last layer from which nothing comes before training."""
+    layer = torch.nn.Conv3d(channels, channels, 1)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    return layer
 
 
 class Gaussian(torch.nn.Module):
@@ -292,10 +300,11 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
             act="LEAKYRELU",
             norm=("GROUP", {"num_groups": GROUPS}),
         )  # not in channels-last order: MONAI flattens it with a view
-        with torch.no_grad():
-            for last in (self.network.mu, self.network.logvar, [*self.network.decode.modules()][-1]):
-                for parameter in last.parameters():
-                    parameter.mul_(FIRST_OUTPUT)
+        for layer in (self.network.mu, self.network.logvar):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        torch.nn.init.constant_(self.network.logvar.bias, FIRST_LOG_VARIANCE)
+        self.last = silent(patch**3)
 
     @property
     def encoding(self) -> list[torch.nn.Parameter]:
@@ -307,7 +316,7 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
     @property
     def decoding(self) -> list[torch.nn.Parameter]:
         """The parameters of the decoder."""
-        parts = (self.network.decodeL, self.network.decode)
+        parts = (self.network.decodeL, self.network.decode, self.last)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -319,8 +328,8 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents to fields."""
-        output = self.network.decode_forward(latents, use_sigmoid=False).float()
-        folded = self.shapes.folded(latents[:, : self.shapes.modes]) + output
+        output = self.last(self.network.decode_forward(latents, use_sigmoid=False))
+        folded = self.shapes.folded(latents[:, : self.shapes.modes]) + output.float()
         return unfold(folded, self.patch) + self.shapes.mean
 
 
@@ -346,14 +355,12 @@ class SkullGenerator(ModelMixin, ConfigMixin):
             num_res_units=1,
             act="LEAKYRELU",
         )
-        with torch.no_grad():
-            for parameter in self.network.conv[-1].parameters():
-                parameter.mul_(FIRST_OUTPUT)
+        self.last = silent(patch**3)
         self.to(memory_format=LAYOUT)
 
     def differences(self, noise: torch.Tensor) -> torch.Tensor:
         """Noise to folded differences from the mean, which is what a critic sees."""
-        output: torch.Tensor = self.network(noise)
+        output: torch.Tensor = self.last(self.network(noise))
         return self.shapes.folded(noise[:, : self.shapes.modes]) + output.float()
 
     def forward(self, noise: torch.Tensor) -> torch.Tensor:
