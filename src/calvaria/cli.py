@@ -203,13 +203,25 @@ def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:
 
 
 @app.command()
-def train(run: RunDir, arm: ArmName) -> None:
-    """Train the reconstruction network of an arm."""
+def train(
+    run: RunDir,
+    arm: ArmName,
+    seed: Annotated[int, typer.Option(help="Which of the arm's networks.", min=0)] = 0,
+) -> None:
+    """Train a reconstruction network of an arm."""
     from calvaria.stages.train import train
 
     opened, config = _opened(run)
     _known(arm, config.train.arms, "--arm")
-    train(opened, config, arm)
+    train(opened, config, arm, seed)
+
+
+@app.command()
+def refine(run: RunDir) -> None:
+    """Train the network that draws implants on the finer grid."""
+    from calvaria.stages.refine import refine
+
+    refine(*_opened(run))
 
 
 @app.command()
