@@ -44,7 +44,7 @@ def check(
     points = mesh.vertices @ inverse[:3, :3].T + inverse[:3, 3]
     bone = space.at(space.bone_mm, points)
     inside = fitted.level_mm < 0
-    overlap = np.count_nonzero(inside & (space.bone_mm < 0)) * space.spacing_mm**3 / 1000
+    overlap = int(np.count_nonzero(inside & (space.bone_mm < 0))) * space.spacing_mm**3 / 1000
     way = clearance(space, points, fitted.direction)
     free = float(np.mean(way >= -SLACK_MM))
     thin = float(np.percentile(thickness(fitted, space), THIN_PERCENTILE))
