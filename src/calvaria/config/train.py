@@ -88,7 +88,7 @@ class Train(Section):
     """Whether every batch gets new defects, by the recipes of ``inject``, instead of those in the stores."""
     patch: int = Field(2, ge=1)
     """Voxels per edge that are folded into channels before the first convolution."""
-    channels: tuple[int, ...] = (16, 32, 64)
+    channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of the residual U-Net per level, fine to coarse."""
     mirror: bool = True
     """Whether the network also sees the defective skull's mirror image."""
@@ -109,7 +109,7 @@ class Refine(Section):
     """Least bone around what was found that the window shows."""
     patch: int = Field(2, ge=1)
     """Voxels per edge that are folded into channels before the first convolution."""
-    channels: tuple[int, ...] = (16, 32, 64)
+    channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of its residual U-Net per level, fine to coarse."""
     optimiser: Optimiser
     """How it is trained, on the real training skulls with new defects in every batch."""
