@@ -42,9 +42,8 @@ def main() -> None:
         f"{split['validation']} validation and {split['test']} test people; {first['samples']} screened "
         f"samples a family, taken {first['held_out']} at a time; {first['neighbours']} neighbours; grid "
         f"{config.grid.shape} at {config.grid.spacing_mm} mm. `real` is the training skulls themselves. "
-        "Fit: seconds on one core, for registrations all of their jobs; a family that stands on another "
-        "needs that one's, too. Sampling: "
-        "seconds of CPU a screened skull, with loading and redrawing.",
+        "Fit: seconds of CPU time, for registrations of all of their jobs; a family that stands on another "
+        "needs that one's, too. Sampling: the same a screened skull, with loading and redrawing.",
         "",
         "| family | fit, s | sampling, s | rejected | "
         + " | ".join(one.label for one in FIDELITY)
@@ -80,10 +79,13 @@ def main() -> None:
 
 
 def seconds(run: Run, stage: str, family: str) -> float:
-    """What all jobs of a stage took, for one family."""
+    """CPU time of all jobs of a stage, for one family; it says little of what else the machine did."""
     root = run.root / "benchmarks" / stage
     files = [root / f"{family}.tsv", *(root / family).glob("*.tsv")]
-    return sum(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files if file.is_file())
+    lines = [file.read_text().splitlines() for file in files if file.is_file()]
+    return sum(
+        float(dict(zip(names.split("\t"), row.split("\t"), strict=True))["cpu_time"]) for names, row in lines
+    )
 
 
 def sheet(real: list[np.ndarray], made: list[np.ndarray], grid: Grid, name: str) -> Image.Image:

@@ -97,6 +97,8 @@ def test_code_is_followed_through_imports():
     assert "calvaria.families.autoencoding" in _closure("calvaria.families.ldm")
     assert "calvaria.families.vae" not in _closure("calvaria.stages.split")
     assert "calvaria.report.page" not in _closure("calvaria.stages.train")
+    for stage in ("split", "register", "template", "inject"):
+        assert not {name for name in _closure(f"calvaria.stages.{stage}") if "learning" in name}, stage
 
 
 def test_changing_a_module_with_a_recipe_of_ones_own_makes_cases_anew(tmp_path, monkeypatch):

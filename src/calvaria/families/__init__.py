@@ -30,14 +30,11 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.config import Config
-from calvaria.identity import identity
 from calvaria.paths import Run
 from calvaria.store import read_json, read_tensors, write_json, write_tensors
 
 if TYPE_CHECKING:
     import torch
-
-    from calvaria.learning.training import Place
 
 
 @dataclass(frozen=True)
@@ -90,22 +87,6 @@ class Task:
     def settings(self) -> Any:
         """The family's section of the config."""
         return self.config.fit[self.family]
-
-    @property
-    def place(self) -> "Place":
-        """Where the training of this family writes."""
-        from calvaria.learning.training import Place
-
-        directory = self.run.fit(self.family)
-        return Place(
-            title=f"fit {self.family}",
-            identity=identity(self.config, "fit", self.family),
-            log=directory / "steps.jsonl",
-            checkpoint=directory / "scratch" / "checkpoint.safetensors",
-            config=self.config,
-            settings=self.settings.optimiser,
-            tensorboard=directory / "tensorboard",
-        )
 
     def generator(self, *keys: str | int) -> np.random.Generator:
         return seeds.generator(self.config.seed, self.family, *keys)

@@ -24,7 +24,7 @@ from calvaria.families.autoencoding import (
 )
 from calvaria.families.representation import decode, dice, encode, overlap_threshold
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.training import Part, Scalars, Training, Update, train
+from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train
 
 SCALE = 2.0  # of the bound in the exponential
 FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged
@@ -125,7 +125,7 @@ def fit(population: Population, task: Task) -> Model:
         ``network.*``; ``rebuilding_threshold`` and ``threshold``: as of ``autoencoding.finish``.
     """
     trained = training(population, task)
-    position = train(trained, task.place, prepare_device(task.config))
+    position = train(trained, place_of(task), prepare_device(task.config))
     network: networks.DenseAutoencoder = trained.averaged  # type: ignore[assignment]
     made = _rebuilt(network, torch.from_numpy(encode(population.validation)), task)
     rng = task.torch_generator("calibrate")

@@ -24,7 +24,7 @@ from calvaria.families import Draw, Drawn, Model, Population, Task, load_model, 
 from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
 from calvaria.families.representation import decode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
 VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 
@@ -173,7 +173,7 @@ def fit(population: Population, task: Task) -> Model:
         ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
     """
     trained = training(population, task)
-    position = train(trained, task.place, prepare_device(task.config))
+    position = train(trained, place_of(task), prepare_device(task.config))
     centre, scale = _normalisation(load_model(task.run.fit(task.settings.autoencoder)))
     tensors = {"centre": centre, "scale": scale, "conditions": conditions(population.masks, task)}
     record = {"best_step": position.best_step, "validation_loss": position.best}

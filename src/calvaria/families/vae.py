@@ -19,7 +19,7 @@ from calvaria.families.autoencoding import (
 )
 from calvaria.families.representation import encode
 from calvaria.learning.device import fingerprint, prepare_device
-from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
 __all__ = ["fit", "reconstruct", "sample", "training"]
 
@@ -61,6 +61,6 @@ def training(population: Population, task: Task) -> Training:
 def fit(population: Population, task: Task) -> Model:
     """Trains the autoencoder; what it leaves: ``autoencoding.finish``."""
     trained = training(population, task)
-    position = train(trained, task.place, prepare_device(task.config))
+    position = train(trained, place_of(task), prepare_device(task.config))
     record = {"best_step": position.best_step, "validation_error": position.best}
     return finish(trained.averaged, population, task, record)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from calvaria.families.autoencoding import (
 from calvaria.families.networks import Autoencoder
 from calvaria.families.representation import encode
 from calvaria.learning.device import fingerprint, prepare_device
-from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
 __all__ = ["fit", "reconstruct", "sample", "training"]
 
@@ -117,7 +117,7 @@ def move_codes(
 def fit(population: Population, task: Task) -> Model:
     """Trains the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
     trained = training(population, task)
-    position = train(trained, task.place, prepare_device(task.config))
+    position = train(trained, place_of(task), prepare_device(task.config))
     network: Autoencoder = trained.averaged  # type: ignore[assignment]
     use = code_use(network)
     record = {

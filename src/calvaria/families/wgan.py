@@ -14,7 +14,7 @@ from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.autoencoding import CALIBRATION, batches, symmetric_mean, volume_threshold
 from calvaria.families.representation import decode, encode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
+from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
 POOLED = 4  # voxels per edge that the validation figure takes together
 BETAS = (0.0, 0.9)  # as Gulrajani et al.
@@ -91,7 +91,7 @@ def fit(population: Population, task: Task) -> Model:
     """
     trained = training(population, task)
     device = prepare_device(task.config)
-    position = train(trained, task.place, device)
+    position = train(trained, place_of(task), device)
     generator: networks.SkullGenerator = trained.averaged  # type: ignore[assignment]
     with torch.inference_mode(), autocast(task.config, device):
         made = _judged(generator, task).cpu().numpy()

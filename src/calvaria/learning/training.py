@@ -17,6 +17,8 @@ from diffusers.training_utils import EMAModel
 
 from calvaria.config import Config, Optimiser
 from calvaria.errors import CalvariaError
+from calvaria.families import Task
+from calvaria.identity import identity
 from calvaria.learning import checkpoint
 from calvaria.learning.checkpoint import Named, Position, under
 from calvaria.learning.device import autocast
@@ -91,6 +93,20 @@ class Place:
     config: Config
     settings: Optimiser
     tensorboard: Path = field(default=Path("tensorboard"))
+
+
+def place_of(task: Task) -> Place:
+    """Where the training of a family writes."""
+    directory = task.run.fit(task.family)
+    return Place(
+        title=f"fit {task.family}",
+        identity=identity(task.config, "fit", task.family),
+        log=directory / "steps.jsonl",
+        checkpoint=directory / "scratch" / "checkpoint.safetensors",
+        config=task.config,
+        settings=task.settings.optimiser,
+        tensorboard=directory / "tensorboard",
+    )
 
 
 def train(training: Training, place: Place, device: torch.device) -> Position:

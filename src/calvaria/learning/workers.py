@@ -33,7 +33,8 @@ def launched(config: Config) -> bool:
         return False
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={config.processes}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads)}
-    command = [sys.executable, *launcher, "-m", "calvaria.cli", *sys.argv[1:]]
+    # Without the dashes the launcher would take --run for an abbreviation of an option of its own.
+    command = [sys.executable, *launcher, "-m", "calvaria.cli", "--", *sys.argv[1:]]
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         raise CalvariaError(f"one of {config.processes} processes failed with exit code {done.returncode}")

@@ -23,9 +23,9 @@ def fit(run: Run, config: Config, family: str) -> None:
     record = {"family": family, "kind": task.settings.kind, "training": list(population.ids), **model.record}
     save_model(run.fit(family), Model(model.tensors, record))
     if trained:
-        from calvaria.learning.training import forget
+        from calvaria.learning.training import forget, place_of
 
-        forget(task.place)
+        forget(place_of(task))
 
 
 def dry_run(run: Run, config: Config, family: str) -> str:
