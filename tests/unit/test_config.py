@@ -61,6 +61,7 @@ def test_a_config_is_frozen(raw):
 
 
 def test_a_dumped_config_is_the_same_config(raw, tmp_path):
+    raw["inject"]["recipes"]["brow"] = {"kind": "spheres", "region": "frontoorbital"}
     config = parse(raw, "config")
     (tmp_path / "config.yaml").write_text(dump(config))
     assert load(tmp_path / "config.yaml") == config

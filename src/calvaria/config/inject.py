@@ -70,9 +70,13 @@ class Placed(Options):
     def _where(self) -> Self:
         if self.elevation_deg[0] < -90 or self.elevation_deg[1] > 90:
             raise ValueError(f"elevation_deg must lie in -90 to 90, got {list(self.elevation_deg)}")
-        angles = {"azimuth_deg", "elevation_deg"} & self.model_fields_set
+        fields = type(self).model_fields
+        # A config that was written out has all defaults in it.
+        angles = [
+            name for name in ("azimuth_deg", "elevation_deg") if getattr(self, name) != fields[name].default
+        ]
         if self.region != "anywhere" and angles:
-            raise ValueError(f"region {self.region} has its own angles: omit {', '.join(sorted(angles))}")
+            raise ValueError(f"region {self.region} has its own angles: omit {', '.join(angles)}")
         return self
 
 
