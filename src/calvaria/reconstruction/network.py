@@ -1,18 +1,21 @@
 """The reconstruction network: a residual U-Net from the defective skull to the implant.
 
 Source of the network: Isensee et al. 2019, Automated design of deep learning methods for biomedical image
-segmentation, with the residual blocks of He et al. 2016 (MONAI's DynUNet).
+segmentation, with the residual blocks of He et al. 2016; the blocks are MONAI's.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
+from torch.nn import functional
 
 from calvaria.families.networks import LAYOUT, fold, unfold
 from calvaria.grid import BONE, IMPLANT
 
 FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred
+NORM = ("INSTANCE", {"affine": True})
 
 
 class ReconstructionNetwork(torch.nn.Module):
@@ -29,33 +32,43 @@ class ReconstructionNetwork(torch.nn.Module):
     def __init__(self, inputs: int, patch: int, channels: Sequence[int], heads: int = 0) -> None:
         super().__init__()
         self.patch = patch
-        levels = len(channels)
-        self.unet = DynUNet(
-            spatial_dims=3,
-            in_channels=inputs * patch**3,
-            out_channels=patch**3,
-            kernel_size=[3] * levels,
-            strides=[1] + [2] * (levels - 1),
-            upsample_kernel_size=[2] * (levels - 1),
-            filters=list(channels),
-            norm_name=("INSTANCE", {"affine": True}),
-            deep_supervision=heads > 0,
-            deep_supr_num=max(heads, 1),
-            res_block=True,
-        )
-        for head in (self.unet.output_block, *getattr(self.unet, "deep_supervision_heads", ())):
-            torch.nn.init.constant_(head.conv.conv.bias, FIRST_LOGIT)
-        self.unet.to(memory_format=LAYOUT)
+        steps = list(pairwise(channels))
+        self.enter = UnetResBlock(3, inputs * patch**3, channels[0], 3, 1, NORM)
+        self.down = torch.nn.ModuleList(UnetResBlock(3, fine, coarse, 3, 2, NORM) for fine, coarse in steps)
+        self.up = torch.nn.ModuleList(UnetUpBlock(3, coarse, fine, 3, 1, 2, NORM) for fine, coarse in steps)
+        self.heads = torch.nn.ModuleList(_head(channel, patch**3) for channel in channels[: heads + 1])
+        self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """The answer of the finest level."""
-        return self.answers(seen)[0]
+        return self._answer(0, self._levels(seen)[0], seen)
 
     def answers(self, seen: torch.Tensor) -> list[torch.Tensor]:
         """The answers of all levels that give one, each (n, 1, x, y, z), the finest first."""
-        found = self.unet(fold(seen, self.patch).contiguous(memory_format=LAYOUT))
-        levels = found.unbind(1) if found.dim() == 6 else [found]
-        return [unfold(one.float(), self.patch) for one in levels]
+        levels = self._levels(seen)
+        return [self._answer(number, levels[number], seen) for number in range(len(self.heads))]
+
+    def _levels(self, seen: torch.Tensor) -> list[torch.Tensor]:
+        """What each level but the coarsest ends with, the finest first."""
+        found = [self.enter(fold(seen, self.patch).contiguous(memory_format=LAYOUT))]
+        for step in self.down:
+            found.append(step(found[-1]))
+        for number in reversed(range(len(self.up))):
+            found[number] = self.up[number](found[number + 1], found[number])
+        return found[:-1]
+
+    def _answer(self, number: int, features: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        answer = unfold(self.heads[number](features).float(), self.patch)
+        if number:
+            answer = functional.interpolate(answer, seen.shape[2:], mode="trilinear", align_corners=False)
+        return answer
+
+
+def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
+    head = torch.nn.Conv3d(channels, outputs, 1)
+    assert head.bias is not None
+    torch.nn.init.constant_(head.bias, FIRST_LOGIT)
+    return head
 
 
 def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:
