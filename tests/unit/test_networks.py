@@ -105,16 +105,17 @@ def test_a_withheld_condition_is_not_a_condition_of_zero():
     assert torch.isfinite(withheld).all()
 
 
+@pytest.mark.parametrize("patch", [2, 4])
 @pytest.mark.parametrize("kind", [DenseAutoencoder, SkullGenerator])
-def test_an_untrained_network_beside_a_shape_model_draws_from_it(kind):
+def test_an_untrained_network_beside_a_shape_model_draws_from_it(kind, patch):
     fields = noise(5, 1, *SHAPE)
     torch.manual_seed(0)
-    network = kind(SHAPE, 4, (8, 16), latent_size=7, modes=4).eval()
+    network = kind(SHAPE, patch, (8, 16), latent_size=7, modes=4).eval()
     network.shapes.start(fields.mean(0), fields)
     with torch.no_grad():
         coordinates = network.shapes.coordinates(torch.cat([fields, fields.flip(2)]))
         drawn = (network.decode if kind is DenseAutoencoder else network)(noise(4, 7))
-        linear = unfold(network.shapes.folded(noise(4, 7)[:, :4]), 4) + network.shapes.mean
+        linear = unfold(network.shapes.folded(noise(4, 7)[:, :4]), patch) + network.shapes.mean
     assert float(coordinates.square().mean()) == pytest.approx(1, rel=0.05)
     assert drawn.shape == (4, 1, *SHAPE)
     torch.testing.assert_close(drawn, linear)

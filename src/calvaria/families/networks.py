@@ -252,8 +252,9 @@ class ShapeModel(torch.nn.Module):
         super().__init__()
         self.patch, self.modes = patch, modes
         self.register_buffer("mean", torch.zeros(1, 1, *shape))
-        self.project, self.expand = linear(patch, BLOCK_CHANNELS)
-        self.gaussian = Gaussian((BLOCK_CHANNELS, *(n // patch for n in shape)), modes)
+        channels = min(BLOCK_CHANNELS, patch**3)
+        self.project, self.expand = linear(patch, channels)
+        self.gaussian = Gaussian((channels, *(n // patch for n in shape)), modes)
         self.requires_grad_(False)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
