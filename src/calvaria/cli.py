@@ -20,8 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-PRETRAINED = Path(__file__).parents[2] / "data" / "pretrained"
-
 RunDir = Annotated[Path, typer.Option("--run", help="Directory of the run, with its config.yaml.")]
 Shard = Annotated[int, typer.Option(help="Number of the shard.", min=0)]
 Family = Annotated[str, typer.Option(help="Name of a family of the config's fit section.")]
@@ -270,14 +268,12 @@ def export(
 @app.command()
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
+    model: Annotated[Path, typer.Option(help="Folder that calvaria export wrote.")],
     out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
     stl: Annotated[
         Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
     ] = None,
     checks: Annotated[Path | None, typer.Option("--json", help="What was found and checked: .json.")] = None,
-    model: Annotated[
-        Path, typer.Option(help="Folder that calvaria export wrote; else the pretrained model.")
-    ] = PRETRAINED,
     gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
     thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
     threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,

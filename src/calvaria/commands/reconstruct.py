@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from calvaria.commands.nifti_file import write_nifti
-from calvaria.config import CtSource
+from calvaria.config import CtSource, load
 from calvaria.conform.pose import find_pose
 from calvaria.conform.quality import check_bone, check_box, check_pose, check_vault_bone, hole_areas
 from calvaria.conform.resample import resample
@@ -60,12 +60,10 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     from calvaria.reconstruction.predictor import coarse_probabilities, predict_implant
 
     _check_names(wanted)
-    scan = read_bone(path, wanted.threshold_hu)
-    from calvaria.config import load
-
-    config = load(model / "config.yaml") if (model / "config.yaml").is_file() else None
-    if config is None:
+    if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; wanted a folder that calvaria export wrote")
+    config = load(model / "config.yaml")
+    scan = read_bone(path, wanted.threshold_hu)
     grid, margin = config.grid.voxels(), config.ingest.top_margin_mm
     fault = check_bone(scan.labels, scan.affine)
     if fault is None:
