@@ -22,6 +22,7 @@ include: "workflow/rules/screen.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/inject.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/refine.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

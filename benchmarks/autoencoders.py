@@ -1,6 +1,6 @@
 """What an autoencoder should see of a skull: occupancy or signed distances, at equal cost, on real skulls.
 
-    python benchmarks/autoencoders.py --run results/skullfix-audit --steps 150
+    python benchmarks/autoencoders.py --run results/skullfix --steps 150
 
 Trains the same network on the run's training skulls from each representation, for as many steps, and rebuilds
 the test skulls. The rows that say "untrained" are the linear part alone.

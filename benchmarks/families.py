@@ -1,7 +1,7 @@
 """The audit of every family of a run as a table, and pictures of twenty skulls of each beside real ones.
 
-    snakemake audits --cores all --configfile workflow/presets/skullfix-audit.yaml
-    python benchmarks/families.py --run results/skullfix-audit
+    snakemake audits --cores all --configfile workflow/presets/skullfix.yaml
+    python benchmarks/families.py --run results/skullfix
 
 The figures are the run's own (``audit/FAMILY.json``), its times those of Snakemake's benchmark files.
 """

@@ -1,6 +1,6 @@
 """Samples a second of a fitted ``ldm``, and of MONAI's LatentDiffusionInferer with 1,000 DDPM steps.
 
-    python benchmarks/generation.py --run results/skullfix-audit --family ldm_vae
+    python benchmarks/generation.py --run results/skullfix --family ldm_vae
 
 Both draw from the same denoiser and the same decoder, in the same process with the same batches: MONAI's way
 goes through all steps that the network was trained with, ours through the config's few. Both sets are then

@@ -203,13 +203,25 @@ def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:
 
 
 @app.command()
-def train(run: RunDir, arm: ArmName) -> None:
-    """Train the reconstruction network of an arm."""
+def train(
+    run: RunDir,
+    arm: ArmName,
+    seed: Annotated[int, typer.Option(help="Which of the arm's networks.", min=0)] = 0,
+) -> None:
+    """Train a reconstruction network of an arm."""
     from calvaria.stages.train import train
 
     opened, config = _opened(run)
     _known(arm, config.train.arms, "--arm")
-    train(opened, config, arm)
+    train(opened, config, arm, seed)
+
+
+@app.command()
+def refine(run: RunDir) -> None:
+    """Train the network that draws implants on the finer grid."""
+    from calvaria.stages.refine import refine
+
+    refine(*_opened(run))
 
 
 @app.command()
@@ -237,6 +249,50 @@ def score(
     from calvaria.commands.score import score_files
 
     typer.echo(json.dumps(score_files(prediction, reference, defective), allow_nan=False))
+
+
+@app.command()
+def export(
+    run: RunDir,
+    arm: ArmName,
+    out: Annotated[Path, typer.Option(help="Folder to be made for the model.")],
+) -> None:
+    """Write an arm's networks into a folder of their own, for reconstruct."""
+    from calvaria.reconstruction.model import export
+
+    opened, config = _opened(run)
+    _known(arm, config.train.arms, "--arm")
+    export(opened, config, arm, out)
+
+
+@app.command()
+def reconstruct(
+    scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
+    model: Annotated[Path, typer.Option(help="Folder that calvaria export wrote.")],
+    out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
+    stl: Annotated[
+        Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
+    ] = None,
+    checks: Annotated[Path | None, typer.Option("--json", help="What was found and checked: .json.")] = None,
+    gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
+    thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
+    threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,
+) -> None:
+    """Design the implant for one skull. For research; not a medical device.
+
+    The verdict of every check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing
+    was written; 3: no defect found, nothing was written; 4: an implant that fails a check.
+    """
+    from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
+
+    try:
+        found = reconstruct(scan, model, Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu))
+    except NoDefectError as error:
+        print(f"calvaria: {error}", file=sys.stderr)
+        raise typer.Exit(3) from None
+    typer.echo(json.dumps(found, indent=2))
+    if not found["passed"]:
+        raise typer.Exit(4)
 
 
 @app.command()

@@ -17,6 +17,8 @@ from calvaria.config import Config, CustomRecipe
 # The config is left out: what it says reaches a stage's identity through its values.
 USED_LATER = ("fraction", "gates")
 
+NETWORK = ("patch", "channels", "mirror", "predicts", "deep_supervision")
+
 NOT_CODE = ("calvaria", "calvaria.config")
 
 
@@ -74,11 +76,29 @@ def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, An
         case "inject":
             return base | {"inject": c["inject"]} | (draws if name in config.fit else {})
         case "train":
-            arms = {"arms": c["train"]["arms"][name]}
-            return compute | {"train": c["train"] | arms, "evaluate": c["evaluate"]}
+            train = {key: value for key, value in c["train"].items() if key != "seeds"}
+            fresh = {"inject": c["inject"]} if config.train.fresh_defects else {}
+            return (
+                compute
+                | fresh
+                | {
+                    "train": train | {"arms": c["train"]["arms"][name]},
+                    "evaluate": c["evaluate"],
+                    "per_skull": c["inject"]["per_skull"],
+                }
+            )
+        case "refine":
+            keys = ("refine", "inject")
+            return compute | {key: c[key] for key in keys} | {"sources": c["ingest"]["sources"]}
         case "evaluate":
-            network = {key: c["train"][key] for key in ("patch", "channels", "mirror")}
-            return compute | {"network": network, "evaluate": c["evaluate"]}
+            network = {key: c["train"][key] for key in NETWORK}
+            return compute | {
+                "network": network,
+                "seeds": config.train.seeds,
+                "evaluate": c["evaluate"],
+                "refine": c["refine"],
+                "sources": c["ingest"]["sources"],
+            }
         case "report":
             return c
     raise ValueError(f"no such stage: {stage}")

@@ -27,7 +27,10 @@ def data_files(run: Run, config: Config) -> list[Path]:
             single.append(run.template(family))
     for arm in config.train.arms:
         stores.append(run.evaluate(arm))
-        single += [run.train(arm) / "model.safetensors", run.train(arm) / "train.json"]
+        for seed in range(config.train.seeds):
+            single += [run.train(arm, seed) / name for name in ("model.safetensors", "train.json")]
+    if config.refine:
+        single += [run.refine / name for name in ("model.safetensors", "refine.json")]
     for store in stores:
         found = [
             path for path in store.path.rglob("*") if path.is_file() and not path.name.endswith(".partial")

@@ -84,9 +84,14 @@ class Run:
         """Cases: skulls of a family, or of a held-out cohort, with defects."""
         return Store(self.root / "inject" / f"{cohort}.zarr")
 
-    def train(self, arm: str) -> Path:
-        """The directory of an arm's network: ``train.json``, ``model.safetensors``."""
-        return self.root / "train" / arm
+    def train(self, arm: str, seed: int | str) -> Path:
+        """The directory of one of an arm's networks: ``train.json``, ``model.safetensors``."""
+        return self.root / "train" / arm / str(seed)
+
+    @property
+    def refine(self) -> Path:
+        """The directory of the network of the fine grid: ``refine.json``, ``model.safetensors``."""
+        return self.root / "refine"
 
     def evaluate(self, arm: str) -> Store:
         """The test cases with the implants that an arm's network predicted, and their scores."""

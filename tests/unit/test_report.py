@@ -47,7 +47,7 @@ def a_config() -> Config:
             "train": {
                 "arms": {
                     "plain": {"families": {"real": 1}},
-                    "mixed": {"families": {"real": 1, "second-vae": 3}, "geometric": True},
+                    "mixed": {"families": {"real": 1, "second-vae": 3}, "geometric": "strong"},
                 },
                 "optimiser": {"steps": 2},
             },
@@ -122,9 +122,10 @@ def write_run(root: Path, config: Config) -> Run:
         )
     write_rows(run.fit("second-vae") / "steps.jsonl", [{"step": i, "loss": 1.0 / i} for i in (1, 2, 3)])
     for arm, outcomes in {"plain": [PERFECT, NOTHING], "mixed": [PERFECT, PERFECT]}.items():
-        write_json(run.train(arm) / "train.json", {"steps": 2, "best_step": 1, "validation_dsc": 0.5})
+        write_json(run.train(arm, 0) / "train.json", {"steps": 2, "best_step": 1, "validation_dsc": 0.5})
         rows = [
-            {"case": i, "person": NASTY, "recipe": "spheres", **outcome} for i, outcome in enumerate(outcomes)
+            {"case": i, "person": NASTY, "recipe": "spheres", "seed": 0, **outcome, "grid": {"dsc": 0.5}}
+            for i, outcome in enumerate(outcomes)
         ]
         predicted = [np.where(case == 2, 0, case) if row["empty"] else case for row in rows]
         write_shard(run.evaluate(arm), 0, 2, 2, grid, np.stack(predicted).astype(np.uint8), rows)
@@ -213,7 +214,7 @@ def test_the_report_names_every_family_and_arm_with_pictures_and_scores(html):
     ):
         assert words in page.text
     assert "2 × bone volume … ml is below … ml" in page.text
-    assert "real 25 %, second-vae 75 %; geometric" in page.text
+    assert "real 25 %, second-vae 75 %; geometric, strong" in page.text
 
 
 def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
@@ -240,7 +241,7 @@ def test_the_same_run_gives_the_same_report(finished, html):
         "split.json",
         "screen/limits.json",
         "fit/second-vae/fit.json",
-        "train/mixed/train.json",
+        "train/mixed/0/train.json",
         "ingest.zarr",
         "screen/real.zarr",
         "inject/test.zarr",

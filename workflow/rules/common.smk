@@ -26,6 +26,7 @@ wildcard_constraints:
     family=NAME,
     cohort=NAME,
     arm=NAME,
+    seed=r"\d+",
     shard=r"\d+",
     batch=r"\d+",
 
@@ -82,3 +83,11 @@ def cases(cohort):
     if cohort in configuration.HELD_OUT:
         return shards(RUN.inject(cohort), 1, 1)
     return shards(RUN.inject(cohort), CONFIG.sample.count, CONFIG.sample.shard_size)
+
+
+def networks(arm):
+    """All networks that predict an arm's implants."""
+    seeds = range(CONFIG.train.seeds)
+    trained = [RUN.train(arm, seed) / name for seed in seeds for name in ("train.json", "model.safetensors")]
+    fine = [RUN.refine / name for name in ("refine.json", "model.safetensors")]
+    return trained + (fine if CONFIG.refine else [])

@@ -1,8 +1,8 @@
 rule evaluate:
     input:
         cases("test"),
-        RUN.train("{arm}") / "train.json",
-        RUN.train("{arm}") / "model.safetensors",
+        skulls,
+        lambda wildcards: networks(wildcards.arm),
     output:
         RUN.evaluate("{arm}").shard(0),
         RUN.evaluate("{arm}").table(0),

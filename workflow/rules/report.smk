@@ -10,7 +10,7 @@ rule report:
         [shards(RUN.screen(family), CONFIG.sample.count, CONFIG.sample.shard_size) for family in CONFIG.fit],
         [RUN.audit(family) for family in CONFIG.fit],
         [cases(cohort) for cohort in [*CONFIG.fit, *configuration.HELD_OUT]],
-        [RUN.train(arm) / "train.json" for arm in CONFIG.train.arms],
+        [networks(arm) for arm in CONFIG.train.arms],
         [shards(RUN.evaluate(arm), 1, 1) for arm in CONFIG.train.arms],
     output:
         RUN.report,

@@ -5,12 +5,12 @@ rule train:
         ],
         cases("validation"),
     output:
-        RUN.train("{arm}") / "train.json",
-        RUN.train("{arm}") / "model.safetensors",
+        RUN.train("{arm}", "{seed}") / "train.json",
+        RUN.train("{arm}", "{seed}") / "model.safetensors",
     log:
-        RUN.log("train/{arm}"),
+        RUN.log("train/{arm}/{seed}"),
     benchmark:
-        RUN.benchmark("train/{arm}")
+        RUN.benchmark("train/{arm}/{seed}")
     conda:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
@@ -21,4 +21,4 @@ rule train:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
     shell:
-        "calvaria train --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"
+        "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee {log:q}"

@@ -1,6 +1,5 @@
 """Synthetic defects for one skull file, on its own grid."""
 
-import gzip
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from calvaria import seeds
+from calvaria.commands.nifti_file import write_nifti
 from calvaria.commands.own_grid import OwnGrid, cut
 from calvaria.config import Inject, Recipe, load
 from calvaria.conform.examine import examine
@@ -63,7 +63,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
         for number in range(count):
             labels, defect, attempt = _case(skull, own, found.labels, inject, (seed, name, number))
             file = partial / f"{number:03d}.nii.gz"
-            _write(file, labels, volume.affine)
+            write_nifti(file, labels, volume.affine)
             rows.append(
                 {
                     "file": file.name,
@@ -151,18 +151,3 @@ def _case(
         f"none of {inject.attempts} draws made a usable defect on the file's own grid, the last one because "
         f"of: {fault}; change the recipe's sizes, or raise inject.attempts"
     )
-
-
-def _write(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    """Writes NIfTI; the gzip header has no time and no name, so that the bytes are the same again."""
-    import nibabel
-
-    image = nibabel.Nifti1Image(labels, affine)
-    image.set_sform(affine, 1)
-    image.set_qform(affine, 1)
-    image.header.set_xyzt_units("mm")
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as stream,
-    ):
-        stream.write(image.to_bytes())

@@ -52,11 +52,12 @@ from calvaria.config.inject import (
     RoundedBoxRecipe,
     SpheresRecipe,
 )
-from calvaria.config.train import Arm, Audit, Evaluate, Geometric, Report, Train
+from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Refine, Report, Train
 from calvaria.errors import ConfigError
 
 __all__ = [
     "HELD_OUT",
+    "LEVELS",
     "Arm",
     "Audit",
     "Autoencoder",
@@ -86,6 +87,7 @@ __all__ = [
     "PhantomSource",
     "RealFamily",
     "Recipe",
+    "Refine",
     "RegistrationFamily",
     "Report",
     "RoundedBoxRecipe",
@@ -147,6 +149,8 @@ class Config(Section):
     """Making defects."""
     train: Train
     """Training the reconstruction network."""
+    refine: Refine | None = None
+    """Drawing implants on a finer grid, if wanted."""
     audit: Audit = Audit()
     """How real the families' skulls are."""
     evaluate: Evaluate = Evaluate()
@@ -162,12 +166,20 @@ class Config(Section):
             if isinstance(family, Autoencoder | LdmFamily) and any(n % 8 for n in family.channels):
                 raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(family.channels)}")
         self._check_halvings("train", self.train.patch, len(self.train.channels))
+        most = max(0, len(self.train.channels) - 2)
+        if self.train.deep_supervision > most:
+            raise ValueError(
+                f"train.deep_supervision: only levels between finest and coarsest can answer, {most} with "
+                f"these channels, got {self.train.deep_supervision}"
+            )
         return self
 
     @model_validator(mode="after")
     def _batches_are_shared_out(self) -> Self:
         trainings = {f"fit.{name}": getattr(family, "optimiser", None) for name, family in self.fit.items()}
-        for key, optimiser in {**trainings, "train": self.train.optimiser}.items():
+        trainings["train"] = self.train.optimiser
+        trainings["refine"] = self.refine.optimiser if self.refine else None
+        for key, optimiser in trainings.items():
             if optimiser and optimiser.batch_size % (optimiser.accumulate * self.processes):
                 raise ValueError(
                     f"{key}.optimiser.batch_size: accumulate * processes is "
@@ -202,6 +214,11 @@ class Config(Section):
                         f"fit.{name}.registration: '{family.registration}' is not a registration family "
                         f"of fit with mode: template"
                     )
+        for name in self.report.baselines:
+            if name not in self.train.arms:
+                raise ValueError(
+                    f"report.baselines: '{name}' is not an arm, there are {', '.join(self.train.arms)}"
+                )
         for name, arm in self.train.arms.items():
             for family_name in arm.families:
                 if family_name not in self.fit:

@@ -1,6 +1,6 @@
 """The arms, their training and evaluation, and the report."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,18 +9,54 @@ from calvaria.config.fit import Optimiser
 
 
 class Geometric(Section):
-    """Random affine augmentation of the batch on the training device."""
+    """Random geometric augmentation of the batch on the training device."""
 
-    probability: float = Field(0.75, ge=0, le=1)
+    probability: float = Field(ge=0, le=1)
     """Chance that each of the transforms below is applied to a case."""
-    mirror: bool = True
-    """Mirror left and right."""
-    rotate_deg: float = Field(15.0, ge=0)
+    flips: tuple[Literal["x", "y", "z"], ...]
+    """Axes along which a case may be mirrored, each in half of its chances; x is left and right."""
+    rotate_deg: float = Field(ge=0)
     """Largest rotation about each axis."""
-    translate_mm: float = Field(12.0, ge=0)
+    translate_voxels: float = Field(ge=0)
     """Largest shift along each axis."""
-    scale: tuple[float, float] = (0.85, 1.15)
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
     """Range of the isotropic scale."""
+    crop: float = Field(ge=0, lt=1)
+    """Largest share of the box that is cut off at one of its sides, like a smaller field of view."""
+    edge_noise: float = Field(ge=0, le=1)
+    """Chance that a voxel on either side of the remaining bone's surface is the other."""
+
+
+LEVELS: dict[str, Geometric | None] = {
+    "none": None,
+    "mild": Geometric(
+        probability=0.5,
+        flips=("x",),
+        rotate_deg=5.0,
+        translate_voxels=2.0,
+        scale=(0.95, 1.05),
+        crop=0.0,
+        edge_noise=0.0,
+    ),
+    "strong": Geometric(
+        probability=0.75,
+        flips=("x",),
+        rotate_deg=15.0,
+        translate_voxels=5.0,
+        scale=(0.85, 1.15),
+        crop=0.15,
+        edge_noise=0.02,
+    ),
+    "extreme": Geometric(
+        probability=0.75,
+        flips=("x", "y", "z"),
+        rotate_deg=45.0,
+        translate_voxels=15.0,
+        scale=(0.4, 1.3),
+        crop=0.3,
+        edge_noise=0.05,
+    ),
+}
 
 
 class Arm(Section):
@@ -28,25 +64,60 @@ class Arm(Section):
 
     families: dict[Name, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     """Weight of each family's cases among the training cases."""
-    geometric: bool = False
-    """Whether the batches are augmented geometrically."""
+    geometric: Literal["none", "mild", "strong", "extreme"] | Geometric = "none"
+    """How strongly the batches are augmented geometrically: a level, or a section with all keys of one."""
+    samples: int | None = Field(None, ge=1)
+    """How many skulls of each synthetic family are used, all if not given; a curve shows what is enough."""
+
+    @property
+    def augmentation(self) -> Geometric | None:
+        """The geometric augmentation, if there is any."""
+        return LEVELS[self.geometric] if isinstance(self.geometric, str) else self.geometric
 
 
 class Train(Section):
-    """Trains one reconstruction network per arm, all with the same number of gradient steps."""
+    """Trains reconstruction networks for every arm, all with the same number of gradient steps."""
 
     arms: dict[Name, Arm] = Field(min_length=1)
     """The arms by name."""
-    geometric: Geometric = Geometric()
-    """The augmentation of the arms that ask for it."""
+    seeds: int = Field(1, ge=1)
+    """Networks per arm, which differ in their first weights and in the order of their batches."""
+    predicts: Literal["implant", "skull"] = "implant"
+    """What the network answers: the implant, or the complete skull, less the defective one."""
+    fresh_defects: bool = False
+    """Whether every batch gets new defects, by the recipes of ``inject``, instead of those in the stores."""
     patch: int = Field(2, ge=1)
     """Voxels per edge that are folded into channels before the first convolution."""
-    channels: tuple[int, ...] = (16, 32, 64)
+    channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of the residual U-Net per level, fine to coarse."""
     mirror: bool = True
     """Whether the network also sees the defective skull's mirror image."""
+    deep_supervision: int = Field(0, ge=0)
+    """How many of the coarser levels also have to answer while training."""
     optimiser: Optimiser
     """How every arm is trained."""
+
+
+class Refine(Section):
+    """A second network that draws the implant on a finer grid, around what the arm's network found."""
+
+    factor: int = Field(3, ge=2)
+    """How many times finer its grid is than the run's."""
+    window_mm: float = Field(96.0, gt=0)
+    """Edge of the window; larger defects get a larger one."""
+    margin_mm: float = Field(12.0, ge=0)
+    """Least bone around what was found that the window shows."""
+    patch: int = Field(2, ge=1)
+    """Voxels per edge that are folded into channels before the first convolution."""
+    channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
+    """Channels of its residual U-Net per level, fine to coarse."""
+    optimiser: Optimiser
+    """How it is trained, on the real training skulls with new defects in every batch."""
+
+    @property
+    def divisor(self) -> int:
+        """What divides the edges of its windows, in voxels."""
+        return self.patch * 2 ** (len(self.channels) - 1)
 
 
 class Evaluate(Section):
@@ -56,6 +127,10 @@ class Evaluate(Section):
     """Probability from which a voxel belongs to the implant."""
     batch_size: int = Field(4, ge=1)
     """Cases per forward pass."""
+    flip: bool = True
+    """Whether every prediction is averaged with that of the skull's mirror image, mirrored back."""
+    ensemble: bool = False
+    """Whether an arm's networks are also scored as one, by their mean probability."""
 
 
 class Audit(Section):
@@ -72,3 +147,7 @@ class Report(Section):
     """Skulls rendered per family."""
     cases: int = Field(4, ge=1)
     """Cases rendered per family."""
+    baselines: tuple[Name, ...] = ()
+    """Arms with which every other one is compared; the first arm if none is given."""
+    failure_dsc: float = Field(0.7, ge=0, le=1)
+    """Predictions below that are failures, which are listed and shown."""

@@ -96,6 +96,27 @@ def check_pose(pose: Pose) -> Fault | None:
 
 def check_vault(vault: Vault) -> Fault | None:
     """Looks for holes in the vault."""
+    fault = check_vault_bone(vault)
+    if fault is not None:
+        return fault
+    areas = hole_areas(vault)
+    if areas.largest_cm2 > DEFECT_CM2:
+        return Fault(
+            "defective",
+            f"its vault has a hole of {areas.largest_cm2:.0f} cm2 and no implant that fills it; "
+            f"leave it out, or give its implant as label 2",
+        )
+    if areas.all_cm2 > OPEN_CM2:
+        return Fault(
+            "vault open",
+            f"its vault has holes of {areas.all_cm2:.0f} cm2 together, wanted at most {OPEN_CM2:.0f} cm2; "
+            f"segment it with a lower threshold",
+        )
+    return None
+
+
+def check_vault_bone(vault: Vault) -> Fault | None:
+    """Looks at what there is of a vault, whatever holes it has."""
     cone = inside_cone()
     closed = cone & (vault.outer_mm > 0)
     if not closed.any():
@@ -112,18 +133,6 @@ def check_vault(vault: Vault) -> Fault | None:
         return Fault(
             "vault cut off",
             f"{areas.cut_cm2:.0f} cm2 of the vault lie outside of its field of view; leave it out",
-        )
-    if areas.largest_cm2 > DEFECT_CM2:
-        return Fault(
-            "defective",
-            f"its vault has a hole of {areas.largest_cm2:.0f} cm2 and no implant that fills it; "
-            f"leave it out, or give its implant as label 2",
-        )
-    if areas.all_cm2 > OPEN_CM2:
-        return Fault(
-            "vault open",
-            f"its vault has holes of {areas.all_cm2:.0f} cm2 together, wanted at most {OPEN_CM2:.0f} cm2; "
-            f"segment it with a lower threshold",
         )
     return None
 

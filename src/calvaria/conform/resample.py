@@ -112,13 +112,38 @@ def restore(
     Returns:
         (i, j, k) uint8 of the scan's shape, 1 inside.
     """
-    from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter((mask > 0).astype(np.float32), SMOOTHING_VOXELS)
+    return restore_level(smooth, 0.5, mask > 0, grid.affine, affine, pose, shape)
+
+
+def restore_level(
+    field: np.ndarray,
+    level: float,
+    where: np.ndarray,
+    to_world: np.ndarray,
+    affine: np.ndarray,
+    pose: np.ndarray,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """The voxels of a scan at which a field in the canonical box, interpolated cubically, exceeds a level.
+
+    Args:
+        field: (x, y, z) float32.
+        to_world: (4, 4) the field's indices to the box's RAS+ millimetres.
+        where: (x, y, z) bool; only its bounding box and two voxels around are looked at.
+
+    Returns:
+        (i, j, k) uint8 of the scan's shape, 1 where the field is higher.
+    """
+    from scipy.ndimage import affine_transform, spline_filter
 
     out = np.zeros(shape, np.uint8)
-    found = np.argwhere(mask)
+    found = np.argwhere(where)
     if not len(found):
         return out
-    to_scan = np.linalg.inv(pose @ affine) @ grid.affine
+    to_scan = np.linalg.inv(pose @ affine) @ to_world
     to_box = np.linalg.inv(to_scan)
     low, high = found.min(axis=0) - 2, found.max(axis=0) + 2
     corners = np.array(list(product(*zip(low, high, strict=True)))) @ to_scan[:3, :3].T + to_scan[:3, 3]
@@ -126,14 +151,12 @@ def restore(
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, shape)
     if (first >= last).any():
         return out
-    smooth = spline_filter(
-        gaussian_filter((mask > 0).astype(np.float32), SMOOTHING_VOXELS), output=np.float32
-    )
+    splines = spline_filter(field, output=np.float32)
     for start in range(first[0], last[0], SLAB):
         origin = np.array([start, first[1], first[2]])
         size = (min(SLAB, last[0] - start), *(last[1:] - first[1:]))
         values = affine_transform(
-            smooth,
+            splines,
             to_box[:3, :3],
             to_box[:3, :3] @ origin + to_box[:3, 3],
             output_shape=size,
@@ -141,5 +164,5 @@ def restore(
             prefilter=False,
         )
         place = tuple(slice(a, a + n) for a, n in zip(origin, size, strict=True))
-        out[place] = values > 0.5
+        out[place] = values > level
     return out

@@ -1,39 +1,71 @@
-"""Predicts implants with a trained network."""
+"""Predicts implants with trained networks."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from calvaria.config import Evaluate
 from calvaria.grid import BONE
-from calvaria.reconstruction.network import network_input
+from calvaria.reconstruction.network import ReconstructionNetwork, network_input
 
 
-def predict(network: torch.nn.Module, cases: torch.Tensor, settings: Evaluate) -> np.ndarray:
-    """Implants for defective skulls.
+def probabilities(
+    networks: Sequence[ReconstructionNetwork], cases: torch.Tensor, settings: Evaluate, mirror: bool
+) -> np.ndarray:
+    """What networks say of defective skulls, by their mean; with ``flip``, of the mirrored skulls, too.
 
     Args:
-        network: in evaluation mode, on the device of the cases.
+        networks: in evaluation mode, on the device of the cases.
         cases: (n, x, y, z) uint8 labels, of which only the remaining bone is looked at.
+        mirror: whether the networks see the mirror image.
 
     Returns:
-        (n, x, y, z) bool: the largest connected piece of what the network calls implant, outside the bone.
+        (n, x, y, z) float32 probability of what the networks answer.
     """
-    implants = np.zeros(cases.shape, bool)
+    found = np.zeros(cases.shape, np.float32)
     for first in range(0, len(cases), settings.batch_size):
         batch = cases[first : first + settings.batch_size]
-        missing = settings.batch_size - len(batch)
-        padded = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)]) if missing else batch
+        count = len(batch)
+        if count < settings.batch_size:  # the size of a batch can change the last bits
+            batch = torch.cat([batch, batch[-1:].expand(settings.batch_size - count, -1, -1, -1)])
         with torch.inference_mode():
-            probability = torch.sigmoid(network(network_input(padded)))[: len(batch), 0]
-        found = (probability >= settings.threshold) & (batch != BONE)
-        for place, implant in enumerate(found.cpu().numpy()):
-            implants[first + place] = _largest_piece(implant)
-    return implants
+            seen = network_input(batch, mirror)
+            answers = [torch.sigmoid(network(seen)) for network in networks]
+            if settings.flip:
+                answers += [torch.sigmoid(network(seen.flip(2))).flip(2) for network in networks]
+            mean = torch.stack(answers).mean(0)[:count, 0]
+        found[first : first + count] = mean.float().cpu().numpy()
+    return found
 
 
-def _largest_piece(implant: np.ndarray) -> np.ndarray:
+def implant_of(probability: np.ndarray, bone: np.ndarray, settings: Evaluate, predicts: str) -> np.ndarray:
+    """The implant in what networks said of one skull.
+
+    Args:
+        probability: (x, y, z) of the implant or, if that is what they predict, of the complete skull.
+        bone: (x, y, z) bool, the remaining bone.
+
+    Returns:
+        (x, y, z) bool: the largest connected piece outside of the bone, never more than the network said.
+    """
+    outside = (probability >= settings.threshold) & ~bone
+    if predicts == "skull":  # a layer of doubt around all bone would connect everything
+        from scipy.ndimage import binary_opening
+
+        outside = np.asarray(binary_opening(outside, np.ones((2, 2, 2))))
+    return largest_piece(outside)
+
+
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest 26-connected piece of a mask, or the empty mask itself."""
     import cc3d
 
-    if not implant.any():
-        return implant
-    return np.asarray(cc3d.largest_k(implant, k=1, connectivity=26, binary_image=True)) > 0
+    if not mask.any():
+        return mask
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=26, binary_image=True)) > 0
+
+
+def remaining_bone(cases: torch.Tensor) -> np.ndarray:
+    """(n, x, y, z) bool."""
+    return (cases == BONE).cpu().numpy()

@@ -1,7 +1,8 @@
-"""Trains the reconstruction network of one arm."""
+"""Trains the reconstruction networks of an arm."""
 
 import hashlib
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,48 +10,110 @@ from torch.nn import functional
 
 from calvaria import seeds
 from calvaria.config import Arm, Config
+from calvaria.defects.injection import inject_defect
 from calvaria.families.networks import weights
+from calvaria.grid import IMPLANT
 from calvaria.identity import identity
 from calvaria.learning.device import fingerprint, seeded
 from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.paths import Run
-from calvaria.reconstruction.augmentation import apply_affine, sample_affine
+from calvaria.reconstruction.augmentation import apply_changes, sample_change
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
-from calvaria.reconstruction.prediction import predict
+from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.store import Row
 
 SMOOTH = 1.0  # voxels added to both sides of the Dice, so that it is defined for empty implants
 
 
-def place_of(run: Run, config: Config, name: str) -> Place:
-    """Where the training of an arm writes."""
-    directory = run.train(name)
-    return Place(
-        title=f"train {name}",
-        identity=identity(config, "train", name),
-        log=directory / "steps.jsonl",
-        checkpoint=directory / "scratch" / "checkpoint.safetensors",
-        config=config,
-        settings=config.train.optimiser,
-        tensorboard=directory / "tensorboard",
-    )
+@dataclass(frozen=True)
+class Member:
+    """One network of an arm."""
+
+    run: Run
+    config: Config
+    arm: str
+    seed: int
+
+    @property
+    def settings(self) -> Arm:
+        return self.config.train.arms[self.arm]
+
+    @property
+    def place(self) -> Place:
+        """Where its training writes."""
+        directory = self.run.train(self.arm, self.seed)
+        return Place(
+            title=f"train {self.arm} {self.seed}",
+            identity=identity(self.config, "train", self.arm),
+            log=directory / "steps.jsonl",
+            checkpoint=directory / "scratch" / "checkpoint.safetensors",
+            config=self.config,
+            settings=self.config.train.optimiser,
+            tensorboard=directory / "tensorboard",
+        )
+
+    @cached_property
+    def rows(self) -> dict[str, list[Row]]:
+        """The cases of every family of the mixture."""
+        found = {}
+        for family in sorted(self.settings.families):
+            rows = self.run.inject(family).rows()
+            limit = self.settings.samples
+            if limit is not None and self.config.fit[family].kind != "real":
+                rows = rows[: limit * self.config.inject.per_skull]
+            found[family] = rows
+        return found
+
+    def batch(self, number: int, device: torch.device) -> torch.Tensor:
+        """The cases (n, x, y, z) uint8 of a step, which are a function of its number alone."""
+        # The arm's name is no part of the key: arms differ in their data, not in their luck.
+        rng = seeds.generator(self.config.seed, "train", "batch", self.seed, number)
+        families = sorted(self.settings.families)
+        shares = np.array([self.settings.families[family] for family in families])
+        size, grid = self.config.train.optimiser.batch_size, self.config.grid.voxels()
+        chosen = []
+        for family in rng.choice(len(families), size=size, p=shares / shares.sum()):
+            rows = self.rows[families[family]]
+            row = rows[int(rng.integers(len(rows)))]
+            chosen.append(self.run.inject(families[family]).volume(row["index"]))
+        if self.config.train.fresh_defects:
+            chosen = [self._fresh(labels, number, place) for place, labels in enumerate(chosen)]
+        labels = torch.from_numpy(np.stack(chosen)).to(device)
+        geometric = self.settings.augmentation
+        if geometric is not None:
+            labels = apply_changes(labels, [sample_change(rng, geometric, grid) for _ in chosen])
+        return labels
+
+    def _fresh(self, labels: np.ndarray, number: int, place: int) -> np.ndarray:
+        """The skull of a case with a new defect."""
+
+        def rng(attempt: int) -> np.random.Generator:
+            return seeds.generator(self.config.seed, "train", "defect", self.seed, number, place, attempt)
+
+        skull = (labels > 0).astype(np.uint8)
+        return inject_defect(skull, self.config.grid.voxels(), self.config.inject, rng).labels
 
 
-def training(run: Run, config: Config, name: str, device: torch.device) -> Training:
+def new_network(config: Config, seed: int) -> ReconstructionNetwork:
+    """An untrained network of the config's size; every arm starts from the same weights."""
+    settings = config.train
+    with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
+        return ReconstructionNetwork(
+            1 + settings.mirror, settings.patch, settings.channels, settings.deep_supervision
+        )
+
+
+def training(member: Member, device: torch.device) -> Training:
     """The reconstruction network, learning from the arm's mixture of cases."""
-    arm, settings = config.train.arms[name], config.train
-    # Every arm starts from the same weights: the arms differ in their data alone.
-    with seeded(seeds.torch_generator(config.seed, "train", "weights")):
-        network = ReconstructionNetwork(settings).to(device)
-    families = sorted(arm.families)
-    rows = [run.inject(family).rows() for family in families]
-    next_batch = _batches(run, config, name, arm, rows)
-    validation = _all_cases(run, "validation", device)
-    learned = [row["sha256"] for of_family in rows for row in of_family]
+    config, settings = member.config, member.config.train
+    network = new_network(config, member.seed).to(device)
+    validation = _all_cases(member.run, "validation", device)
+    learned = [row["sha256"] for rows in member.rows.values() for row in rows]
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
-        labels = part.of(next_batch(step)).to(device)
-        return {"loss": dice_and_cross_entropy(network(network_input(labels)), network_target(labels))}
+        labels = part.of(member.batch(step, device))
+        target = network_target(labels, settings.predicts)
+        return {"loss": supervised_loss(network.answers(network_input(labels, settings.mirror)), target)}
 
     return Training(
         networks={"network": network},
@@ -62,16 +125,16 @@ def training(run: Run, config: Config, name: str, device: torch.device) -> Train
     )
 
 
-def train_arm(
-    run: Run, config: Config, name: str, device: torch.device
+def train_member(
+    member: Member, device: torch.device
 ) -> tuple[dict[str, np.ndarray], dict[str, float | int]]:
     """Trains with the arm's mixture and keeps the weights that were best on the validation cohort.
 
     Returns:
         the weights by name, and what to say of the training.
     """
-    trained = training(run, config, name, device)
-    position = train(trained, place_of(run, config, name), device)
+    trained = training(member, device)
+    position = train(trained, member.place, device)
     assert position.best is not None
     record = {
         "best_step": position.best_step,
@@ -79,6 +142,15 @@ def train_arm(
         "parameters": trained.parameters,
     }
     return weights(trained.averaged, "network"), record
+
+
+def supervised_loss(answers: list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+    """The loss of every level's answer, each coarser level with half the weight, weights summing to one."""
+    shares = [0.5**level for level in range(len(answers))]
+    losses = [
+        share * dice_and_cross_entropy(answer, target) for share, answer in zip(shares, answers, strict=True)
+    ]
+    return torch.stack(losses).sum() / sum(shares)
 
 
 def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -90,39 +162,20 @@ def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.
     return 1 - dice.mean() + functional.binary_cross_entropy_with_logits(logits, target)
 
 
-def _batches(
-    run: Run, config: Config, name: str, arm: Arm, rows: list[list[Row]]
-) -> Callable[[int], torch.Tensor]:
-    """A function from the number of a step to its batch (n, x, y, z) of labels; it keeps no state."""
-    families = sorted(arm.families)
-    shares = np.array([arm.families[family] for family in families])
-    stores = [run.inject(family) for family in families]
-    grid, settings = config.grid.voxels(), config.train
-
-    def batch(number: int) -> torch.Tensor:
-        rng = seeds.generator(config.seed, "train", name, number)
-        chosen = []
-        for family in rng.choice(len(families), size=settings.optimiser.batch_size, p=shares / shares.sum()):
-            row = rows[family][int(rng.integers(len(rows[family])))]
-            chosen.append(stores[family].volume(row["index"]))
-        labels = torch.from_numpy(np.stack(chosen))
-        if arm.geometric:
-            matrices = [sample_affine(rng, settings.geometric, grid) for _ in chosen]
-            labels = apply_affine(labels, np.stack(matrices))
-        return labels
-
-    return batch
-
-
 def _all_cases(run: Run, cohort: str, device: torch.device) -> torch.Tensor:
     store = run.inject(cohort)
     return torch.from_numpy(np.stack(list(store.volumes(store.rows())))).to(device)
 
 
-def _mean_dsc(network: torch.nn.Module, cases: torch.Tensor, config: Config) -> float:
-    implants = predict(network, cases, config.evaluate)
-    targets = network_target(cases)[:, 0].cpu().numpy() > 0
-    return float(np.mean([_dsc(one, other) for one, other in zip(implants, targets, strict=True)]))
+def _mean_dsc(network: ReconstructionNetwork, cases: torch.Tensor, config: Config) -> float:
+    found = probabilities([network], cases, config.evaluate, config.train.mirror)
+    bone = remaining_bone(cases)
+    wanted = (cases == IMPLANT).cpu().numpy()
+    scores = [
+        _dsc(implant_of(probability, left, config.evaluate, config.train.predicts), target)
+        for probability, left, target in zip(found, bone, wanted, strict=True)
+    ]
+    return float(np.mean(scores))
 
 
 def _dsc(prediction: np.ndarray, reference: np.ndarray) -> float:

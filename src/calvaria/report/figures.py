@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from calvaria.config import Config
+from calvaria.evaluation.comparison import curves, interval
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.store import Row
 
@@ -66,6 +68,28 @@ def score_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot:
         _score_panel(panel, rows_of, metric)
         _rows(panel, list(rows_of))
         panel.set_xlabel(metric.label if metric.unit else f"{metric.name} (no unit, 1 is perfect)")
+    return _plot(figure)
+
+
+def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+    """Mean DSC with its interval against the number of synthetic skulls; None if no arms differ in that."""
+    groups = curves(config.train.arms)
+    if not groups:
+        return None
+    figure, (panel,) = _figure(1, 5.2, 2.6)
+    for number, (name, arms) in enumerate(groups.items()):
+        x = [config.train.arms[arm].samples or config.sample.count for arm in arms]
+        found = [interval(rows_of[arm], DSC.key, config.seed) for arm in arms]
+        middle = np.array([one.mean for one in found])
+        reach = [middle - [one.low for one in found], [one.high for one in found] - middle]
+        panel.errorbar(
+            x, middle, np.array(reach), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
+        )
+    panel.set_xscale("log")
+    panel.set_xlabel("synthetic skulls of each family")
+    panel.set_ylabel("DSC (no unit, 1 is perfect)")
+    panel.grid(color=PALE, lw=0.6)
+    panel.legend(frameon=False)
     return _plot(figure)
 
 

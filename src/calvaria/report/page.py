@@ -4,9 +4,12 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from calvaria import __version__
-from calvaria.config import Config, dump
+from calvaria.config import Arm, Config, dump
 from calvaria.conform import ACCEPTED
+from calvaria.evaluation.comparison import interval, single, versus
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.pictures import Picture
@@ -46,11 +49,14 @@ class ArmPart:
     name: str
     mixture: str
     steps: int
-    best_step: int
+    best_step: str
     validation_dsc: str
     cases: int
     empty: int
     scores: list[tables.Score]
+    interval: str
+    grid_dsc: str
+    ensemble: str
     recipes: list[tables.Score | None]
 
 
@@ -86,7 +92,8 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
     recipes = list(dict.fromkeys(row["recipe"] for rows in scored.values() for row in rows))
     best = tables.best_arm(scored)
     costs = tables.costs(run.root / "benchmarks")
-    steps = {arm: _steps(run.train(arm) / "steps.jsonl") for arm in config.train.arms}
+    steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
+    baselines = config.report.baselines or tuple(config.train.arms)[:1]
     return {
         "config": config,
         "version": __version__,
@@ -107,7 +114,12 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "recipes": recipes,
         "arms": _arms(run, config, scored, recipes),
         "best_arm": best,
-        "score_figure": figures.score_figure(scored),
+        "versus": tables.versus_table(versus(scored, baselines, config.seed)),
+        "samples_figure": figures.samples_figure(config, scored),
+        "failures": tables.failed(scored, config.report.failure_dsc),
+        "failure_dsc": config.report.failure_dsc,
+        "failed": pictures.failed(run, config, scored),
+        "score_figure": figures.score_figure({arm: single(rows) for arm, rows in scored.items()}),
         "training_figure": figures.training_figure(steps),
         "gallery": pictures.gallery(run, config, best, scored[best]),
         "hardest": pictures.worst_everywhere(run, config, scored),
@@ -168,18 +180,29 @@ def _arms(run: Run, config: Config, scored: dict[str, list[Row]], recipes: list[
 
 def _arm(run: Run, config: Config, name: str, rows: list[Row], recipes: list[str]) -> ArmPart:
     arm = config.train.arms[name]
-    trained = read_json(run.train(name) / "train.json")
+    trained = [read_json(run.train(name, seed) / "train.json") for seed in range(config.train.seeds)]
+    alone = single(rows)
     return ArmPart(
         name=name,
-        mixture=_mixture(arm.families) + ("; geometric" if arm.geometric else ""),
-        steps=trained["steps"],
-        best_step=trained["best_step"],
-        validation_dsc=tables.number(trained["validation_dsc"], tables.DSC.digits),
-        cases=len(rows),
-        empty=sum(bool(row["empty"]) for row in rows),
-        scores=[tables.summarise(tables.scores(rows, metric), metric.digits) for metric in tables.METRICS],
-        recipes=tables.by_recipe(rows, recipes),
+        mixture=_mixture(arm.families) + _augmented(arm),
+        steps=trained[0]["steps"],
+        best_step=", ".join(str(one["best_step"]) for one in trained),
+        validation_dsc=", ".join(tables.number(one["validation_dsc"], tables.DSC.digits) for one in trained),
+        cases=len({row["case"] for row in rows}),
+        empty=sum(bool(row["empty"]) for row in alone),
+        scores=[tables.summarise(tables.scores(alone, metric), metric.digits) for metric in tables.METRICS],
+        interval=tables.interval_text(interval(rows, tables.DSC.key, config.seed), tables.DSC.digits),
+        grid_dsc=tables.number(float(np.mean([row["grid"]["dsc"] for row in alone])), tables.DSC.digits),
+        ensemble=tables.ensemble_dsc(rows),
+        recipes=tables.by_recipe(alone, recipes),
     )
+
+
+def _augmented(arm: Arm) -> str:
+    """How the arm's batches are augmented, and of how many skulls they are."""
+    level = arm.geometric if isinstance(arm.geometric, str) else "own"
+    text = "" if level == "none" else f"; geometric, {level}"
+    return text + (f"; {arm.samples} skulls a family" if arm.samples is not None else "")
 
 
 def _mixture(weights: dict[str, float]) -> str:

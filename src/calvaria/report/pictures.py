@@ -13,6 +13,7 @@ from calvaria.report.render import BONE_COLOUR, PREDICTED_COLOUR, TRUE_COLOUR, V
 from calvaria.report.tables import DSC, HD95, number, scores
 from calvaria.store import Row, Store
 
+FAILURES = 6
 SMALL, LARGE = 208, 272  # pixels; the page shows them at two thirds of that
 
 
@@ -82,12 +83,24 @@ def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Com
 
 def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Comparison:
     """The case with the lowest mean DSC over all arms, with every arm's prediction."""
-    by_case = {arm: {row["case"]: row for row in rows} for arm, rows in rows_of.items()}
+    by_case = {arm: {row["case"]: row for row in reversed(rows)} for arm, rows in rows_of.items()}
     shared = sorted(set.intersection(*(set(found) for found in by_case.values())))
     worst = min(shared, key=lambda case: sum(float(found[case]["dsc"]) for found in by_case.values()))
     chosen = {arm: found[worst] for arm, found in by_case.items()}
     row = next(iter(chosen.values()))
     return compare(run, config, "The hardest case, by every arm", row, chosen)
+
+
+def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+    """The worst failures, at most FAILURES, each with its arm's prediction."""
+    rows = [
+        (float(row["dsc"]), arm, row)
+        for arm, found in rows_of.items()
+        for row in found
+        if row["empty"] or row["dsc"] < config.report.failure_dsc
+    ]
+    worst = sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"]))[:FAILURES]
+    return [compare(run, config, f"Failure of {arm}", row, {arm: row}) for _, arm, row in worst]
 
 
 def compare(run: Run, config: Config, title: str, row: Row, predicted: Mapping[str, Row]) -> Comparison:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
+from calvaria.evaluation.comparison import Versus
+from calvaria.evaluation.statistics import Interval
 from calvaria.store import Row
 
 STAGES = ("ingest", "split", "fit", "sample", "screen", "audit", "inject", "train", "evaluate", "report")
@@ -132,6 +134,79 @@ def by_recipe(rows: Sequence[Row], recipes: Sequence[str]) -> list[Score | None]
     """DSC of the cases of each recipe, None where there is no case."""
     groups = [scores((row for row in rows if row["recipe"] == recipe), DSC) for recipe in recipes]
     return [summarise(group, DSC.digits) if group else None for group in groups]
+
+
+@dataclass(frozen=True)
+class VersusRow:
+    """One arm against a baseline, as text."""
+
+    arm: str
+    baseline: str
+    difference: str
+    effect: str
+    p_value: str
+    verdict: str
+
+
+SURE = 0.05  # corrected p-value from which a difference is called one
+
+
+def versus_table(found: Sequence[Versus]) -> list[VersusRow]:
+    """Differences in DSC with interval, effect size, corrected p-value, and what that means in words."""
+    table = []
+    for one in found:
+        difference = one.found.difference
+        better = "better" if difference.mean > 0 else "worse"
+        table.append(
+            VersusRow(
+                one.arm,
+                one.baseline,
+                f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
+                f"{one.found.effect:+.2f}",
+                "< 0.001" if one.corrected < 0.001 else number(one.corrected, 3),
+                better if one.corrected < SURE else "no difference shown",
+            )
+        )
+    return table
+
+
+def interval_text(found: Interval, digits: int) -> str:
+    """Low to high."""
+    return f"{number(found.low, digits)} to {number(found.high, digits)}"
+
+
+def ensemble_dsc(rows: Sequence[Row]) -> str:
+    """Mean DSC of an arm's ensemble, a dash if there is none."""
+    together = [row for row in rows if not isinstance(row.get("seed", 0), int)]
+    return number(float(np.mean(scores(together, DSC))), DSC.digits) if together else number(None, 0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A prediction that is worse than what the config calls a failure."""
+
+    arm: str
+    case: int
+    seed: int | str
+    recipe: str
+    person: str | None
+    dsc: str
+
+
+def failed(rows_of: dict[str, list[Row]], least: float) -> list[Failure]:
+    """All predictions below a DSC, the worst first."""
+    found = [
+        (row["dsc"], arm, row)
+        for arm, rows in rows_of.items()
+        for row in rows
+        if row["empty"] or row["dsc"] < least
+    ]
+    return [
+        Failure(
+            arm, row["case"], row.get("seed", 0), row["recipe"], row["person"], number(row["dsc"], DSC.digits)
+        )
+        for _, arm, row in sorted(found, key=lambda item: (item[0], item[1], item[2]["case"]))
+    ]
 
 
 def rejections(rows: Iterable[Row]) -> list[tuple[str, int]]:

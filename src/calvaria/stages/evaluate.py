@@ -1,40 +1,148 @@
-"""evaluate: an arm's network predicts the implants of the test cohort; every prediction is scored."""
+"""evaluate: an arm's networks predict the implants of the test cohort; every prediction is scored."""
 
 import math
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calvaria import sources
+from calvaria.commands.own_grid import OwnGrid, cut
 from calvaria.config import Config
-from calvaria.evaluation.metrics import score
+from calvaria.defects.defect import from_json
+from calvaria.evaluation.metrics import Scores, score
 from calvaria.grid import BONE, IMPLANT
 from calvaria.paths import Run
-from calvaria.store import read_tensors, write_shard
+from calvaria.progress import Progress
+from calvaria.stages.inject import OWN
+from calvaria.store import Row, read_tensors, write_shard
+
+if TYPE_CHECKING:
+    from calvaria.reconstruction.predictor import Found, Predictor
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test case on the grid and in its scan."""
+
+    row: Row
+    labels: np.ndarray  # (x, y, z) uint8 on the grid
+    own: np.ndarray  # (i, j, k) uint8 labels in the scan
+    affine: np.ndarray  # (4, 4) of the scan
+    pose: np.ndarray  # (4, 4) scan to box
+
+    @property
+    def about(self) -> Row:
+        """Which case it is."""
+        return {"case": self.row["index"], "person": self.row["person"], "recipe": self.row["recipe"]}
 
 
 def evaluate(run: Run, config: Config, arm: str) -> None:
-    """Writes the arm's evaluate store: the defective skulls with the predicted implants, and their scores."""
-    import torch
+    """Writes the arm's evaluate store: the defective skulls with the predicted implants, and their scores.
 
-    from calvaria.families.networks import restore
-    from calvaria.learning.device import prepare_device
-    from calvaria.reconstruction.network import ReconstructionNetwork
-    from calvaria.reconstruction.prediction import predict
+    Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
+    on the scan's own grid; ``grid`` has those on the run's.
+    """
+    from calvaria.reconstruction.predictor import coarse_probabilities, predict_implant
 
-    device = prepare_device(config)
-    network = ReconstructionNetwork(config.train)
-    restore(network, read_tensors(run.train(arm) / "model.safetensors"), "network", device)
-    cases = run.inject("test").rows()
-    labels = np.stack(list(run.inject("test").volumes(cases)))
-    implants = predict(network, torch.from_numpy(labels).to(device), config.evaluate)
-    spacing = (config.grid.spacing_mm,) * 3
+    members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
+    if config.evaluate.ensemble and config.train.seeds > 1:
+        members[ENSEMBLE] = tuple(range(config.train.seeds))
+    predictors = {name: predictor_of(run, config, arm, seeds) for name, seeds in members.items()}
+    progress = Progress(f"evaluate {arm}", len(members) * len(run.inject("test")), "predictions")
     volumes, rows = [], []
-    for case, truth, implant in zip(cases, labels, implants, strict=True):
-        defective = truth == BONE
-        scores = asdict(score(implant, truth == IMPLANT, defective, spacing))
-        finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-        about = {"case": case["index"], "person": case["person"], "recipe": case["recipe"]}
-        rows.append({**about, **finite, "empty": not implant.any()})
-        volumes.append(np.where(implant, IMPLANT, defective * BONE).astype(np.uint8))
+    for few in _batches(cases(run, config), config.evaluate.batch_size):
+        labels = np.stack([case.labels for case in few])
+        for name, predictor in predictors.items():
+            said = coarse_probabilities(predictor, labels)
+            for case, probability in zip(few, said, strict=True):
+                bone = case.own == BONE
+                found = predict_implant(predictor, case.labels, probability, bone, case.affine, case.pose)
+                rows.append({**case.about, "seed": name, **_scores(config, case, found)})
+                remaining = (case.labels == BONE) * BONE
+                volumes.append(np.where(found.coarse, IMPLANT, remaining).astype(np.uint8))
+                progress.advance()
     count = len(rows)
     write_shard(run.evaluate(arm), 0, count, count, config.grid.voxels(), np.stack(volumes), rows)
+
+
+def _scores(config: Config, case: Case, found: "Found") -> Row:
+    """A prediction's scores in the scan, and below ``grid`` those on the run's grid."""
+    i, j, k = (float(length) for length in np.linalg.norm(case.affine[:3, :3], axis=0))
+    own = score(found.own, case.own == IMPLANT, case.own == BONE, (i, j, k))
+    spacing = (config.grid.spacing_mm,) * 3
+    coarse = score(found.coarse, case.labels == IMPLANT, case.labels == BONE, spacing)
+    return {**_finite(own), "empty": not found.own.any(), "grid": _finite(coarse)}
+
+
+def _batches(items: Iterator[Case], size: int) -> Iterator[list[Case]]:
+    while few := list(islice(items, size)):
+        yield few
+
+
+def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "Predictor":
+    """An arm's trained networks, ready to predict.
+
+    Raises:
+        StoreError: if one was not trained, or its file is damaged.
+    """
+    from calvaria.families.networks import restore
+    from calvaria.learning.device import prepare_device
+    from calvaria.reconstruction.predictor import Predictor
+    from calvaria.reconstruction.refining import new_fine_network
+    from calvaria.reconstruction.training import new_network
+
+    device = prepare_device(config)
+    networks = []
+    for seed in seeds:
+        network = new_network(config, seed)
+        restore(network, read_tensors(run.train(arm, seed) / "model.safetensors"), "network", device)
+        networks.append(network)
+    fine = None
+    if config.refine is not None:
+        fine = new_fine_network(config)
+        restore(fine, read_tensors(run.refine / "model.safetensors"), "network", device)
+    train = config.train
+    return Predictor(
+        tuple(networks),
+        fine,
+        config.grid.voxels(),
+        config.evaluate,
+        config.refine,
+        train.predicts,
+        train.mirror,
+    )
+
+
+def cases(run: Run, config: Config) -> Iterator[Case]:
+    """The test cases, each scan being read once."""
+    store = run.inject("test")
+    rows = store.rows()
+    ingested = {row["id"]: row for row in run.ingest.rows()}
+    entries = {entry.id: entry for entry in sources.catalogue(config.ingest.sources)}
+    last: str | None = None
+    scan: sources.Scan
+    conformed: np.ndarray
+    for row, labels in zip(rows, store.volumes(rows), strict=True):
+        (parent,) = row["parents"]
+        about = ingested[parent]
+        if parent != last:
+            scan, last = sources.read(config.ingest.sources, entries[parent], config.seed), parent
+            conformed = (run.ingest.volume(about["index"]) > 0).astype(np.uint8)
+        pose = np.array(about["pose"])
+        if row["recipe"] == OWN:
+            own = scan.labels
+        else:
+            grid = OwnGrid.of(scan.labels.shape, scan.affine, pose)
+            defect = from_json(row["defect"])
+            own = cut((scan.labels > 0).astype(np.uint8), grid, defect, conformed, config.grid.voxels())
+        yield Case(row, labels, own, scan.affine, pose)
+
+
+def _finite(scores: Scores) -> dict[str, float | None]:
+    """JSON has no infinity; null stands for it."""
+    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}

@@ -1,32 +1,26 @@
-"""train: one arm's reconstruction network learns from the arm's mixture of cases."""
+"""train: a reconstruction network learns from its arm's mixture of cases."""
 
 from calvaria.config import Config
 from calvaria.paths import Run
 from calvaria.store import write_json, write_tensors
 
 
-def train(run: Run, config: Config, arm: str) -> None:
-    """Writes ``train/ARM``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
+def train(run: Run, config: Config, arm: str, seed: int) -> None:
+    """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
     from calvaria.learning.device import prepare_device
     from calvaria.learning.training import forget
     from calvaria.learning.workers import is_main, launched
-    from calvaria.reconstruction.training import place_of, train_arm
+    from calvaria.reconstruction.training import Member, train_member
 
     if launched(config):
         return
-    weights, record = train_arm(run, config, arm, prepare_device(config))
+    member = Member(run, config, arm, seed)
+    weights, record = train_member(member, prepare_device(config))
     if not is_main():
         return
-    settings = config.train.arms[arm]
-    write_tensors(run.train(arm) / "model.safetensors", weights)
+    about = {"arm": arm, "seed": seed, "families": member.settings.families}
+    write_tensors(run.train(arm, seed) / "model.safetensors", weights)
     write_json(
-        run.train(arm) / "train.json",
-        {
-            "arm": arm,
-            "families": settings.families,
-            "geometric": settings.geometric,
-            "steps": config.train.optimiser.steps,
-            **record,
-        },
+        run.train(arm, seed) / "train.json", {**about, "steps": config.train.optimiser.steps, **record}
     )
-    forget(place_of(run, config, arm))
+    forget(member.place)

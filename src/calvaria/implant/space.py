@@ -1,0 +1,83 @@
+"""Signed distances around a defect, on an isotropic grid along the scan's own axes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FINEST_MM, COARSEST_MM = 0.5, 0.8  # spacing of the grid
+MARGIN_MM = 6.0  # around the implant
+BLUR_VOXELS = 0.7  # sd, of masks before their surface is taken
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything that a fit looks at; positions are in mm from the first sample, along the scan's axes."""
+
+    bone_mm: np.ndarray  # (i, j, k) float32 signed distance to the remaining bone's surface, positive outside
+    implant_mm: np.ndarray  # (i, j, k) float32 the same of the predicted implant
+    spacing_mm: float
+    to_patient: np.ndarray  # (4, 4) positions to RAS+ millimetres; a reflection where the scan's axes are one
+    outward: np.ndarray  # (3,) unit vector from the middle of the head to the implant
+
+    def at(self, field: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """(n,) values of a field of this space at (n, 3) positions; beyond it those of its border."""
+        from scipy.ndimage import map_coordinates
+
+        index = (positions / self.spacing_mm).T
+        return np.asarray(map_coordinates(field, index, order=1, mode="nearest"))
+
+
+def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> Space:
+    """The space around an implant.
+
+    Args:
+        implant: (i, j, k) predicted implant, set where not 0; not empty.
+        bone: (i, j, k) remaining bone, set where not 0.
+        affine: (4, 4) voxel indices to RAS+ millimetres, its axes perpendicular to each other.
+    """
+    from scipy.ndimage import affine_transform, gaussian_filter
+
+    voxel = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = float(np.clip(voxel.min(), FINEST_MM, COARSEST_MM))
+    found = np.argwhere(implant)
+    margin = np.ceil(MARGIN_MM / voxel).astype(int)
+    low, high = found.min(axis=0) - margin, found.max(axis=0) + margin + 1
+    size = tuple(np.ceil((high - low) * voxel / spacing).astype(int))
+
+    def distances(mask: np.ndarray) -> np.ndarray:
+        block = _window(mask, low, high)
+        blurred = gaussian_filter(block, BLUR_VOXELS * voxel.max() / voxel)
+        fine = affine_transform(blurred, np.diag(spacing / voxel), output_shape=size, order=1, mode="nearest")
+        return _signed_distance(fine, spacing)
+
+    matrix = np.eye(4)
+    matrix[:3, :3] = affine[:3, :3] / voxel
+    matrix[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
+    towards = (found.mean(axis=0) - np.argwhere(bone).mean(axis=0)) * voxel
+    return Space(distances(bone), distances(implant), spacing, matrix, towards / np.linalg.norm(towards))
+
+
+def _window(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(i, j, k) float32 part of a mask, empty beyond its borders."""
+    block = np.zeros(high - low, np.float32)
+    inside = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, mask.shape, strict=True)]
+    there = [slice(part.start - a, part.stop - a) for part, a in zip(inside, low, strict=True)]
+    block[tuple(there)] = mask[tuple(inside)] > 0
+    return block
+
+
+def _signed_distance(occupancy: np.ndarray, spacing: float) -> np.ndarray:
+    """Distance in mm to the surface where occupancy is one half; exact near it by the occupancy's slope."""
+    import edt
+
+    inside = np.asfortranarray(occupancy >= 0.5)
+    anisotropy = (spacing,) * 3
+    away = edt.edt(~inside, anisotropy=anisotropy, parallel=1) - edt.edt(
+        inside, anisotropy=anisotropy, parallel=1
+    )
+    away = away - np.where(away > 0, spacing, -spacing) / 2
+    slope = np.sqrt(sum(part**2 for part in np.gradient(occupancy, spacing)))
+    near = (0.5 - occupancy) / np.maximum(slope, 1e-3)
+    return np.where(np.abs(away) < 1.5 * spacing, np.clip(near, -2 * spacing, 2 * spacing), away).astype(
+        np.float32
+    )

@@ -1,0 +1,116 @@
+"""A trained model as a folder: all it takes to reconstruct an implant, without the run that it came from.
+
+==================  ===============================================================
+config.yaml         the complete config of its run, from which it can be trained again
+network-N.safetensors  the arm's networks
+fine.safetensors    the network of the fine grid, if the config has one
+model.json          which arm of which run, its scores on the test people, digests
+==================  ===============================================================
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvaria.config import Config, dump, load
+from calvaria.errors import InputError, StoreError
+from calvaria.manifest import sha256
+from calvaria.paths import Run
+from calvaria.reconstruction.predictor import Predictor
+from calvaria.reconstruction.refining import new_fine_network
+from calvaria.reconstruction.training import new_network
+from calvaria.store import read_json, read_tensors, write_atomically, write_json, write_tensors
+
+FINE = "fine.safetensors"
+
+
+def network_file(number: int) -> str:
+    return f"network-{number}.safetensors"
+
+
+def export(run: Run, config: Config, arm: str, out: Path) -> None:
+    """Writes the networks of an arm of a finished run into a new folder, in half precision.
+
+    Raises:
+        InputError: if the folder exists and is not empty.
+        StoreError: if the run is not finished.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
+    files = {
+        network_file(seed): run.train(arm, seed) / "model.safetensors" for seed in range(config.train.seeds)
+    }
+    if config.refine is not None:
+        files[FINE] = run.refine / "model.safetensors"
+    for name, source in files.items():
+        halves = {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
+        write_tensors(out / name, halves)
+    write_atomically(out / "config.yaml", dump(config))
+    write_json(
+        out / "model.json",
+        {
+            "run": config.name,
+            "arm": arm,
+            "run_digest": read_json(run.manifest)["digest"],
+            "scores": _scores(run, arm),
+            "sha256": {name: sha256(out / name) for name in (*files, "config.yaml")},
+        },
+    )
+
+
+def _scores(run: Run, arm: str) -> dict[str, Any]:
+    """Mean scores over the test cases, by member of the arm."""
+    from calvaria.report.tables import METRICS
+
+    found: dict[str, Any] = {}
+    rows = run.evaluate(arm).rows()
+    for member in dict.fromkeys(row["seed"] for row in rows):
+        mine = [row for row in rows if row["seed"] == member]
+        values = {one.key: [row[one.key] for row in mine if row[one.key] is not None] for one in METRICS}
+        means = {key: round(float(np.mean(each)), 4) if each else None for key, each in values.items()}
+        found[str(member)] = {"cases": len(mine), "empty": sum(row["empty"] for row in mine), **means}
+    return found
+
+
+def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
+    """A predictor from a folder, ready to predict, and the config it was trained with.
+
+    Raises:
+        InputError: if the folder is no model.
+        StoreError: if a file is missing or not what ``model.json`` says.
+    """
+    from calvaria.families.networks import restore
+
+    if not (directory / "model.json").is_file():
+        raise InputError(
+            f"--model {directory}: has no model.json; wanted a folder that calvaria export wrote"
+        )
+    for name, wanted in read_json(directory / "model.json")["sha256"].items():
+        if sha256(directory / name) != wanted:
+            raise StoreError(f"{directory / name}: damaged or changed; export or download the model again")
+    config = load(directory / "config.yaml")
+    networks = []
+    for seed in range(config.train.seeds):
+        network = new_network(config, seed)
+        restore(network, _floats(directory / network_file(seed)), "network", device)
+        networks.append(network)
+    fine = None
+    if config.refine is not None:
+        fine = new_fine_network(config)
+        restore(fine, _floats(directory / FINE), "network", device)
+    train = config.train
+    predictor = Predictor(
+        tuple(networks),
+        fine,
+        config.grid.voxels(),
+        config.evaluate,
+        config.refine,
+        train.predicts,
+        train.mirror,
+    )
+    return predictor, config
+
+
+def _floats(path: Path) -> dict[str, np.ndarray]:
+    return {key: value.astype(np.float32) for key, value in read_tensors(path).items()}

@@ -1,0 +1,29 @@
+"""refine: a network learns to draw implants on a finer grid, around a defect."""
+
+from calvaria.config import Config
+from calvaria.errors import CalvariaError
+from calvaria.paths import Run
+from calvaria.store import write_json, write_tensors
+
+
+def refine(run: Run, config: Config) -> None:
+    """Writes ``refine``: ``model.safetensors``, ``refine.json``, ``steps.jsonl``.
+
+    Raises:
+        CalvariaError: if the config does not ask for it.
+    """
+    from calvaria.learning.device import prepare_device
+    from calvaria.learning.training import forget
+    from calvaria.learning.workers import is_main, launched
+    from calvaria.reconstruction.refining import place_of, train_fine
+
+    if config.refine is None:
+        raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")
+    if launched(config):
+        return
+    weights, record = train_fine(run, config, prepare_device(config))
+    if not is_main():
+        return
+    write_tensors(run.refine / "model.safetensors", weights)
+    write_json(run.refine / "refine.json", {"steps": config.refine.optimiser.steps, **record})
+    forget(place_of(run, config))

@@ -1,0 +1,93 @@
+"""Windows lie where both grids agree, and the fine network sees the same place thrice."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calvaria.config import Optimiser, Refine
+from calvaria.grid import Grid
+from calvaria.reconstruction.network import ReconstructionNetwork
+from calvaria.reconstruction.refining import (
+    Window,
+    fine_grid,
+    fine_input,
+    refined,
+    simulated_probability,
+    window_around,
+)
+
+GRID = Grid((32, 40, 32), 3.0)
+SETTINGS = Refine(
+    factor=3, window_mm=36.0, margin_mm=6.0, patch=2, channels=(8, 8, 16), optimiser=Optimiser(steps=1)
+)
+
+
+def blob(low: tuple[int, ...], size: int) -> np.ndarray:
+    mask = np.zeros(GRID.shape, bool)
+    mask[tuple(slice(a, a + size) for a in low)] = True
+    return mask
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 30)] * 3), st.integers(1, 20))
+def test_a_window_lies_in_the_grid_and_shows_the_whole_mask_with_a_margin(low, size):
+    mask = blob(low, size)
+    window = window_around(mask, SETTINGS, GRID)
+    for start, length, n, found in zip(window.low, window.size, GRID.shape, np.argwhere(mask).T, strict=True):
+        assert start >= 0
+        assert start + length <= n
+        assert length * SETTINGS.factor % SETTINGS.divisor == 0
+        assert start <= max(0, found.min() - 1)
+        assert start + length > min(n - 1, found.max())
+
+
+def test_the_fine_grid_has_the_same_box():
+    fine = fine_grid(GRID, 3)
+    assert fine.extent_mm == pytest.approx(GRID.extent_mm)
+    blocks = fine.centres(1).reshape(-1, 3).mean(axis=1)
+    assert np.allclose(blocks, GRID.centres(1))
+
+
+def test_all_channels_show_the_same_place():
+    fine = fine_grid(GRID, 3)
+    bone = torch.zeros(fine.shape)
+    bone[30:60, 33:63, 36:66] = 1
+    window = Window((6, 9, 10), (16, 16, 16))
+    probability = torch.nn.functional.avg_pool3d(bone[None, None], 3)[0, 0][window.slices()]
+    seen = fine_input(bone, probability, window, 3)
+    assert seen.shape == (1, 3, 48, 48, 48)
+    assert torch.equal(seen[0, 0], bone[window.slices(3)])
+    assert torch.equal(seen[0, 1], bone.flip(0)[window.slices(3)])
+    assert float(((seen[0, 2] > 0.5) != (seen[0, 0] > 0.5)).float().mean()) < 0.02
+
+
+def test_a_simulated_probability_is_near_the_truth_but_not_it():
+    share = torch.zeros(20, 20, 20)
+    share[6:14, 5:15, 8:12] = 1
+    drawn = [simulated_probability(share, np.random.default_rng(seed)) for seed in range(30)]
+    dice = [
+        float(2 * ((d > 0.5) & (share > 0.5)).sum() / ((d > 0.5).sum() + (share > 0.5).sum())) for d in drawn
+    ]
+    assert 0.75 < np.mean(dice) < 0.99
+    assert np.std(dice) > 0.01
+    assert torch.equal(drawn[0], simulated_probability(share, np.random.default_rng(0)))
+
+
+def test_a_mirrored_skull_gets_the_mirrored_implant():
+    torch.manual_seed(0)
+    network = ReconstructionNetwork(3, 2, (8, 8, 16)).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    rng = np.random.default_rng(0)
+    probability = rng.random(GRID.shape, np.float32)
+    bone = rng.random(fine_grid(GRID, 3).shape) < 0.3
+    implant = blob((4, 10, 12), 6)
+    found, window = refined(network, probability, implant, bone, SETTINGS, GRID)
+    again, mirrored = refined(
+        network, probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy(), SETTINGS, GRID
+    )
+    assert mirrored.low[0] == GRID.shape[0] - window.low[0] - window.size[0]
+    assert np.allclose(found, again[::-1], atol=1e-5)
+    assert not found[bone[window.slices(3)]].any()
