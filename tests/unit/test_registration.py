@@ -229,7 +229,7 @@ def task_of(tmp_path, skulls: Population, grid: Grid = BOX, **changes: object) -
         "train": {
             "optimiser": {"steps": 1},
             "patch": 1,
-            "channels": [8],
+            "channels": [8, 8, 8],
             "arms": {"it": {"families": {"it": 1}}},
         },
     }
