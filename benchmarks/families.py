@@ -42,9 +42,8 @@ def main() -> None:
         f"{split['validation']} validation and {split['test']} test people; {first['samples']} screened "
         f"samples a family, taken {first['held_out']} at a time; {first['neighbours']} neighbours; grid "
         f"{config.grid.shape} at {config.grid.spacing_mm} mm. `real` is the training skulls themselves. "
-        "Fit: seconds of CPU time, for registrations wall-clock seconds of all of their jobs, beside other "
-        "work; a family that stands on another needs that one's, too. Sampling: CPU time a screened skull, "
-        "with loading and redrawing.",
+        "Fit: seconds of CPU time, for registrations of all of their jobs; a family that stands on another "
+        "needs that one's, too. Sampling: the same a screened skull, with loading and redrawing.",
         "",
         "| family | fit, s | sampling, s | rejected | "
         + " | ".join(one.label for one in FIDELITY)
@@ -82,15 +81,13 @@ def main() -> None:
 def seconds(run: Run, stage: str, family: str) -> float:
     """What all jobs of a stage took, for one family.
 
-    CPU time, which says little of what else the machine did; but for registrations, whose child processes
-    Snakemake does not count, wall-clock time.
+    CPU time, which says little of what else the machine did.
     """
     root = run.root / "benchmarks" / stage
-    column = "s" if stage in ("template", "register") else "cpu_time"
-    files = [root / f"{family}.tsv", *(root / family).glob("*.tsv")]
+    files = [root / f"{family}.tsv", *root.glob(f"{family}-*.tsv"), *(root / family).glob("*.tsv")]
     lines = [file.read_text().splitlines() for file in files if file.is_file()]
     return sum(
-        float(dict(zip(names.split("\t"), row.split("\t"), strict=True))[column]) for names, row in lines
+        float(dict(zip(names.split("\t"), row.split("\t"), strict=True))["cpu_time"]) for names, row in lines
     )
 
 
