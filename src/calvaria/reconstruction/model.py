@@ -17,9 +17,7 @@ from calvaria.config import Config, dump, load
 from calvaria.errors import InputError, StoreError
 from calvaria.manifest import sha256
 from calvaria.paths import Run
-from calvaria.reconstruction.predictor import Predictor
-from calvaria.reconstruction.refining import new_fine_network
-from calvaria.reconstruction.training import new_network
+from calvaria.reconstruction.predictor import Predictor, build_predictor
 from calvaria.store import read_json, read_tensors, write_atomically, write_json, write_tensors
 
 FINE = "fine.safetensors"
@@ -80,8 +78,6 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
         InputError: if the folder is no model.
         StoreError: if a file is missing or not what ``model.json`` says.
     """
-    from calvaria.families.networks import restore
-
     if not (directory / "model.json").is_file():
         raise InputError(
             f"--model {directory}: has no model.json; wanted a folder that calvaria export wrote"
@@ -90,26 +86,9 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
         if sha256(directory / name) != wanted:
             raise StoreError(f"{directory / name}: damaged or changed; export or download the model again")
     config = load(directory / "config.yaml")
-    networks = []
-    for seed in range(config.train.seeds):
-        network = new_network(config, seed)
-        restore(network, _floats(directory / network_file(seed)), "network", device)
-        networks.append(network)
-    fine = None
-    if config.refine is not None:
-        fine = new_fine_network(config)
-        restore(fine, _floats(directory / FINE), "network", device)
-    train = config.train
-    predictor = Predictor(
-        tuple(networks),
-        fine,
-        config.grid.voxels(),
-        config.evaluate,
-        config.refine,
-        train.predicts,
-        train.mirror,
-    )
-    return predictor, config
+    networks = {seed: _floats(directory / network_file(seed)) for seed in range(config.train.seeds)}
+    fine = _floats(directory / FINE) if config.refine else None
+    return build_predictor(config, networks, fine, device), config
 
 
 def _floats(path: Path) -> dict[str, np.ndarray]:

@@ -3,17 +3,22 @@
 ``evaluate`` and ``reconstruct`` both go this way, so what is scored is what a user gets.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from calvaria.config import Evaluate, Refine
+from calvaria.config import Config, Evaluate, Refine
 from calvaria.conform.resample import resample, restore_level
+from calvaria.families.networks import restore
 from calvaria.grid import BONE, Grid
 from calvaria.reconstruction.network import ReconstructionNetwork
 from calvaria.reconstruction.prediction import implant_of, largest_piece, probabilities
-from calvaria.reconstruction.refining import fine_grid, refined
+from calvaria.reconstruction.refining import fine_grid, new_fine_network, refined
+from calvaria.reconstruction.training import new_network
+
+Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,31 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         return next(self.networks[0].parameters()).device
+
+
+def build_predictor(
+    config: Config, networks: Mapping[int, Weights], fine: Weights | None, device: torch.device
+) -> Predictor:
+    """A predictor from weights by name: those of an arm's networks by their seed, and of the fine network."""
+    members = []
+    for seed, tensors in networks.items():
+        network = new_network(config, seed)
+        restore(network, tensors, "network", device)
+        members.append(network)
+    fine_network = None
+    if fine is not None:
+        fine_network = new_fine_network(config)
+        restore(fine_network, fine, "network", device)
+    train = config.train
+    return Predictor(
+        tuple(members),
+        fine_network,
+        config.grid.voxels(),
+        config.evaluate,
+        config.refine,
+        train.predicts,
+        train.mirror,
+    )
 
 
 @dataclass(frozen=True)

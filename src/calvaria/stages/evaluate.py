@@ -90,32 +90,12 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "P
     Raises:
         StoreError: if one was not trained, or its file is damaged.
     """
-    from calvaria.families.networks import restore
     from calvaria.learning.device import prepare_device
-    from calvaria.reconstruction.predictor import Predictor
-    from calvaria.reconstruction.refining import new_fine_network
-    from calvaria.reconstruction.training import new_network
+    from calvaria.reconstruction.predictor import build_predictor
 
-    device = prepare_device(config)
-    networks = []
-    for seed in seeds:
-        network = new_network(config, seed)
-        restore(network, read_tensors(run.train(arm, seed) / "model.safetensors"), "network", device)
-        networks.append(network)
-    fine = None
-    if config.refine is not None:
-        fine = new_fine_network(config)
-        restore(fine, read_tensors(run.refine / "model.safetensors"), "network", device)
-    train = config.train
-    return Predictor(
-        tuple(networks),
-        fine,
-        config.grid.voxels(),
-        config.evaluate,
-        config.refine,
-        train.predicts,
-        train.mirror,
-    )
+    networks = {seed: read_tensors(run.train(arm, seed) / "model.safetensors") for seed in seeds}
+    fine = read_tensors(run.refine / "model.safetensors") if config.refine else None
+    return build_predictor(config, networks, fine, prepare_device(config))
 
 
 def cases(run: Run, config: Config) -> Iterator[Case]:
