@@ -1,19 +1,22 @@
 """Measures of a skull: size, volume, and the vault seen from its centre.
 
-The vault map casts rays from a point inside the head through the upper part of the skull. Where a ray
-meets no bone, the vault has a hole.
+The vault map casts rays from a point inside the head through the vault: all directions above a plane that
+falls from the brow to the back of the head. Where a ray meets no bone, the vault has a hole.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from calvaria.defects.vault import FLOOR_BACK, FLOOR_FRONT, INNER
 from calvaria.grid import Grid
 
-RAYS = 2000
-LOWEST_ELEVATION_DEG = 20.0
+RAYS = 4000
 CENTRE_DEPTH = 0.42  # depth of the vault's centre below its top, as a fraction of the skull's length
 VAULT_DEPTH_MM = 70.0
+# The floor of the rays lies so far above that of the defects, over the lateral semi-axis: there, in every
+# direction, at least 96 of 100 real skulls are closed; further down, orbits and ears begin.
+RAISED = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class VaultMap:
         closed = self.outer_mm > 0
         if not closed.any():
             return float("inf")
-        solid_angle = 2 * np.pi * (1 - np.sin(np.deg2rad(LOWEST_ELEVATION_DEG)))
+        solid_angle = 2 * np.pi * (1 - _floor()[1])
         radius = np.median(self.outer_mm[closed])
         return float(np.mean(~closed) * solid_angle * radius**2)
 
@@ -78,25 +81,38 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     low, high = extent(skull, grid)
     centre = (low + high) / 2
     centre[2] = high[2] - CENTRE_DEPTH * (high[1] - low[1])
-    directions = upper_directions(RAYS)
+    directions = vault_directions(RAYS)
     step = grid.spacing_mm / 3
     distances = np.arange(step, np.linalg.norm(grid.extent_mm) / 2 + step, step)
     points = centre + distances[None, :, None] * directions[:, None, :]
     index = np.floor((points + np.array(grid.extent_mm) / 2) / grid.spacing_mm).astype(int)
     inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=2)
     index[~inside] = 0
+    # What lies deep inside is base of the skull, and closes nothing.
+    semi_axes = np.append((high - low)[:2] / 2, high[2] - centre[2])
+    inside &= distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
     bone = (skull[index[..., 0], index[..., 1], index[..., 2]] > 0) & inside
     outer = (bone * distances).max(axis=1)
     return VaultMap(centre, directions, outer, np.count_nonzero(bone, axis=1) * step)
 
 
-def upper_directions(count: int) -> np.ndarray:
-    """(count, 3) unit vectors spread evenly over the directions above the lowest elevation."""
-    lowest = np.sin(np.deg2rad(LOWEST_ELEVATION_DEG))
+def vault_directions(count: int) -> np.ndarray:
+    """(count, 3) unit vectors spread evenly over the directions in which the vault lies."""
+    tilt, lowest = _floor()
     z = lowest + (1 - lowest) * (np.arange(count) + 0.5) / count
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)
     radius = np.sqrt(1 - z**2)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    return np.stack([x, y * np.cos(tilt) - z * np.sin(tilt), y * np.sin(tilt) + z * np.cos(tilt)], axis=1)
+
+
+def _floor() -> tuple[float, float]:
+    """The vault's directions are a cap of the sphere: how far its axis leans backwards from the vertex, in
+    radians, and the least cosine of the angle to that axis.
+    """
+    slope = (FLOOR_BACK - FLOOR_FRONT) / 2
+    depth = (FLOOR_FRONT + FLOOR_BACK) / 2 - RAISED
+    return float(np.arctan(slope)), float(-depth / np.hypot(1, slope))
 
 
 def measure(skull: np.ndarray, grid: Grid) -> Measures:

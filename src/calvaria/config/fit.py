@@ -316,8 +316,8 @@ class Screen(Section):
     """How far the mean vault thickness may lie outside the training range, as a fraction of its ends."""
     largest_component: float = Field(0.9, gt=0, le=1)
     """Least fraction of the bone that must hang together; smaller pieces are removed."""
-    vault_hole_area_mm2: float = Field(400.0, ge=0)
-    """Largest total area of holes in the vault that still counts as closed."""
+    vault_hole_area_mm2: float = Field(100.0, ge=0)
+    """By how much all holes of a vault together may be larger than in the worst training skull."""
     copy_dice: float = Field(0.95, gt=0, le=1)
     """Dice with a training skull, or its mirror image, from which a sample is a copy and is rejected; of the
     family of real skulls nothing else is wanted."""

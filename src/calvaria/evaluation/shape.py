@@ -1,7 +1,7 @@
 """A skull as a short list of numbers: what the audit compares, found without any downloaded network.
 
 ==========  ==================================================================================================
-radii       mm from the vault's centre to its outer surface, in directions spread evenly over the upper head
+radii       mm from the vault's centre to its outer surface, in directions spread evenly over the vault
 thickness   mm of bone in the same directions
 asymmetry   mean left-right difference of both, mm
 moments     bone volume (cube root, mm), width, length and height (mm), where the bone's centre lies from the
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calvaria.anatomy import extent, upper_directions, vault_map
+from calvaria.anatomy import extent, vault_directions, vault_map
 from calvaria.grid import Grid
 
-DIRECTIONS = 150
+DIRECTIONS = 280
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ GROUPS = (("radii", DIRECTIONS), ("thickness", DIRECTIONS), ("asymmetry", 2), ("
 
 
 def features(skull: np.ndarray, grid: Grid) -> np.ndarray:
-    """(312,) float64 features of a complete skull, (x, y, z) non-zero where there is bone.
+    """(572,) float64 features of a complete skull, (x, y, z) non-zero where there is bone.
 
     Raises:
         ValueError: if the skull is empty.
     """
     low, high = extent(skull, grid)
     vault = vault_map(skull, grid)
-    directions = upper_directions(DIRECTIONS)
+    directions = vault_directions(DIRECTIONS)
     bins = _nearest(vault.directions, directions)
     closed = vault.outer_mm > 0
     count = np.maximum(np.bincount(bins, closed, DIRECTIONS), 1)
