@@ -17,7 +17,7 @@ from calvaria.config import Config, CustomRecipe
 # The config is left out: what it says reaches a stage's identity through its values.
 USED_LATER = ("fraction", "gates")
 
-NETWORK = ("patch", "channels", "mirror", "predicts", "deep_supervision")
+NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")
 
 NOT_CODE = ("calvaria", "calvaria.config")
 

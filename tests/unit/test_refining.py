@@ -7,14 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calvaria.config import Optimiser, Refine
+from calvaria.conform.vault import inside_cone
 from calvaria.grid import Grid
 from calvaria.reconstruction.network import ReconstructionNetwork
+from calvaria.reconstruction.refine_training import simulated_probability
 from calvaria.reconstruction.refining import (
+    Place,
+    Refiner,
     Window,
     fine_grid,
     fine_input,
     refined,
-    simulated_probability,
     window_around,
 )
 
@@ -56,38 +59,40 @@ def test_all_channels_show_the_same_place():
     bone[30:60, 33:63, 36:66] = 1
     window = Window((6, 9, 10), (16, 16, 16))
     probability = torch.nn.functional.avg_pool3d(bone[None, None], 3)[0, 0][window.slices()]
-    seen = fine_input(bone, probability, window, 3)
-    assert seen.shape == (1, 3, 48, 48, 48)
+    seen = fine_input(bone, probability, torch.zeros(48, 48, 48), window, 3)
+    assert seen.shape == (1, 4, 48, 48, 48)
     assert torch.equal(seen[0, 0], bone[window.slices(3)])
     assert torch.equal(seen[0, 1], bone.flip(0)[window.slices(3)])
     assert float(((seen[0, 2] > 0.5) != (seen[0, 0] > 0.5)).float().mean()) < 0.02
 
 
-def test_a_simulated_probability_is_near_the_truth_but_not_it():
+def test_a_simulated_probability_is_where_the_implant_is_but_of_other_shape():
     share = torch.zeros(20, 20, 20)
     share[6:14, 5:15, 8:12] = 1
     drawn = [simulated_probability(share, np.random.default_rng(seed)) for seed in range(30)]
-    dice = [
-        float(2 * ((d > 0.5) & (share > 0.5)).sum() / ((d > 0.5).sum() + (share > 0.5).sum())) for d in drawn
-    ]
-    assert 0.75 < np.mean(dice) < 0.99
-    assert np.std(dice) > 0.01
+    covered = [float(((d > 0.2) & (share > 0.5)).sum() / (share > 0.5).sum()) for d in drawn]
+    sizes = [float((d > 0.5).sum() / (share > 0.5).sum()) for d in drawn]
+    assert min(covered) > 0.6
+    assert 0.6 < min(sizes) < 1.1
+    assert max(sizes) > 1.8
     assert torch.equal(drawn[0], simulated_probability(share, np.random.default_rng(0)))
 
 
 def test_a_mirrored_skull_gets_the_mirrored_implant():
     torch.manual_seed(0)
-    network = ReconstructionNetwork(3, 2, (8, 8, 16)).eval()
+    network = ReconstructionNetwork(4, 2, (8, 8, 16)).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     rng = np.random.default_rng(0)
     probability = rng.random(GRID.shape, np.float32)
     bone = rng.random(fine_grid(GRID, 3).shape) < 0.3
     implant = blob((4, 10, 12), 6)
-    found, window = refined(network, probability, implant, bone, SETTINGS, GRID)
-    again, mirrored = refined(
-        network, probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy(), SETTINGS, GRID
-    )
+    pixels = int(inside_cone().sum())
+    known = np.stack([np.full((2, pixels), 60.0), np.full((2, pixels), 62.0)]).astype(np.float32)
+    known[:, 1] -= 6
+    refiner = Refiner(network, known, Place(SETTINGS, GRID, 40.0))
+    found, window = refined(refiner, probability, implant, bone)
+    again, mirrored = refined(refiner, probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy())
     assert mirrored.low[0] == GRID.shape[0] - window.low[0] - window.size[0]
     assert np.allclose(found, again[::-1], atol=1e-5)
     assert not found[bone[window.slices(3)]].any()

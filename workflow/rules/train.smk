@@ -1,5 +1,6 @@
 rule train:
     input:
+        skulls,
         lambda wildcards: [
             path for family in CONFIG.train.arms[wildcards.arm].families for path in cases(family)
         ],

@@ -57,7 +57,7 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     from calvaria.implant.space import space_around
     from calvaria.learning.device import prepare_device
     from calvaria.reconstruction.model import load_model
-    from calvaria.reconstruction.predictor import coarse_probabilities, predict_implant
+    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
     _check_names(wanted)
     if not (model / "config.yaml").is_file():
@@ -83,7 +83,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     case = resample(scan.labels, scan.affine, to_box, grid)
     bone = scan.labels == BONE
     said = coarse_probabilities(predictor, case[None])[0]
-    implant = predict_implant(predictor, case, said, bone, scan.affine, to_box).own
+    fine = fine_bone(predictor, bone, scan.affine, to_box)
+    implant = predict_implant(predictor, case, said, fine, bone, scan.affine, to_box).own
     if not implant.any():
         raise InputError(
             f"{path}: its vault has a hole of {holes.largest_cm2:.1f} cm2, the model proposes no implant; "

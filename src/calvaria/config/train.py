@@ -92,6 +92,9 @@ class Train(Section):
     """Channels of the residual U-Net per level, fine to coarse."""
     mirror: bool = True
     """Whether the network also sees the defective skull's mirror image."""
+    completion: int = Field(24, ge=0)
+    """Components of a linear model of the real training skulls, whose guess of the complete skull the network
+    also sees; 0 for no such guess. It is the same for all arms."""
     deep_supervision: int = Field(0, ge=0)
     """How many of the coarser levels also have to answer while training."""
     optimiser: Optimiser

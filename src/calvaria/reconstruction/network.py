@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from calvaria.families.networks import LAYOUT, fold, unfold
 from calvaria.grid import BONE, IMPLANT
+from calvaria.reconstruction.completion import Completion
 
 FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred
 NORM = ("INSTANCE", {"affine": True})
@@ -27,13 +28,21 @@ class ReconstructionNetwork(torch.nn.Module):
         inputs: c, the channels of the input.
         channels: per level, fine to coarse; each further level halves the resolution.
         heads: how many coarser levels answer, too, while training.
+        completion: guesses the complete skull from the first channel, for the network to see besides.
     """
 
-    def __init__(self, inputs: int, patch: int, channels: Sequence[int], heads: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        patch: int,
+        channels: Sequence[int],
+        heads: int = 0,
+        completion: Completion | None = None,
+    ) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.completion = patch, completion
         steps = list(pairwise(channels))
-        self.enter = UnetResBlock(3, inputs * patch**3, channels[0], 3, 1, NORM)
+        self.enter = UnetResBlock(3, (inputs + (completion is not None)) * patch**3, channels[0], 3, 1, NORM)
         self.down = torch.nn.ModuleList(UnetResBlock(3, fine, coarse, 3, 2, NORM) for fine, coarse in steps)
         self.up = torch.nn.ModuleList(UnetUpBlock(3, coarse, fine, 3, 1, 2, NORM) for fine, coarse in steps)
         self.heads = torch.nn.ModuleList(_head(channel, patch**3) for channel in channels[: heads + 1])
@@ -50,6 +59,8 @@ class ReconstructionNetwork(torch.nn.Module):
 
     def _levels(self, seen: torch.Tensor) -> list[torch.Tensor]:
         """What each level but the coarsest ends with, the finest first."""
+        if self.completion is not None:
+            seen = torch.cat([seen, self.completion(seen[:, :1])], dim=1)
         found = [self.enter(fold(seen, self.patch).contiguous(memory_format=LAYOUT))]
         for step in self.down:
             found.append(step(found[-1]))

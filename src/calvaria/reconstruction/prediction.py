@@ -66,6 +66,13 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
     return np.asarray(cc3d.largest_k(mask, k=1, connectivity=26, binary_image=True)) > 0
 
 
+def grown(mask: np.ndarray, rounds: int = 1) -> np.ndarray:
+    """A mask with all voxels that touch it, so many times."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(mask, np.ones((3, 3, 3)), iterations=rounds))
+
+
 def remaining_bone(cases: torch.Tensor) -> np.ndarray:
     """(n, x, y, z) bool."""
     return (cases == BONE).cpu().numpy()

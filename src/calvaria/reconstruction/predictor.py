@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from calvaria.config import Config, Evaluate, Refine
+from calvaria.config import Config, Evaluate
 from calvaria.conform.resample import resample, restore_level
 from calvaria.families.networks import restore
 from calvaria.grid import BONE, Grid
 from calvaria.reconstruction.network import ReconstructionNetwork
-from calvaria.reconstruction.prediction import implant_of, largest_piece, probabilities
-from calvaria.reconstruction.refining import fine_grid, new_fine_network, refined
+from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
+from calvaria.reconstruction.refining import SURFACES, Place, Refiner, new_fine_network, refined
 from calvaria.reconstruction.training import new_network
 
 Weights = dict[str, np.ndarray]
@@ -26,10 +26,9 @@ class Predictor:
     """Trained networks and how they are used."""
 
     networks: tuple[ReconstructionNetwork, ...]  # on the grid; their mean counts
-    fine_network: ReconstructionNetwork | None
+    refiner: Refiner | None
     grid: Grid
     settings: Evaluate
-    refine: Refine | None
     predicts: str
     mirror: bool
 
@@ -47,17 +46,17 @@ def build_predictor(
         network = new_network(config, seed)
         restore(network, tensors, "network", device)
         members.append(network)
-    fine_network = None
+    refiner = None
     if fine is not None:
         fine_network = new_fine_network(config)
         restore(fine_network, fine, "network", device)
+        refiner = Refiner(fine_network, fine[SURFACES], Place.of(config))
     train = config.train
     return Predictor(
         tuple(members),
-        fine_network,
+        refiner,
         config.grid.voxels(),
         config.evaluate,
-        config.refine,
         train.predicts,
         train.mirror,
     )
@@ -77,10 +76,23 @@ def coarse_probabilities(predictor: Predictor, cases: np.ndarray) -> np.ndarray:
     return probabilities(predictor.networks, batch, predictor.settings, predictor.mirror)
 
 
+def fine_bone(
+    predictor: Predictor, scan: np.ndarray, affine: np.ndarray, pose: np.ndarray
+) -> np.ndarray | None:
+    """The remaining bone, (x, y, z) bool, on the grid of the fine network, if there is one.
+
+    The arguments are as of ``predict_implant``.
+    """
+    if predictor.refiner is None:
+        return None
+    return np.asarray(resample(scan.view(np.uint8), affine, pose, predictor.refiner.place.fine) == BONE)
+
+
 def predict_implant(
     predictor: Predictor,
     case: np.ndarray,
     probability: np.ndarray,
+    fine: np.ndarray | None,
     scan: np.ndarray,
     affine: np.ndarray,
     pose: np.ndarray,
@@ -90,6 +102,7 @@ def predict_implant(
     Args:
         case: (x, y, z) uint8, the remaining bone on the grid as label 1.
         probability: (x, y, z) float32 of this case, as of ``coarse_probabilities``.
+        fine: as of ``fine_bone``.
         scan: (i, j, k) bool, the remaining bone in the scan.
         affine: (4, 4) the scan's voxel indices to RAS+ millimetres.
         pose: (4, 4) rigid, from these millimetres to the box's.
@@ -100,27 +113,16 @@ def predict_implant(
         return Found(coarse, np.zeros(scan.shape, bool))
     level = predictor.settings.threshold
     to_world = predictor.grid.affine
-    if predictor.fine_network is None or predictor.refine is None:
+    if predictor.refiner is None or fine is None:
         # Beside the implant, what the network says of other places must not come back in.
-        near = _grown(coarse)
+        near = grown(coarse)
         field = np.where(near, probability, 0).astype(np.float32)
         where = coarse
     else:
-        factor = predictor.refine.factor
-        fine = fine_grid(predictor.grid, factor)
-        fine_bone = resample(scan.view(np.uint8), affine, pose, fine) == BONE
-        field, window = refined(
-            predictor.fine_network, probability, coarse, fine_bone, predictor.refine, predictor.grid
-        )
+        field, window = refined(predictor.refiner, probability, coarse, fine)
         where = largest_piece(field >= level)
-        field = np.where(_grown(where), field, 0).astype(np.float32)
-        to_world = fine.affine.copy()
-        to_world[:3, 3] += fine.spacing_mm * np.array(window.low) * factor
+        field = np.where(grown(where), field, 0).astype(np.float32)
+        to_world = predictor.refiner.place.fine.affine.copy()
+        to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
     own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
     return Found(coarse, largest_piece(own & ~scan))
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import binary_dilation
-
-    return np.asarray(binary_dilation(mask, np.ones((3, 3, 3))))

@@ -18,8 +18,10 @@ from calvaria.learning.device import fingerprint, seeded
 from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.paths import Run
 from calvaria.reconstruction.augmentation import apply_changes, sample_change
+from calvaria.reconstruction.completion import Completion
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
+from calvaria.stages.split import training_population
 from calvaria.store import Row
 
 SMOOTH = 1.0  # voxels added to both sides of the Dice, so that it is defined for empty implants
@@ -97,16 +99,23 @@ class Member:
 def new_network(config: Config, seed: int) -> ReconstructionNetwork:
     """An untrained network of the config's size; every arm starts from the same weights."""
     settings = config.train
+    completion = None
+    if settings.completion:
+        completion = Completion(config.grid.shape, settings.patch, settings.completion)
     with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
         return ReconstructionNetwork(
-            1 + settings.mirror, settings.patch, settings.channels, settings.deep_supervision
+            1 + settings.mirror, settings.patch, settings.channels, settings.deep_supervision, completion
         )
 
 
 def training(member: Member, device: torch.device) -> Training:
     """The reconstruction network, learning from the arm's mixture of cases."""
     config, settings = member.config, member.config.train
-    network = new_network(config, member.seed).to(device)
+    network = new_network(config, member.seed)
+    real = training_population(member.run).masks
+    if network.completion is not None:
+        network.completion.start(torch.from_numpy(real)[:, None])
+    network.to(device)
     validation = _all_cases(member.run, "validation", device)
     learned = [row["sha256"] for rows in member.rows.values() for row in rows]
 
@@ -119,7 +128,8 @@ def training(member: Member, device: torch.device) -> Training:
         networks={"network": network},
         updates=(Update("network", trainable(network), loss),),
         averaged=network,
-        fingerprint=hashlib.sha256(" ".join(learned).encode()).hexdigest() + fingerprint(validation),
+        fingerprint=hashlib.sha256(" ".join(learned).encode()).hexdigest()
+        + fingerprint(validation, torch.from_numpy(real)),
         validate=lambda: 1 - _mean_dsc(network, validation, config),
         validation="validation_error",
     )

@@ -47,7 +47,7 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
     on the scan's own grid; ``grid`` has those on the run's.
     """
-    from calvaria.reconstruction.predictor import coarse_probabilities, predict_implant
+    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
     members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
@@ -57,11 +57,15 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     volumes, rows = [], []
     for few in _batches(cases(run, config), config.evaluate.batch_size):
         labels = np.stack([case.labels for case in few])
+        some = next(iter(predictors.values()))  # the fine network is the same for all
+        bones = [case.own == BONE for case in few]
+        fines = [fine_bone(some, bone, case.affine, case.pose) for case, bone in zip(few, bones, strict=True)]
         for name, predictor in predictors.items():
             said = coarse_probabilities(predictor, labels)
-            for case, probability in zip(few, said, strict=True):
-                bone = case.own == BONE
-                found = predict_implant(predictor, case.labels, probability, bone, case.affine, case.pose)
+            for case, probability, bone, fine in zip(few, said, bones, fines, strict=True):
+                found = predict_implant(
+                    predictor, case.labels, probability, fine, bone, case.affine, case.pose
+                )
                 rows.append({**case.about, "seed": name, **_scores(config, case, found)})
                 remaining = (case.labels == BONE) * BONE
                 volumes.append(np.where(found.coarse, IMPLANT, remaining).astype(np.uint8))

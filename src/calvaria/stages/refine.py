@@ -15,7 +15,7 @@ def refine(run: Run, config: Config) -> None:
     from calvaria.learning.device import prepare_device
     from calvaria.learning.training import forget
     from calvaria.learning.workers import is_main, launched
-    from calvaria.reconstruction.refining import place_of, train_fine
+    from calvaria.reconstruction.refine_training import place_of, train_fine
 
     if config.refine is None:
         raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")
