@@ -1,4 +1,4 @@
-"""What an autoencoder should see of a skull: occupancy or signed distances, at equal cost, on real skulls.
+"""What an autoencoder should see of a skull: occupancy, distances or surfaces, at equal cost, on real skulls.
 
     python benchmarks/autoencoders.py --run results/skullfix --steps 150
 
@@ -23,9 +23,11 @@ from calvaria.paths import Run
 from calvaria.stages.split import skulls, training_population
 
 VARIANTS = {
+    "surfaces, mean error": {"representation": "surfaces"},
     "distances, mean error": {"representation": "distance"},
     "occupancy, cross-entropy and Dice": {"representation": "occupancy"},
-    "distances, 8 latent channels": {"representation": "distance", "latent_channels": 8},
+    "surfaces, 16 latent channels": {"representation": "surfaces", "latent_channels": 16},
+    "distances, 16 latent channels": {"representation": "distance", "latent_channels": 16},
 }
 
 

@@ -8,7 +8,6 @@ import yaml
 
 from calvaria.config import Config, parse
 from calvaria.families import Draw, Population, Task, draw_skulls, family_module, save_model
-from calvaria.families.representation import decode, encode
 from calvaria.paths import Run
 from calvaria.store import write_shard
 from tests.conftest import ROOT
@@ -109,10 +108,3 @@ def test_real_goes_round_everyone_before_anyone_comes_twice(run, config, populat
     drawn = draw_skulls(population, [Draw(i, 0) for i in range(8)], Task(run, config, "real"))
     names = [one.parents[0] for one in drawn]
     assert sorted(names[:4]) == sorted(names[4:]) == list("abcd")
-
-
-def test_signed_distances_decode_to_the_same_skull(population):
-    fields = encode(population.masks)
-    assert np.array_equal(decode(fields), population.masks)
-    assert fields.dtype == np.float32
-    assert np.abs(fields).max() <= 1

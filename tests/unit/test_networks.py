@@ -29,7 +29,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def an_autoencoder(**more: int) -> Autoencoder:
     torch.manual_seed(0)
-    return Autoencoder(shape=SHAPE, patch=4, channels=(16,), blocks=1, latent_channels=4, **more)
+    return Autoencoder(shape=SHAPE, inputs=2, patch=4, channels=(16,), blocks=1, latent_channels=4, **more)
 
 
 def test_folding_is_undone_by_unfolding():
@@ -40,7 +40,7 @@ def test_folding_is_undone_by_unfolding():
 
 def test_an_untrained_autoencoder_is_the_best_linear_one():
     """Fields that are sums of four patterns per block come back exactly."""
-    patterns, weights = noise(4, 64), noise(6, 4, 4, 6, 4, seed=1)
+    patterns, weights = noise(4, 128), noise(6, 4, 4, 6, 4, seed=1)
     fields = unfold(torch.einsum("nkxyz,kc->ncxyz", weights, patterns), 4)
     network = an_autoencoder().eval()
     network.start(fields.mean(0), fields)
@@ -52,7 +52,7 @@ def test_an_untrained_autoencoder_is_the_best_linear_one():
 
 def test_decoding_in_tiles_gives_what_decoding_at_once_gives():
     """Away from the tiles' borders; group normalisation sees only its tile, so it is left out."""
-    network = Autoencoder((64, 24, 16), 4, (16,), 1, 4).eval()
+    network = Autoencoder((64, 24, 16), 1, 4, (16,), 1, 4).eval()
     network.start(torch.zeros(1, 64, 24, 16), noise(3, 1, 64, 24, 16))
     latents = noise(1, 4, 16, 6, 4)
     torch.testing.assert_close(network.decode(latents, tile=8), network.decode(latents), rtol=1e-4, atol=1e-4)
@@ -108,26 +108,26 @@ def test_a_withheld_condition_is_not_a_condition_of_zero():
 @pytest.mark.parametrize("patch", [2, 4])
 @pytest.mark.parametrize("kind", [DenseAutoencoder, SkullGenerator])
 def test_an_untrained_network_beside_a_shape_model_draws_from_it(kind, patch):
-    fields = noise(5, 1, *SHAPE)
+    fields = noise(5, 2, *SHAPE)
     torch.manual_seed(0)
-    network = kind(SHAPE, patch, (8, 16), latent_size=7, modes=4).eval()
+    network = kind(SHAPE, 2, patch, (8, 16), latent_size=7, modes=4).eval()
     network.shapes.start(fields.mean(0), fields)
     with torch.no_grad():
         coordinates = network.shapes.coordinates(torch.cat([fields, fields.flip(2)]))
         drawn = (network.decode if kind is DenseAutoencoder else network)(noise(4, 7))
         linear = unfold(network.shapes.folded(noise(4, 7)[:, :4]), patch) + network.shapes.mean
     assert float(coordinates.square().mean()) == pytest.approx(1, rel=0.05)
-    assert drawn.shape == (4, 1, *SHAPE)
+    assert drawn.shape == (4, 2, *SHAPE)
     torch.testing.assert_close(drawn, linear)
 
 
 def test_a_dense_autoencoder_encodes_to_its_latent_size():
-    network = DenseAutoencoder(SHAPE, 4, (8, 16), latent_size=7, modes=4).eval()
+    network = DenseAutoencoder(SHAPE, 1, 4, (8, 16), latent_size=7, modes=4).eval()
     assert [one.shape for one in network.encode(noise(2, 1, *SHAPE))] == [(2, 7), (2, 7)]
 
 
 def test_recomputed_activations_give_the_same_gradients():
-    fields = noise(2, 1, *SHAPE)
+    fields = noise(2, 2, *SHAPE)
     gradients = []
     for recompute in (False, True):
         network = an_autoencoder()
@@ -148,7 +148,7 @@ def test_a_network_is_built_again_from_what_is_saved(tmp_path):
     from calvaria.families import load_model, save_model
 
     network = an_autoencoder(codes=8, groups=2)
-    network.start(torch.zeros(1, *SHAPE), noise(3, 1, *SHAPE))
+    network.start(torch.zeros(2, *SHAPE), noise(3, 2, *SHAPE))
     save_model(tmp_path, model_of(network, {}, {"note": 1}))
     again = network_of(Autoencoder, load_model(tmp_path), CPU)
     latents = noise(1, *network.latent_shape)

@@ -142,9 +142,10 @@ class SsmFamily(Section):
 class Autoencoder(Section):
     """What the convolutional autoencoders have in common."""
 
-    representation: Literal["distance", "occupancy"] = "distance"
-    """What the network sees of a skull: truncated signed distances, whose mean error it lowers; or 1 for bone
-    and -1 for none, of which it lowers cross-entropy and 1 - Dice."""
+    representation: Literal["surfaces", "distance", "occupancy"] = "surfaces"
+    """What the network sees of a skull: truncated signed distances to the surfaces of the head, its cavity
+    filled, and of the cavity alone; or to those of bone; or 1 for bone and -1 for none. It lowers the mean
+    error of distances, and of occupancy cross-entropy and 1 - Dice."""
     patch: int = Field(4, ge=1)
     """Voxels per edge that are folded into channels before the first convolution."""
     channels: tuple[int, ...] = (64,)
@@ -204,6 +205,8 @@ class IntrovaeFamily(Section):
 
     kind: Literal["introvae"]
     """Which family: a soft introspective variational autoencoder."""
+    representation: Literal["surfaces", "distance"] = "surfaces"
+    """What the network sees of a skull, as of the autoencoders."""
     latent_size: int = Field(64, ge=1)
     """Length of the latent vector."""
     patch: int = Field(4, ge=1)
@@ -223,6 +226,8 @@ class WganFamily(Section):
 
     kind: Literal["wgan"]
     """Which family: WGAN-GP."""
+    representation: Literal["surfaces", "distance"] = "surfaces"
+    """What the network sees of a skull, as of the autoencoders."""
     latent_size: int = Field(64, ge=1)
     """Length of the noise vector."""
     channels: tuple[int, ...] = (64, 32, 16)

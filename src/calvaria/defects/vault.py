@@ -49,6 +49,11 @@ class Vault(Frozen):
         h = w * (a / c)
         return above & (u * u + v * v + h * h >= INNER * INNER)
 
+    def above_floor(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """How far above the floor plane, along z in mm, places are that lie so far from the centre."""
+        (a, b, _), front = self.semi_axes_mm, self.floor_front
+        return np.asarray(z + a * ((front + FLOOR_BACK) / 2 - (FLOOR_BACK - front) / 2 * y / b))
+
 
 def rounded(*values: float) -> Vector:
     """Three values to 1e-4, so that rounding noise of other machines cannot reach a stored parameter."""

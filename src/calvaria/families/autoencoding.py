@@ -17,6 +17,7 @@ from torch.nn import functional
 from calvaria import config
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.representation import (
+    CHANNELS,
     TRUNCATION_VOXELS,
     decode,
     dice,
@@ -35,6 +36,7 @@ def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> networ
     with seeded(task.torch_generator("weights")):
         network = networks.Autoencoder(
             shape=task.config.grid.shape,
+            inputs=CHANNELS[settings.representation],
             patch=settings.patch,
             channels=settings.channels,
             blocks=settings.blocks,
@@ -47,7 +49,7 @@ def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> networ
 
 
 def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
-    """The mean (1, x, y, z) of fields (n, 1, x, y, z) and of their mirror images."""
+    """The mean (c, x, y, z) of fields (n, c, x, y, z) and of their mirror images."""
     mean = fields.mean(0)
     return (mean + mean.flip(1)) / 2
 
@@ -66,13 +68,13 @@ def batches(fields: torch.Tensor, task: Task, device: torch.device) -> Callable[
 
 
 def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representation: str) -> torch.Tensor:
-    """The mean over skulls of how wrong an output is, both (n, 1, x, y, z).
+    """The mean over skulls of how wrong an output is, both (n, c, x, y, z).
 
     Of distances their mean absolute error, in voxels; of occupancy cross-entropy plus 1 minus soft Dice.
     Cross-entropy and Dice of the distances' sign make an autoencoder worse than one that is linear: they
     reward exaggerated distances (docs/families.md).
     """
-    if representation == "distance":
+    if representation != "occupancy":
         return distance_error(output, field).mean()
     bone = (field > 0).float()
     logits = SHARPNESS * output
@@ -84,14 +86,14 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """(n,) mean absolute error in voxels of truncated distances (n, 1, x, y, z)."""
+    """(n,) mean absolute error in voxels of truncated distances (n, c, x, y, z)."""
     return TRUNCATION_VOXELS * (output - field).abs().flatten(1).mean(1)
 
 
 def rebuilt(
     network: networks.Autoencoder, fields: torch.Tensor, task: Task, device: torch.device
 ) -> np.ndarray:
-    """Fields, each through encoder and decoder, (n, 1, x, y, z) float32."""
+    """Fields, each through encoder and decoder, (n, c, x, y, z) float32."""
     tile = task.settings.decode_tile
     with torch.inference_mode(), autocast(task.config, device):
         made = [network.decode(network.encode(one[None].to(device))[0], tile) for one in fields]
@@ -138,7 +140,7 @@ def finish(
 
 
 def volume_threshold(fields: np.ndarray, population: Population) -> float:
-    """The threshold at which drawn fields (n, 1, x, y, z) have the mean bone volume of the real skulls.
+    """The threshold at which drawn fields (n, c, x, y, z) have the mean bone volume of the real skulls.
 
     Those of training and validation: the validation skulls alone are so few that their mean is off by
     several percent.
@@ -159,7 +161,7 @@ def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarr
 def decoded(
     network: networks.Autoencoder, latents: np.ndarray, task: Task, device: torch.device
 ) -> np.ndarray:
-    """Latents (n, c, i, j, k) float32 to fields (n, 1, x, y, z) float32."""
+    """Latents (n, c, i, j, k) float32 to fields (n, f, x, y, z) float32."""
     with torch.inference_mode(), autocast(task.config, device):
         batch = torch.from_numpy(latents).to(device, memory_format=networks.LAYOUT)
         return np.asarray(network.decode(batch, task.settings.decode_tile).float().cpu().numpy())

@@ -237,7 +237,7 @@ class Maker:
     def __call__(
         self, rngs: list[np.random.Generator], steps: list[torch.Generator]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """(n, 1, x, y, z) fields, and the (k,) measures that each was asked to have."""
+        """(n, f, x, y, z) fields, and the (k,) measures that each was asked to have."""
         settings, tensors = self.task.settings, self.model.tensors
         asked = [_condition(tensors["conditions"], rng) for rng in rngs]
         noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
@@ -250,7 +250,7 @@ class Maker:
         return self.fields(latents), asked
 
     def fields(self, latents: torch.Tensor) -> np.ndarray:
-        """Whitened latents (n, c, i, j, k) to fields (n, 1, x, y, z) float32."""
+        """Whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""
         tensors = self.model.tensors
         coloured = self.denoiser.gaussian.colour(latents.float()).cpu().numpy()
         return decoded(self.decoder, coloured * tensors["scale"] + tensors["centre"], self.below, self.device)

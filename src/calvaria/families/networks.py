@@ -4,7 +4,7 @@ A skull is a large volume with little in it. Folding blocks of voxels into chann
 convolution, and unfolding them after the last, saves most of the cost at full resolution; and every
 network only has to learn how a skull differs from the population's mean, which it carries with it.
 
-Every volume is (n, 1, x, y, z) float32; a value above the decoding threshold is bone.
+Every volume is (n, inputs, x, y, z) float32, the fields of ``families/representation``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from calvaria.families import Draw, Model
 FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0
 TILE_OVERLAP = 0.5
-BLOCK_CHANNELS = 12
+BLOCK_CHANNELS = 16
 LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
 GROUPS = 8  # of the group normalisations
 LAYOUT = torch.channels_last_3d  # about 1.5 times faster convolutions on the CPU, and right for tensor cores
@@ -50,19 +50,19 @@ def unfold(channels: torch.Tensor, patch: int) -> torch.Tensor:
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // patch**3, x * patch, y * patch, z * patch)
 
 
-def linear(factor: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
-    """From blocks of factor^3 voxels, folded, to a few channels, and back."""
+def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
+    """From folded blocks of voxels to a few channels, and back."""
     return (
-        torch.nn.Conv3d(factor**3, channels, 1, bias=False),
-        torch.nn.Conv3d(channels, factor**3, 1, bias=False),
+        torch.nn.Conv3d(folded, channels, 1, bias=False),
+        torch.nn.Conv3d(channels, folded, 1, bias=False),
     )
 
 
 def start_linear(
     project: torch.nn.Conv3d, expand: torch.nn.Conv3d, differences: torch.Tensor, factor: int
 ) -> None:
-    """Sets what ``linear`` gave to the principal components of the blocks of (n, 1, x, y, z) differences."""
-    covariance = torch.zeros(factor**3, factor**3, dtype=torch.float64)
+    """Sets what ``linear`` gave to the principal components of the blocks of (n, c, x, y, z) differences."""
+    covariance = torch.zeros(project.in_channels, project.in_channels, dtype=torch.float64)
     for difference in differences:
         rows = fold(difference[None], factor)[0].flatten(1).double()
         covariance += rows @ rows.T
@@ -159,6 +159,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
     def __init__(
         self,
         shape: tuple[int, int, int],
+        inputs: int,
         patch: int,
         channels: tuple[int, ...],
         blocks: int,
@@ -171,7 +172,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         self.patch, self.groups = patch, groups
         self.factor = patch * 2 ** (len(channels) - 1)
         self.latent_shape = (latent_channels, *(n // self.factor for n in shape))
-        self.register_buffer("mean", torch.zeros(1, 1, *shape))
+        self.register_buffer("mean", torch.zeros(1, inputs, *shape))
         shared: dict[str, Any] = {
             "spatial_dims": 3,
             "channels": channels,
@@ -182,9 +183,9 @@ class Autoencoder(ModelMixin, ConfigMixin):
             "with_nonlocal_attn": False,
         }
         encoded = latent_channels * (1 if codes else 2)  # mean and logarithm of sigma
-        self.encoder = Encoder(in_channels=patch**3, out_channels=encoded, **shared)
-        self.decoder = Decoder(in_channels=latent_channels, out_channels=patch**3, **shared)
-        self.project, self.expand = linear(self.factor, latent_channels)
+        self.encoder = Encoder(in_channels=inputs * patch**3, out_channels=encoded, **shared)
+        self.decoder = Decoder(in_channels=latent_channels, out_channels=inputs * patch**3, **shared)
+        self.project, self.expand = linear(inputs * self.factor**3, latent_channels)
         self.quantiser: Any = (
             EMAQuantizer(3, codes, latent_channels // groups, commitment_cost=commitment) if codes else None
         )
@@ -197,7 +198,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         self.to(memory_format=LAYOUT)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Sets the mean, (1, x, y, z), and the shortcut to the principal components of fields' blocks."""
+        """Sets the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.factor)
 
@@ -248,17 +249,17 @@ class ShapeModel(torch.nn.Module):
 
     mean: torch.Tensor
 
-    def __init__(self, shape: tuple[int, int, int], patch: int, modes: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], inputs: int, patch: int, modes: int) -> None:
         super().__init__()
         self.patch, self.modes = patch, modes
-        self.register_buffer("mean", torch.zeros(1, 1, *shape))
-        channels = min(BLOCK_CHANNELS, patch**3)
-        self.project, self.expand = linear(patch, channels)
+        self.register_buffer("mean", torch.zeros(1, inputs, *shape))
+        channels = min(BLOCK_CHANNELS, inputs * patch**3)
+        self.project, self.expand = linear(inputs * patch**3, channels)
         self.gaussian = Gaussian((channels, *(n // patch for n in shape)), modes)
         self.requires_grad_(False)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Fits it to training fields (n, 1, x, y, z), their mirror images and their mean (1, x, y, z)."""
+        """Fits it to training fields (n, c, x, y, z), their mirror images and their mean (c, x, y, z)."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.patch)
         both = torch.cat([fields, fields.flip(2)])
@@ -285,15 +286,21 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int, modes: int
+        self,
+        shape: tuple[int, int, int],
+        inputs: int,
+        patch: int,
+        channels: tuple[int, ...],
+        latent_size: int,
+        modes: int,
     ) -> None:
         super().__init__()
         self.patch = patch
-        self.shapes = ShapeModel(shape, patch, modes)
+        self.shapes = ShapeModel(shape, inputs, patch, modes)
         self.network = VarAutoEncoder(
             spatial_dims=3,
-            in_shape=(patch**3, *(n // patch for n in shape)),
-            out_channels=patch**3,
+            in_shape=(inputs * patch**3, *(n // patch for n in shape)),
+            out_channels=inputs * patch**3,
             latent_size=latent_size,
             channels=channels,
             strides=[1] + [2] * (len(channels) - 1),
@@ -305,7 +312,7 @@ class DenseAutoencoder(ModelMixin, ConfigMixin):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
         torch.nn.init.constant_(self.network.logvar.bias, FIRST_LOG_VARIANCE)
-        self.last = silent(patch**3)
+        self.last = silent(inputs * patch**3)
 
     @property
     def encoding(self) -> list[torch.nn.Parameter]:
@@ -342,21 +349,27 @@ class SkullGenerator(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, shape: tuple[int, int, int], patch: int, channels: tuple[int, ...], latent_size: int, modes: int
+        self,
+        shape: tuple[int, int, int],
+        inputs: int,
+        patch: int,
+        channels: tuple[int, ...],
+        latent_size: int,
+        modes: int,
     ) -> None:
         super().__init__()
         doublings = len(channels) - 1
         self.patch = patch
-        self.shapes = ShapeModel(shape, patch, modes)
+        self.shapes = ShapeModel(shape, inputs, patch, modes)
         self.network = Generator(
             latent_shape=(latent_size,),
             start_shape=(channels[0], *(n // (patch * 2**doublings) for n in shape)),
-            channels=(*channels[1:], patch**3),
+            channels=(*channels[1:], inputs * patch**3),
             strides=(*[2] * doublings, 1),
             num_res_units=1,
             act="LEAKYRELU",
         )
-        self.last = silent(patch**3)
+        self.last = silent(inputs * patch**3)
         self.to(memory_format=LAYOUT)
 
     def differences(self, noise: torch.Tensor) -> torch.Tensor:
@@ -369,10 +382,10 @@ class SkullGenerator(ModelMixin, ConfigMixin):
         return unfold(self.differences(noise), self.patch) + self.shapes.mean
 
 
-def critic(shape: tuple[int, int, int], patch: int, channels: Sequence[int]) -> Critic:
+def critic(shape: tuple[int, int, int], inputs: int, patch: int, channels: Sequence[int]) -> Critic:
     """Folded differences to one score each; without normalisation, as the gradient penalty asks."""
     return Critic(
-        in_shape=(patch**3, *(n // patch for n in shape)),
+        in_shape=(inputs * patch**3, *(n // patch for n in shape)),
         channels=tuple(reversed(channels)),
         strides=[2] * len(channels),
         num_res_units=0,

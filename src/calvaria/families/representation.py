@@ -1,55 +1,140 @@
-"""What the generative networks see of a skull, and how a skull is read from what they make."""
+"""What the generative networks see of a skull, and how a skull is read from what they make.
+
+A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without bone
+where the two do not overlap, so that what networks draw breaks open. By default they see the vault as two
+solids instead: the head with its cavity filled, and the cavity. Bone is what is in the one and not in the
+other, and between two skulls lies one whose surfaces are halfway.
+"""
 
 import numpy as np
 
+from calvaria.defects.vault import INNER, Vault, find_vault
+from calvaria.grid import Grid
+
 TRUNCATION_VOXELS = 2.5
 THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # among these the decoding threshold is chosen
+CHANNELS = {"surfaces": 2, "distance": 1, "occupancy": 1}
+RAYS = 96  # an edge of the picture in which the cavity's surface is found: two or three degrees a pixel
+REACH_DEG = 125.0  # from the top of the head to the picture's border
+OPEN_VOXELS = 3.0  # below the vault the filled head ends so far above the end of the cavity
 
 
-def encode(masks: np.ndarray, representation: str = "distance") -> np.ndarray:
+def encode(masks: np.ndarray, representation: str = "surfaces") -> np.ndarray:
     """Fields of skulls.
 
     Args:
         masks: (n, x, y, z), non-zero where there is bone.
-        representation: ``distance`` for truncated signed distances, ``occupancy`` for 1 and -1.
+        representation: ``distance`` for truncated signed distances, ``occupancy`` for 1 and -1,
+            ``surfaces`` for the distances of the filled head and those to the cavity.
 
     Returns:
-        (n, 1, x, y, z) float32 in [-1, 1], positive inside bone; a distance of 1 is ``TRUNCATION_VOXELS``
-        deep inside.
+        (n, c, x, y, z) float32 in [-1, 1], c as of ``CHANNELS``. Bone is where all channels are positive; a
+        distance of 1 is ``TRUNCATION_VOXELS`` deep inside.
     """
-    import edt
-
-    fields = np.empty((len(masks), 1, *masks.shape[1:]), np.float32)
+    fields = np.empty((len(masks), CHANNELS[representation], *masks.shape[1:]), np.float32)
     for field, mask in zip(fields, masks, strict=True):
         bone = np.ascontiguousarray(mask > 0)
         if representation == "occupancy":
             field[0] = np.where(bone, 1, -1)
-            continue
-        # Distances run between voxel centres; the surface lies half a voxel before the other side.
-        inside = edt.edt(bone, black_border=False)
-        outside = edt.edt(~bone, black_border=False)
-        field[0] = np.where(bone, inside - 0.5, 0.5 - outside) / TRUNCATION_VOXELS
-    return np.clip(fields, -1, 1)
+        elif representation == "distance":
+            field[0] = _depth(bone)
+        else:
+            filled, cavity = head_and_cavity(bone)
+            field[0], field[1] = _depth(filled), -_depth(cavity)
+    return fields
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Signed distance from the surface of a mask (x, y, z), 1 where it is truncated inside, -1 outside."""
+    import edt
+
+    # Distances run between voxel centres; the surface lies half a voxel before the other side.
+    inside = edt.edt(mask, black_border=False)
+    outside = edt.edt(~mask, black_border=False)
+    return np.asarray(np.clip(np.where(mask, inside - 0.5, 0.5 - outside) / TRUNCATION_VOXELS, -1, 1))
+
+
+def head_and_cavity(bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two solids whose difference is the skull, exactly: the head with its cavity filled, and the cavity.
+
+    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends a little higher
+    up, lest a skull that is read from both be closed below.
+
+    Args:
+        bone: (x, y, z) bool, a complete skull.
+
+    Returns:
+        filled head and cavity, (x, y, z) bool each.
+
+    Raises:
+        InputError: if there is no head-sized piece of bone.
+    """
+    grid = Grid((bone.shape[0], bone.shape[1], bone.shape[2]), 1.0)
+    vault = find_vault(bone, grid)
+    axes = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
+    away = np.stack(axes, axis=-1) - vault.centre_mm
+    height = vault.above_floor(*np.moveaxis(away, -1, 0))
+    cavity = ~bone & (height > 0) & (np.linalg.norm(away, axis=-1) < _wall(bone, away, grid, vault))
+    return bone | (cavity & (height > OPEN_VOXELS)), cavity
+
+
+def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.ndarray:
+    """How far from the vault's centre the middle of its wall is, in the direction of every voxel.
+
+    Where the wall has a hole, it is taken to be as far away as at the next place where it has none.
+
+    Args:
+        away: (x, y, z, 3) voxels from the vault's centre.
+    """
+    from scipy.ndimage import distance_transform_edt, map_coordinates
+
+    reach = np.deg2rad(REACH_DEG)
+    places = (np.arange(RAYS) + 0.5) / RAYS * 2 - 1
+    first, second = np.meshgrid(places, places, indexing="ij")
+    from_pole = np.hypot(first, second)
+    sine = np.sin(from_pole * reach) / np.maximum(from_pole, 1e-9)
+    rays = np.stack([first * sine, second * sine, np.cos(from_pole * reach)], axis=-1)
+    distances = np.arange(0.5, np.linalg.norm(bone.shape) / 2, 0.5)
+    points = np.array(vault.centre_mm) + distances[:, None] * rays[..., None, :]
+    index = np.floor(points + np.array(bone.shape) / 2).astype(int)
+    inside = ((index >= 0) & (index < bone.shape)).all(-1)
+    index[~inside] = 0
+    far = distances * np.linalg.norm(rays / vault.semi_axes_mm, axis=-1)[..., None] >= INNER
+    met = bone[index[..., 0], index[..., 1], index[..., 2]] & inside & far
+    entered = met.argmax(-1)
+    left = (~met & (np.arange(len(distances)) > entered[..., None])).argmax(-1)
+    wall = (distances[entered] + distances[left]) / 2
+    nearest = distance_transform_edt(~met.any(-1), return_distances=False, return_indices=True)
+    wall = wall[tuple(nearest)]
+    flat = np.maximum(np.hypot(away[..., 0], away[..., 1]), 1e-9)
+    angle = np.arctan2(flat, away[..., 2]) / reach
+    pixels = [(away[..., axis] / flat * angle + 1) / 2 * RAYS - 0.5 for axis in (0, 1)]
+    return np.asarray(map_coordinates(wall, pixels, order=1, mode="nearest"))
+
+
+def bone_depth(fields: np.ndarray) -> np.ndarray:
+    """(n, x, y, z): how deep in bone every voxel of fields (n, c, x, y, z) is, negative outside."""
+    return fields.min(1)
 
 
 def decode(fields: np.ndarray, threshold: float = 0.0) -> np.ndarray:
-    """Skulls from fields: (n, 1, x, y, z) to (n, x, y, z) uint8 with bone where the field is larger."""
-    return (fields[:, 0] > threshold).astype(np.uint8)
+    """Skulls from fields: (n, c, x, y, z) to (n, x, y, z) uint8 with bone where it is deeper than that."""
+    return (bone_depth(fields) > threshold).astype(np.uint8)
 
 
 def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
-    """The threshold at which fields (n, 1, x, y, z) have this fraction of bone voxels.
+    """The threshold at which fields (n, c, x, y, z) have this fraction of bone voxels.
 
     A network that is not quite sharp makes all skulls too thick or too thin by the same amount: drawn
     skulls are cut where their mean bone volume is that of the real skulls.
     """
-    values = fields.ravel()
+    values = bone_depth(fields).ravel()
     bone = min(max(round(bone_fraction * len(values)), 1), len(values) - 1)
     return float(np.partition(values, -bone - 1)[-bone - 1])
 
 
 def overlap_threshold(fields: np.ndarray, masks: np.ndarray) -> float:
-    """The threshold at which fields (n, 1, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
+    """The threshold at which fields (n, c, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
     found = [np.mean(dice(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
     return float(THRESHOLDS[int(np.argmax(found))])
 

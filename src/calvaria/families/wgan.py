@@ -12,7 +12,7 @@ from torch.nn import functional
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
 from calvaria.families.autoencoding import CALIBRATION, batches, symmetric_mean, volume_threshold
-from calvaria.families.representation import decode, encode
+from calvaria.families.representation import CHANNELS, decode, encode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
@@ -25,8 +25,9 @@ def training(population: Population, task: Task) -> Training:
     settings: WganFamily = task.settings
     device = prepare_device(task.config)
     shape, size = task.config.grid.shape, settings.optimiser.batch_size
-    fields = torch.from_numpy(encode(population.masks))
-    validation = torch.from_numpy(encode(population.validation))
+    inputs = CHANNELS[settings.representation]
+    fields = torch.from_numpy(encode(population.masks, settings.representation))
+    validation = torch.from_numpy(encode(population.validation, settings.representation))
     mean = symmetric_mean(fields)
     # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
     # per voxel value would take thousands of steps to learn.
@@ -34,12 +35,13 @@ def training(population: Population, task: Task) -> Training:
     with seeded(task.torch_generator("weights")):
         generator = networks.SkullGenerator(
             shape,
+            inputs,
             settings.patch,
             settings.channels,
             settings.latent_size,
             min(settings.latent_size, len(population)),
         )
-        critic = networks.critic(shape, settings.patch, settings.channels)
+        critic = networks.critic(shape, inputs, settings.patch, settings.channels)
     generator.shapes.start(mean, fields)
     generator.to(device)
     critic.to(device)
@@ -101,7 +103,7 @@ def fit(population: Population, task: Task) -> Model:
 
 
 def _judged(generator: networks.SkullGenerator, task: Task) -> torch.Tensor:
-    """The same ``CALIBRATION`` samples at every call, as (n, 1, x, y, z) fields."""
+    """The same ``CALIBRATION`` samples at every call, as (n, c, x, y, z) fields."""
     rng = task.torch_generator("judged")
     noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(generator.device)
     return torch.cat([generator(one[None]) for one in noise])
