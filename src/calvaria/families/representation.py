@@ -1,8 +1,8 @@
 """What the generative networks see of a skull, and how a skull is read from what they make.
 
-A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without bone
-where the two do not overlap, so that what networks draw breaks open. By default they see the vault as two
-solids instead: the head with its cavity filled, and the cavity. Bone is what is in the one and not in the
+A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without
+bone where the two do not overlap, so that what networks draw breaks open. By default they see the vault as
+two solids instead: the head with its cavity filled, and the cavity. Bone is what is in the one and not in the
 other, and between two skulls lies one whose surfaces are halfway.
 """
 
@@ -16,7 +16,8 @@ THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # among these the decoding threshold is
 CHANNELS = {"surfaces": 2, "distance": 1, "occupancy": 1}
 RAYS = 96  # an edge of the picture in which the cavity's surface is found: two or three degrees a pixel
 REACH_DEG = 125.0  # from the top of the head to the picture's border
-OPEN_VOXELS = 3.0  # below the vault the filled head ends so far above the end of the cavity
+BELOW_VOXELS = 2.5  # how far below the vault's floor the head is filled
+OPEN_VOXELS = 3.0  # how much further down the cavity reaches
 
 
 def encode(masks: np.ndarray, representation: str = "surfaces") -> np.ndarray:
@@ -57,8 +58,8 @@ def _depth(mask: np.ndarray) -> np.ndarray:
 def head_and_cavity(bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two solids whose difference is the skull, exactly: the head with its cavity filled, and the cavity.
 
-    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends a little higher
-    up, lest a skull that is read from both be closed below.
+    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends higher up, lest a
+    skull that is read from both be closed below.
 
     Args:
         bone: (x, y, z) bool, a complete skull.
@@ -74,8 +75,9 @@ def head_and_cavity(bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     axes = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     away = np.stack(axes, axis=-1) - vault.centre_mm
     height = vault.above_floor(*np.moveaxis(away, -1, 0))
-    cavity = ~bone & (height > 0) & (np.linalg.norm(away, axis=-1) < _wall(bone, away, grid, vault))
-    return bone | (cavity & (height > OPEN_VOXELS)), cavity
+    before = np.linalg.norm(away, axis=-1) < _wall(bone, away, grid, vault)
+    cavity = ~bone & before & (height > -BELOW_VOXELS - OPEN_VOXELS)
+    return bone | (cavity & (height > -BELOW_VOXELS)), cavity
 
 
 def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.ndarray:
