@@ -59,9 +59,14 @@ class Store:
             raise StoreError(f"{self.path}: rows are missing or double; delete the store and run again")
         return rows
 
+    @property
+    def labels(self) -> Any:
+        """The open Zarr array, (n, x, y, z) uint8, for whoever reads many volumes in any order."""
+        return _open(self.path)
+
     def volume(self, index: int) -> np.ndarray:
         """One (x, y, z) uint8 label volume."""
-        return np.asarray(_open(self.path)[index])
+        return np.asarray(self.labels[index])
 
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
         """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.

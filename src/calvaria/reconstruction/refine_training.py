@@ -20,6 +20,7 @@ from calvaria.defects.vault import find_vault
 from calvaria.families.networks import weights
 from calvaria.grid import BONE, IMPLANT
 from calvaria.identity import identity
+from calvaria.learning.ahead import Ahead
 from calvaria.learning.device import fingerprint
 from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
 from calvaria.learning.training import Place as TrainingPlace
@@ -109,18 +110,18 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     settings, place = config.refine, Place.of(config)
     fine = place.fine
 
-    def prepared(mask: np.ndarray, picture: Vault, known: np.ndarray) -> _Skull:
+    def with_vault(mask: np.ndarray, picture: Vault, known: np.ndarray) -> _Skull:
         return _Skull(mask, find_vault(mask, fine), picture, known)
 
     masks = fine_skulls(run, config, "training")
     pictures = [picture_skull(mask, fine, place.anchor_mm) for mask in masks]
     known = surfaces(pictures)
     skulls = [
-        prepared(mask, picture, np.delete(known, number, axis=0))
+        with_vault(mask, picture, np.delete(known, number, axis=0))
         for number, (mask, picture) in enumerate(zip(masks, pictures, strict=True))
     ]
     held_out = [
-        prepared(mask, picture_skull(mask, fine, place.anchor_mm), known)
+        with_vault(mask, picture_skull(mask, fine, place.anchor_mm), known)
         for mask in fine_skulls(run, config, "validation")
     ]
     network = new_fine_network(config).to(device)
@@ -155,11 +156,13 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = seeds.generator(config.seed, "refine", "batch", step)
         chosen = rng.integers(len(skulls), size=settings.optimiser.batch_size)
-        cases = [case(skulls[number], "case", step, place) for place, number in enumerate(chosen)]
+        cases = [case(skulls[number], "case", step, slot) for slot, number in enumerate(chosen)]
         return torch.cat([seen for seen, _ in cases]), torch.cat([target for _, target in cases])
 
+    prepared = Ahead(batch, settings.optimiser.steps, config)
+
     def loss(step: int, turn: int, part: Part) -> Scalars:
-        seen, target = (part.of(one).to(device) for one in batch(step))
+        seen, target = (part.of(one).to(device) for one in prepared(step))
         return {"loss": dice_and_cross_entropy(network(seen), target)}
 
     fixed = [case(skull, "validation", number) for number, skull in enumerate(held_out)]

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from calvaria.defects.injection import inject_defect
 from calvaria.families.networks import weights
 from calvaria.grid import IMPLANT
 from calvaria.identity import identity
+from calvaria.learning.ahead import Ahead
 from calvaria.learning.device import fingerprint, seeded
 from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.paths import Run
-from calvaria.reconstruction.augmentation import apply_changes, sample_change
+from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
 from calvaria.reconstruction.completion import Completion
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
@@ -66,8 +68,13 @@ class Member:
             found[family] = rows
         return found
 
-    def batch(self, number: int, device: torch.device) -> torch.Tensor:
-        """The cases (n, x, y, z) uint8 of a step, which are a function of its number alone."""
+    @cached_property
+    def labels(self) -> dict[str, Any]:
+        """The open array of the cases of every family of the mixture."""
+        return {family: self.run.inject(family).labels for family in self.settings.families}
+
+    def batch(self, number: int) -> tuple[torch.Tensor, list[Change]]:
+        """A step's cases (n, x, y, z) uint8 and how to augment them; a function of its number alone."""
         # The arm's name is no part of the key: arms differ in their data, not in their luck.
         rng = seeds.generator(self.config.seed, "train", "batch", self.seed, number)
         families = sorted(self.settings.families)
@@ -77,14 +84,12 @@ class Member:
         for family in rng.choice(len(families), size=size, p=shares / shares.sum()):
             rows = self.rows[families[family]]
             row = rows[int(rng.integers(len(rows)))]
-            chosen.append(self.run.inject(families[family]).volume(row["index"]))
+            chosen.append(np.asarray(self.labels[families[family]][row["index"]]))
         if self.config.train.fresh_defects:
             chosen = [self._fresh(labels, number, place) for place, labels in enumerate(chosen)]
-        labels = torch.from_numpy(np.stack(chosen)).to(device)
         geometric = self.settings.augmentation
-        if geometric is not None:
-            labels = apply_changes(labels, [sample_change(rng, geometric, grid) for _ in chosen])
-        return labels
+        changes = [sample_change(rng, geometric, grid) for _ in chosen] if geometric is not None else []
+        return torch.from_numpy(np.stack(chosen)), changes
 
     def _fresh(self, labels: np.ndarray, number: int, place: int) -> np.ndarray:
         """The skull of a case with a new defect."""
@@ -118,9 +123,14 @@ def training(member: Member, device: torch.device) -> Training:
     network.to(device)
     validation = _all_cases(member.run, "validation", device)
     learned = [row["sha256"] for rows in member.rows.values() for row in rows]
+    batch = Ahead(member.batch, settings.optimiser.steps, config)
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
-        labels = part.of(member.batch(step, device))
+        labels, changes = batch(step)
+        labels = labels.to(device)
+        if changes:
+            labels = apply_changes(labels, changes)
+        labels = part.of(labels)
         target = network_target(labels, settings.predicts)
         return {"loss": supervised_loss(network.answers(network_input(labels, settings.mirror)), target)}
 
