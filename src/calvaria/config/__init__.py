@@ -128,7 +128,7 @@ class Config(Section):
     processes: int = Field(1, ge=1)
     """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
     loaders: int = Field(1, ge=0)
-    """Threads per training that prepare its batches ahead; has no part in the result. With a GPU take more."""
+    """Threads per training that prepare its batches ahead; no part of the result. With a GPU take more."""
     checkpoint_s: float = Field(60.0, ge=0)
     """Seconds between two checkpoints of a training; has no part in the result."""
     tensorboard: bool = False
