@@ -1,6 +1,7 @@
 """Trains the reconstruction networks of an arm."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,8 @@ from calvaria.reconstruction.network import ReconstructionNetwork, network_input
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.stages.split import training_population
 from calvaria.store import Row
+
+Batch = tuple[torch.Tensor, list[Change]]
 
 SMOOTH = 1.0  # voxels added to both sides of the Dice, so that it is defined for empty implants
 
@@ -73,7 +76,7 @@ class Member:
         """The open array of the cases of every family of the mixture."""
         return {family: self.run.inject(family).labels for family in self.settings.families}
 
-    def batch(self, number: int) -> tuple[torch.Tensor, list[Change]]:
+    def batch(self, number: int) -> Batch:
         """A step's cases (n, x, y, z) uint8 and how to augment them; a function of its number alone."""
         # The arm's name is no part of the key: arms differ in their data, not in their luck.
         rng = seeds.generator(self.config.seed, "train", "batch", self.seed, number)
@@ -113,8 +116,12 @@ def new_network(config: Config, seed: int) -> ReconstructionNetwork:
         )
 
 
-def training(member: Member, device: torch.device) -> Training:
-    """The reconstruction network, learning from the arm's mixture of cases."""
+def training(member: Member, device: torch.device, batch: Callable[[int], Batch] | None = None) -> Training:
+    """The reconstruction network, learning from the arm's mixture of cases.
+
+    Args:
+        batch: gives the batch of a step; if not given, they are the member's own, made ahead.
+    """
     config, settings = member.config, member.config.train
     network = new_network(config, member.seed)
     real = training_population(member.run).masks
@@ -123,7 +130,7 @@ def training(member: Member, device: torch.device) -> Training:
     network.to(device)
     validation = _all_cases(member.run, "validation", device)
     learned = [row["sha256"] for rows in member.rows.values() for row in rows]
-    batch = Ahead(member.batch, settings.optimiser.steps, config)
+    batch = batch or Ahead(member.batch, settings.optimiser.steps, config)
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
         labels, changes = batch(step)
