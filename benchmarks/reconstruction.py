@@ -83,17 +83,16 @@ def main() -> None:
         lines.append(f"| {arm} | {' | '.join(found)} |")
     lines += [
         "",
-        "DSC of every arm less that of a baseline, person by person: mean with its interval, effect size (rank-"
-        "biserial correlation), p-value (Wilcoxon, Holm's correction over all comparisons).",
+        "DSC of every arm less that of a baseline, person by person: mean with its interval, effect size "
+        "(rank-biserial correlation), p-value (Wilcoxon, Holm's correction over all comparisons).",
         "",
         "| arm | against | difference | effect | p | |",
         "|---|---|---|---|---|---|",
     ]
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
     for row in versus_table(versus(rows_of, baselines, config.seed)):
-        lines.append(
-            f"| {row.arm} | {row.baseline} | {row.difference} | {row.effect} | {row.p_value} | {row.verdict} |"
-        )
+        told = (row.arm, row.baseline, row.difference, row.effect, row.p_value, row.verdict)
+        lines.append(f"| {' | '.join(told)} |")
     for name, arms in curves(config.train.arms).items():
         lines += [
             "",
