@@ -62,6 +62,8 @@ def identities(config: Config) -> dict[str, str]:
         (("audit",), {"neighbours": 3}, {"audit vae"}),
         (("checkpoint_s",), 5, set()),
         (("tensorboard",), True, set()),
+        (("loaders",), 3, set()),
+        (("train", "completion"), 0, {"train real", "train all", "evaluate real"}),
         (("fit", "wgan", "latent_size"), 32, {"fit wgan"}),
         (("screen",), {"attempts": 3}, {"limits", "screen vae"}),
         (("inject", "per_held_out_skull"), 2, {"inject vae", "inject test"}),
