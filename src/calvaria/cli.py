@@ -268,8 +268,10 @@ def export(
 @app.command()
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
-    model: Annotated[Path, typer.Option(help="Folder that calvaria export wrote.")],
     out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder that calvaria export wrote; if none, the pretrained model.")
+    ] = None,
     stl: Annotated[
         Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
     ] = None,
@@ -284,9 +286,12 @@ def reconstruct(
     was written; 3: no defect found, nothing was written; 4: an implant that fails a check.
     """
     from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
+    from calvaria.reconstruction.pretrained import pretrained
 
     try:
-        found = reconstruct(scan, model, Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu))
+        found = reconstruct(
+            scan, model or pretrained(), Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu)
+        )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)
         raise typer.Exit(3) from None

@@ -1,7 +1,7 @@
 """evaluate: an arm's networks predict the implants of the test cohort; every prediction is scored."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -47,17 +47,30 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
     on the scan's own grid; ``grid`` has those on the run's.
     """
-    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
-
     members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
         members[ENSEMBLE] = tuple(range(config.train.seeds))
     predictors = {name: predictor_of(run, config, arm, seeds) for name, seeds in members.items()}
     progress = Progress(f"evaluate {arm}", len(members) * len(run.inject("test")), "predictions")
     volumes, rows = [], []
-    for few in _batches(cases(run, config), config.evaluate.batch_size):
+    for case, name, found in predictions(predictors, cases(run, config), config.evaluate.batch_size):
+        rows.append({**case.about, "seed": name, **case_scores(config, case, found)})
+        remaining = (case.labels == BONE) * BONE
+        volumes.append(np.where(found.coarse, IMPLANT, remaining).astype(np.uint8))
+        progress.advance()
+    count = len(rows)
+    write_shard(run.evaluate(arm), 0, count, count, config.grid.voxels(), np.stack(volumes), rows)
+
+
+def predictions(
+    predictors: Mapping[int | str, "Predictor"], cases: Iterator[Case], batch_size: int
+) -> Iterator[tuple[Case, int | str, "Found"]]:
+    """What each of several predictors, which share their fine network, finds in every case."""
+    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
+
+    some = next(iter(predictors.values()))
+    for few in _batches(cases, batch_size):
         labels = np.stack([case.labels for case in few])
-        some = next(iter(predictors.values()))  # the fine network is the same for all
         bones = [case.own == BONE for case in few]
         fines = [fine_bone(some, bone, case.affine, case.pose) for case, bone in zip(few, bones, strict=True)]
         for name, predictor in predictors.items():
@@ -66,15 +79,10 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
                 found = predict_implant(
                     predictor, case.labels, probability, fine, bone, case.affine, case.pose
                 )
-                rows.append({**case.about, "seed": name, **_scores(config, case, found)})
-                remaining = (case.labels == BONE) * BONE
-                volumes.append(np.where(found.coarse, IMPLANT, remaining).astype(np.uint8))
-                progress.advance()
-    count = len(rows)
-    write_shard(run.evaluate(arm), 0, count, count, config.grid.voxels(), np.stack(volumes), rows)
+                yield case, name, found
 
 
-def _scores(config: Config, case: Case, found: "Found") -> Row:
+def case_scores(config: Config, case: Case, found: "Found") -> Row:
     """A prediction's scores in the scan, and below ``grid`` those on the run's grid."""
     i, j, k = (float(length) for length in np.linalg.norm(case.affine[:3, :3], axis=0))
     own = score(found.own, case.own == IMPLANT, case.own == BONE, (i, j, k))

@@ -1,0 +1,47 @@
+"""The pretrained model gives its committed scores again, from the scans on."""
+
+import numpy as np
+import pytest
+
+from calvaria.commands.own_grid import OwnGrid, cut
+from calvaria.config import load
+from calvaria.conform.resample import resample
+from calvaria.defects.apply import cut_defect
+from calvaria.defects.defect import from_json
+from calvaria.learning.device import prepare_device
+from calvaria.reconstruction.model import load_model
+from calvaria.reconstruction.pretrained import pretrained
+from calvaria.sources.volumes import read_labels
+from calvaria.stages.evaluate import Case, case_scores, predictions
+from calvaria.store import read_json
+from tests.conftest import ROOT
+
+CASES = (0, 7, 15)
+
+
+def test_the_model_is_small_and_says_what_it_is():
+    folder = pretrained()
+    assert folder == ROOT / "data" / "pretrained"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 15e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for said in ("CC BY-NC-SA 4.0", "not a medical device", read_json(folder / "model.json")["run_digest"]):
+        assert said in card
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", CASES)
+def test_a_committed_case_is_scored_as_before(real_skulls, number):
+    folder = pretrained()
+    case = read_json(folder / "cases.json")["cases"][number]
+    predictor, config = load_model(folder, prepare_device(load(folder / "config.yaml")))
+    grid, pose, defect = config.grid.voxels(), np.array(case["pose"]), from_json(case["defect"])
+    scan = read_labels(real_skulls / f"{case['scan'].rsplit('/', 1)[1]}.nii.gz")
+    conformed = (resample(scan.values, scan.affine, pose, grid) > 0).astype(np.uint8)
+    labels, _ = cut_defect(conformed, grid, defect)
+    whole = (scan.values > 0).astype(np.uint8)
+    own = cut(whole, OwnGrid.of(whole.shape, scan.affine, pose), defect, conformed, grid)
+    made = Case({"index": number, "person": None, "recipe": ""}, labels, own, scan.affine, pose)
+    ((_, _, found),) = predictions({0: predictor}, iter([made]), config.evaluate.batch_size)
+    scored = case_scores(config, made, found)
+    for name, wanted in case["scores"].items():
+        assert scored[name] == pytest.approx(wanted, abs=2e-3 if "mm" not in name else 0.1), name
