@@ -55,6 +55,7 @@ def count_samples(
         ]
         for row in range(3)
     ]
+    some_implant = bool((labels == IMPLANT).any())
     start = np.rint((to_scan[:3, 3] + 0.5) * scale).astype(np.int64)  # the half makes a floor of the rounding
     for corner in product(*(range(0, n, BRICK) for n in grid.shape)):
         brick = tuple(slice(a, min(a + BRICK, n)) for a, n in zip(corner, grid.shape, strict=True))
@@ -80,7 +81,8 @@ def count_samples(
         n = [part.stop - part.start for part in brick]
         blocks = values.reshape(n[0], fineness, n[1], fineness, n[2], fineness)
         skull[brick] = np.count_nonzero(blocks, axis=(1, 3, 5))
-        implant[brick] = np.count_nonzero(blocks == IMPLANT, axis=(1, 3, 5))
+        if some_implant:
+            implant[brick] = np.count_nonzero(blocks == IMPLANT, axis=(1, 3, 5))
     return skull, implant
 
 
