@@ -17,6 +17,7 @@ from calvaria.reconstruction.refining import (
     Window,
     fine_grid,
     fine_input,
+    fine_logits,
     refined,
     window_around,
 )
@@ -54,16 +55,23 @@ def test_the_fine_grid_has_the_same_box():
 
 
 def test_all_channels_show_the_same_place():
-    fine = fine_grid(GRID, 3)
-    bone = torch.zeros(fine.shape)
+    bone = torch.zeros(fine_grid(GRID, 3).shape)
     bone[30:60, 33:63, 36:66] = 1
     window = Window((6, 9, 10), (16, 16, 16))
-    probability = torch.nn.functional.avg_pool3d(bone[None, None], 3)[0, 0][window.slices()]
-    seen = fine_input(bone, probability, torch.zeros(48, 48, 48), window, 3)
+    bridged = bone[window.slices(3)].expand(2, -1, -1, -1)
+    seen = fine_input(bone, bridged, window, 3)
     assert seen.shape == (1, 4, 48, 48, 48)
     assert torch.equal(seen[0, 0], bone[window.slices(3)])
     assert torch.equal(seen[0, 1], bone.flip(0)[window.slices(3)])
-    assert float(((seen[0, 2] > 0.5) != (seen[0, 0] > 0.5)).float().mean()) < 0.02
+    assert torch.equal(seen[0, 2:], bridged)
+
+
+def test_before_it_has_learned_the_fine_network_answers_with_the_bridge():
+    network = ReconstructionNetwork(4, 2, (8, 8, 16)).eval()
+    torch.nn.init.zeros_(network.heads[0].weight)
+    depth, missing = torch.rand(1, 1, 16, 16, 16) * 2 - 1, torch.rand(1, 1, 16, 16, 16)
+    seen = torch.cat([torch.zeros(1, 2, 16, 16, 16), depth, missing], dim=1)
+    assert torch.equal(fine_logits(network, seen) > 0, (depth > 0) & (missing > 0.5))
 
 
 def test_a_simulated_probability_is_where_the_implant_is_but_of_other_shape():

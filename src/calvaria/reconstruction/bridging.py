@@ -113,16 +113,18 @@ def bridge(vault: Vault, hole: np.ndarray, known: np.ndarray) -> Vault:
 
 
 def picture_bridge(
-    vault: Vault, low: Sequence[int], shape: Sequence[int], grid: Grid, anchor_mm: float
+    vault: Vault, hole: np.ndarray, low: Sequence[int], shape: Sequence[int], grid: Grid, anchor_mm: float
 ) -> np.ndarray:
-    """How deep each voxel lies between the vault's surfaces.
+    """How deep each voxel lies between the vault's surfaces, and whether it lies in the hole's direction.
 
     Args:
+        hole: (SIZE, SIZE) bool.
         low: the voxel of the grid at which the picture begins.
         shape: of the picture, in voxels.
 
     Returns:
-        (x, y, z) float32: from -1, ``DEPTH_MM`` or more outside, over 0 on a surface to 1.
+        (2, x, y, z) float32: depth from -1, ``DEPTH_MM`` or more outside, over 0 on a surface to 1; and from
+        0 to 1 how much of the direction is hole.
     """
     from scipy.ndimage import map_coordinates
 
@@ -132,12 +134,13 @@ def picture_bridge(
     ]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     pixels, radius, inside = _polar(points, anchor_mm)
-    outer, inner = (
+    outer, inner, missing = (
         map_coordinates(image, pixels.T, order=1, mode="nearest", output=np.float32)
-        for image in (vault.outer_mm, vault.inner_mm)
+        for image in (vault.outer_mm, vault.inner_mm, hole.astype(np.float32))
     )
     depth = np.minimum(outer - radius, radius - inner) / DEPTH_MM
-    return np.where(inside, np.clip(depth, -1, 1), -1).astype(np.float32).reshape(tuple(shape))
+    found = np.stack([np.where(inside, np.clip(depth, -1, 1), -1), np.where(inside, missing, 0)])
+    return found.astype(np.float32).reshape(2, *shape)
 
 
 def _polar(points: np.ndarray, anchor_mm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """Trains the fine network.
 
-While it is trained, the first network's probability is the true implant on the run's grid, bent and sharpened
-at random: so it serves every arm, and no arm's mistakes on skulls that it knows mislead it.
+While it is trained, the true implant on the run's grid, bent and thickened at random, stands for what a first
+network says: so it serves every arm. Of it the fine network is told the directions alone. Shown the whole, it
+learned to read surfaces from it that no first network knows, and was misled by those that it got.
 """
 
 from dataclasses import astuple, dataclass
@@ -33,6 +34,7 @@ from calvaria.reconstruction.refining import (
     Place,
     fine_grid,
     fine_input,
+    fine_logits,
     new_fine_network,
     picture_skull,
     window_around,
@@ -66,10 +68,7 @@ def fine_skulls(run: Run, config: Config, name: str) -> list[np.ndarray]:
 
 
 def simulated_probability(implant: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """What a first network might say.
-
-    Half of what it says of the surfaces is worthless, so that the fine network learns to take from it where
-    the implant is, and from the bone around how it runs.
+    """What a first network might say: an implant of another shape, more often too thick than too thin.
 
     Args:
         implant: (i, j, k) float32 share of each voxel that is implant.
@@ -127,7 +126,7 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     network = new_fine_network(config).to(device)
 
     def case(skull: _Skull, *keys: str | int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Input (1, 3, x, y, z) and target (1, 1, x, y, z) of a window of the least size."""
+        """Input (1, 4, x, y, z) and target (1, 1, x, y, z) of a window of the least size."""
 
         def drawn(attempt: int) -> np.random.Generator:
             return seeds.generator(config.seed, "refine", *keys, attempt)
@@ -144,12 +143,12 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
         middle[tuple(np.round(np.argwhere(share > 0).mean(axis=0)).astype(int))] = True
         window = window_around(middle, settings, place.grid, shift.tolist())
         part = window.slices(settings.factor)
-        hint = simulated_probability(torch.from_numpy(share[window.slices()]), rng)
-        # The picture is of the complete skull, so the true implant is missing, whatever the hint says.
-        missing = (hint.numpy() > SAID) | (share[window.slices()] > 0)
-        bridged = place.bridged(picture, missing, skull.known, window)
+        said = simulated_probability(torch.from_numpy(share[window.slices()]), rng)
+        # The picture is of the complete skull, so the true implant is missing, whatever is said.
+        missing = (said.numpy() > SAID) | (share[window.slices()] > 0)
+        bridged = torch.from_numpy(place.bridged(picture, missing, skull.known, window))
         bone = torch.from_numpy((labels == BONE).astype(np.float32))
-        seen = fine_input(bone, hint, torch.from_numpy(bridged), window, settings.factor)
+        seen = fine_input(bone, bridged, window, settings.factor)
         target = torch.from_numpy((labels[part] == IMPLANT).astype(np.float32))[None, None]
         return seen, target
 
@@ -163,14 +162,14 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
         seen, target = (part.of(one).to(device) for one in prepared(step))
-        return {"loss": dice_and_cross_entropy(network(seen), target)}
+        return {"loss": dice_and_cross_entropy(fine_logits(network, seen), target)}
 
     fixed = [case(skull, "validation", number) for number, skull in enumerate(held_out)]
 
     def error() -> float:
         found = []
         for seen, target in fixed:
-            predicted = (network(seen.to(device)) > 0) & (seen[:, :1].to(device) == 0)
+            predicted = (fine_logits(network, seen.to(device)) > 0) & (seen[:, :1].to(device) == 0)
             wanted = target.to(device) > 0
             both = predicted.sum() + wanted.sum()
             found.append(float(2 * (predicted & wanted).sum() / both) if both else 1.0)

@@ -1,8 +1,8 @@
 """Draws the implant anew on a finer grid, only where the first network found a defect.
 
-The fine grid has ``factor`` cubed voxels in each voxel of the run's grid. What the fine network sees is the
-remaining bone, its mirror image, the first network's probability, and the vault's surfaces as bridged across
-the hole that this leaves.
+The fine grid has ``factor`` cubed voxels in each voxel of the run's grid. What the first network found says
+in which directions bone is missing, and nothing else: across them the vault's surfaces are bridged. The fine
+network sees the remaining bone, its mirror image, the bridge and the directions, and mends the bridge.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from calvaria import seeds
 from calvaria.config import Config, Refine
@@ -18,11 +17,12 @@ from calvaria.conform.vault import Vault, picture_vault
 from calvaria.grid import Grid
 from calvaria.learning.device import seeded
 from calvaria.reconstruction.bridging import bridge, hole_around, picture_bridge, seen_from_inside
-from calvaria.reconstruction.network import ReconstructionNetwork
+from calvaria.reconstruction.network import FIRST_LOGIT, ReconstructionNetwork
 from calvaria.reconstruction.prediction import grown
 
 INPUTS = 4
 SURFACES = "surfaces"  # name of the training skulls' surfaces beside the weights
+BRIDGE = 6.0  # logits of an implant deep in the bridge, before the network has learned anything
 SAID = 0.2  # probability from which a voxel's direction is taken for hole
 
 
@@ -66,25 +66,24 @@ def window_around(mask: np.ndarray, settings: Refine, grid: Grid, shift: Sequenc
     return Window((starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2]))
 
 
-def fine_input(
-    bone: torch.Tensor, probability: torch.Tensor, bridged: torch.Tensor, window: Window, factor: int
-) -> torch.Tensor:
+def fine_input(bone: torch.Tensor, bridged: torch.Tensor, window: Window, factor: int) -> torch.Tensor:
     """What the fine network sees of one skull.
 
     Args:
         bone: (x, y, z) float32 on the whole fine grid, 1.0 where there is bone.
-        probability: (i, j, k) float32 on the window of the run's grid.
-        bridged: (x, y, z) float32 of the window on the fine grid, -1 to 1.
+        bridged: (2, x, y, z) float32 of the window on the fine grid, as of ``picture_bridge``.
 
     Returns:
-        (1, 4, x, y, z) of the window: bone, mirrored bone, probability, bridged vault.
+        (1, 4, x, y, z) of the window: bone, mirrored bone, depth in the bridge, directions of the hole.
     """
     part = window.slices(factor)
-    finer = functional.interpolate(
-        probability[None, None], scale_factor=factor, mode="trilinear", align_corners=False
-    )
-    seen = [bone[part][None, None], bone.flip(0)[part][None, None], finer, bridged[None, None]]
-    return torch.cat(seen, dim=1)
+    return torch.cat([bone[part][None], bone.flip(0)[part][None], bridged])[None]
+
+
+def fine_logits(network: ReconstructionNetwork, seen: torch.Tensor) -> torch.Tensor:
+    """(n, 1, x, y, z) logits of the implant: the bridge across the hole, and what the network adds to it."""
+    depth, missing = seen[:, 2:3], seen[:, 3:4]
+    return network(seen) - FIRST_LOGIT + BRIDGE * torch.minimum(depth, 2 * missing - 1)
 
 
 def picture_skull(mask: np.ndarray, grid: Grid, anchor_mm: float) -> Vault:
@@ -116,14 +115,17 @@ class Place:
     def bridged(self, vault: Vault, missing: np.ndarray, known: np.ndarray, window: Window) -> np.ndarray:
         """A vault with its hole bridged, as ``picture_bridge`` shows it on the window's fine voxels.
 
+        The hole is where bone may be missing, and where no bone is seen.
+
         Args:
             missing: (i, j, k) bool on the window of the run's grid: where bone may be missing.
             known: the surfaces of training skulls, (n, 2, p).
         """
         hole = seen_from_inside(missing, window.low, self.grid, self.anchor_mm) | (vault.outer_mm == 0)
-        whole = bridge(vault, hole_around(hole), known)
+        hole = hole_around(hole)
+        whole = bridge(vault, hole, known)
         low, size = ([n * self.settings.factor for n in part] for part in (window.low, window.size))
-        return picture_bridge(whole, low, size, self.fine, self.anchor_mm)
+        return picture_bridge(whole, hole, low, size, self.fine, self.anchor_mm)
 
 
 def new_fine_network(config: Config) -> ReconstructionNetwork:
@@ -161,18 +163,18 @@ def refined(
     window = window_around(implant, place.settings, place.grid)
     low = place.grid.shape[0] - window.low[0] - window.size[0]
     mirrored = Window((low, *window.low[1:]), window.size)
-    # Only the piece that was found is hinted at.
-    hint = np.where(grown(implant, 2), probability, 0).astype(np.float32)
+    # Only the piece that was found counts.
+    missing = grown(implant, 2) & (probability > SAID)
     vault = picture_skull(bone.view(np.uint8), place.fine, place.anchor_mm)
-    bridged = place.bridged(vault, hint[window.slices()] > SAID, refiner.known, window)
-    whole, said, way = (torch.from_numpy(each) for each in (bone.astype(np.float32), hint, bridged))
+    bridged = torch.from_numpy(place.bridged(vault, missing[window.slices()], refiner.known, window))
+    whole = torch.from_numpy(bone.astype(np.float32))
     seen = torch.cat(
         [
-            fine_input(whole, said[window.slices()], way, window, factor),
-            fine_input(whole.flip(0), said.flip(0)[mirrored.slices()], way.flip(0), mirrored, factor),
+            fine_input(whole, bridged, window, factor),
+            fine_input(whole.flip(0), bridged.flip(1), mirrored, factor),
         ]
     )
     with torch.inference_mode():
-        answers = torch.sigmoid(refiner.network(seen.to(device)))[:, 0].float().cpu()
+        answers = torch.sigmoid(fine_logits(refiner.network, seen.to(device)))[:, 0].float().cpu()
     mean = ((answers[0] + answers[1].flip(0)) / 2).numpy()
     return np.where(bone[window.slices(factor)], 0, mean).astype(np.float32), window
