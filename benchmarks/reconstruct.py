@@ -1,17 +1,16 @@
-"""``calvaria reconstruct`` on real files: seconds, peak memory, what it checked, and pictures from four sides.
+"""``calvaria reconstruct`` on real files: seconds, memory, what it checked, and pictures from four sides.
 
     python benchmarks/reconstruct.py --picture docs/pictures/reconstruct.png CT.nii.gz DEFECTIVE.nrrd ...
 
 Each file is one process of the command as a user calls it, with the pretrained model. A picture shows the
-first file's bone and the predicted implant. With a file ``../implant/NAME`` beside a file, as SkullFix has it, its
-implant is scored.
+first file's bone and the predicted implant. Where there is ``../implant/NAME`` beside a file, as SkullFix has it,
+the implant is scored.
 """
 
 import argparse
 import json
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
