@@ -3,8 +3,8 @@
     python benchmarks/reconstruct.py --picture docs/pictures/reconstruct.png CT.nii.gz DEFECTIVE.nrrd ...
 
 Each file is one process of the command as a user calls it, with the pretrained model. A picture shows the
-first file's bone and the predicted implant. Where there is ``../implant/NAME`` beside a file, as SkullFix has it,
-the implant is scored.
+first file's bone and the predicted implant. Where there is ``../implant/NAME`` beside a file, as SkullFix has
+it, the implant is scored.
 """
 
 import argparse
