@@ -8,6 +8,8 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,10 @@ def network_file(number: int) -> str:
 
 
 def export(run: Run, config: Config, arm: str, out: Path) -> None:
-    """Writes the networks of an arm of a finished run into a new folder, in half precision.
+    """Writes the networks of an arm of a finished run into a new folder, in half precision; whole, or not.
 
     Raises:
-        InputError: if the folder exists and is not empty.
+        InputError: if the folder exists and is not empty, or cannot be written.
         StoreError: if the run is not finished.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -41,20 +43,29 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
     }
     if config.refine is not None:
         files[FINE] = run.refine / "model.safetensors"
-    for name, source in files.items():
-        halves = {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
-        write_tensors(out / name, halves)
-    write_atomically(out / "config.yaml", dump(config))
-    write_json(
-        out / "model.json",
-        {
-            "run": config.name,
-            "arm": arm,
-            "run_digest": read_json(run.manifest)["digest"],
-            "scores": _scores(run, arm),
-            "sha256": {name: sha256(out / name) for name in (*files, "config.yaml")},
-        },
-    )
+    halves = {
+        name: {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
+        for name, source in files.items()
+    }
+    about = {
+        "run": config.name,
+        "arm": arm,
+        "run_digest": read_json(run.manifest)["digest"],
+        "scores": _scores(run, arm),
+    }
+    target = out.expanduser().resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        for name, tensors in halves.items():
+            write_tensors(partial / name, tensors)
+        write_atomically(partial / "config.yaml", dump(config))
+        digests = {name: sha256(partial / name) for name in (*files, "config.yaml")}
+        write_json(partial / "model.json", {**about, "sha256": digests})
+        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:
