@@ -89,16 +89,29 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
         InputError: if the folder is no model.
         StoreError: if a file is missing or not what ``model.json`` says.
     """
-    if not (directory / "model.json").is_file():
-        raise InputError(
-            f"--model {directory}: has no model.json; wanted a folder that calvaria export wrote"
-        )
-    for name, wanted in read_json(directory / "model.json")["sha256"].items():
-        if sha256(directory / name) != wanted:
-            raise StoreError(f"{directory / name}: damaged or changed; export or download the model again")
-    config = load(directory / "config.yaml")
-    networks = {seed: _floats(directory / network_file(seed)) for seed in range(config.train.seeds)}
-    fine = _floats(directory / FINE) if config.refine else None
+    record = directory / "model.json"
+    wanted = "wanted a folder that calvaria export wrote"
+    if not record.is_file():
+        raise InputError(f"--model {directory}: has no model.json; {wanted}")
+    try:
+        about = read_json(record)
+    except StoreError:
+        raise StoreError(f"{record}: damaged; export or download the model again") from None
+    digests = about.get("sha256") if isinstance(about, dict) else None
+    if not isinstance(digests, dict):
+        raise InputError(f"{record}: has no digests under sha256, so it is of no model; {wanted}")
+
+    def checked(name: str) -> Path:
+        path = directory / name
+        if not path.is_file():
+            raise StoreError(f"{path}: missing; export or download the model again")
+        if sha256(path) != digests.get(name):
+            raise StoreError(f"{path}: damaged or changed; export or download the model again")
+        return path
+
+    config = load(checked("config.yaml"))
+    networks = {seed: _floats(checked(network_file(seed))) for seed in range(config.train.seeds)}
+    fine = _floats(checked(FINE)) if config.refine else None
     return build_predictor(config, networks, fine, device), config
 
 
