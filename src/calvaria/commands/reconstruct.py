@@ -1,6 +1,9 @@
 """An implant for the skull in one file: a CT, a folder of DICOM slices, or a mask."""
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,9 @@ class Wanted:
     threshold_hu: float = 300.0
 
 
+Written = tuple[str, Path, Callable[[Path], object]]  # an option, its file, and what writes that
+
+
 def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     """Writes the implant of a defective skull; all files at the end, or none.
 
@@ -49,7 +55,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
 
     Raises:
         NoDefectError: if the vault has no hole of at least ``LEAST_HOLE_CM2``.
-        InputError: if the input is no head, or not one that this can be done for; or nothing fits.
+        InputError: if the input is no head, or not one that this can be done for; if nothing fits; or if a
+            file cannot be written.
     """
     from calvaria.implant.checks import check, to_json
     from calvaria.implant.fitting import fit_implant
@@ -115,11 +122,15 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
         "insertion_direction_ras": [round(float(part), 4) for part in -direction],
         **found,
     }
-    write_nifti(wanted.out, implant.astype(np.uint8), scan.affine)
+    files: list[Written] = [
+        ("--out", wanted.out, lambda file: write_nifti(file, implant.astype(np.uint8), scan.affine))
+    ]
     if wanted.mesh is not None:
-        write_mesh(wanted.mesh, mesh)
+        files.append(("--stl", wanted.mesh, lambda file: write_mesh(file, mesh)))
     if wanted.checks is not None:
-        wanted.checks.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(about, indent=2) + "\n"
+        files.append(("--json", wanted.checks, lambda file: file.write_text(text, encoding="utf-8")))
+    _write_all(files)
     return about
 
 
@@ -153,3 +164,29 @@ def _check_names(wanted: Wanted) -> None:
             raise InputError(f"{option} {file}: wanted a name that ends in {' or '.join(known)}")
         if not file.parent.is_dir():
             raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+
+
+def _write_all(files: list[Written]) -> None:
+    """Writes files beside their places, and moves them there once all are written."""
+    partials = [file.with_name(f".{os.getpid()}.partial.{file.name}") for _, file, _ in files]
+    try:
+        for (option, file, write), partial in zip(files, partials, strict=True):
+            with _named(option, file):
+                write(partial)
+        for (option, file, _), partial in zip(files, partials, strict=True):
+            with _named(option, file):
+                partial.replace(file)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(option: str, file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{option} {file}: cannot be written: {reason}; make room, or choose another folder"
+        ) from None
