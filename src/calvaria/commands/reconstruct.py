@@ -66,7 +66,7 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     from calvaria.reconstruction.model import load_model
     from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
-    _check_names(wanted)
+    _check_names(path, wanted)
     if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; wanted a folder that calvaria export wrote")
     config = load(model / "config.yaml")
@@ -151,7 +151,7 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
     return ct.read(CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu), entry, 0)
 
 
-def _check_names(wanted: Wanted) -> None:
+def _check_names(scan: Path, wanted: Wanted) -> None:
     endings = {
         "--out": (wanted.out, (".nii.gz", ".nii")),
         "--stl": (wanted.mesh, (".stl", ".ply")),
@@ -164,6 +164,10 @@ def _check_names(wanted: Wanted) -> None:
             raise InputError(f"{option} {file}: wanted a name that ends in {' or '.join(known)}")
         if not file.parent.is_dir():
             raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+        if file.is_dir():
+            raise InputError(f"{option} {file}: is a folder; choose another name")
+        if file.exists() and scan.exists() and file.samefile(scan):
+            raise InputError(f"{option} {file}: is the scan itself; choose another name")
 
 
 def _write_all(files: list[Written]) -> None:
