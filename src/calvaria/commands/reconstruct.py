@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from calvaria.commands.nifti_file import write_nifti
 from calvaria.config import CtSource, load
@@ -138,8 +139,12 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
     """The remaining bone in a file, as label 1; an implant in a label volume is no part of it.
 
     Raises:
-        InputError: if it cannot be read, or is neither a CT nor a mask.
+        InputError: if it cannot be read, or is neither a CT nor a mask; or if the threshold is none of bone.
     """
+    try:
+        source = CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu)
+    except ValidationError as error:
+        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']}, of HU") from None
     if not path.is_dir():
         volume = read_volume(path)
         low, high = extremes(volume.values)
@@ -148,7 +153,7 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
             found = read_labels(path) if high == 2 else read_mask(path)
             return Scan((found.values == BONE).astype(np.uint8), found.affine)
     entry = Entry(f"input/{path.name}", path.name, (path,))
-    return ct.read(CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu), entry, 0)
+    return ct.read(source, entry, 0)
 
 
 def _check_names(scan: Path, wanted: Wanted) -> None:
