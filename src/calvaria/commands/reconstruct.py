@@ -86,7 +86,9 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
             f"{path}: no defect found: its vault has no hole above {holes.largest_cm2:.1f} cm2, less "
             f"than {LEAST_HOLE_CM2:g} cm2; nothing was written"
         )
-    predictor, _ = load_model(model, prepare_device(config))
+    # A model that was trained on a GPU serves without one, too.
+    device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
+    predictor, _ = load_model(model, device)
     to_box = pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
     case = resample(scan.labels, scan.affine, to_box, grid)
     bone = scan.labels == BONE
