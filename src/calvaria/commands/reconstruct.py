@@ -20,6 +20,7 @@ from calvaria.conform.vault import picture_vault
 from calvaria.errors import CalvariaError, InputError
 from calvaria.grid import BONE
 from calvaria.sources import Entry, Scan, ct
+from calvaria.sources.opening import reason
 from calvaria.sources.volumes import read_labels, read_mask, read_volume
 from calvaria.sources.voxels import extremes
 
@@ -146,8 +147,12 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
     try:
         source = CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu)
     except ValidationError as error:
-        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']}, of HU") from None
-    if not path.is_dir():
+        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}") from None
+    if not folder:
         volume = read_volume(path)
         low, high = extremes(volume.values)
         some = np.unique(volume.values[:, :, :: max(volume.values.shape[2] // 8, 1)])
@@ -169,12 +174,20 @@ def _check_names(scan: Path, wanted: Wanted) -> None:
             continue
         if not file.name.lower().endswith(known):
             raise InputError(f"{option} {file}: wanted a name that ends in {' or '.join(known)}")
-        if not file.parent.is_dir():
-            raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
-        if file.is_dir():
-            raise InputError(f"{option} {file}: is a folder; choose another name")
-        if file.exists() and scan.exists() and file.samefile(scan):
+        with _named(option, file):
+            if not file.parent.is_dir():
+                raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+            if file.is_dir():
+                raise InputError(f"{option} {file}: is a folder; choose another name")
+        if _same(file, scan):
             raise InputError(f"{option} {file}: is the scan itself; choose another name")
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:  # one of them is not there, or may not be looked at
+        return False
 
 
 def _write_all(files: list[Written]) -> None:
@@ -197,7 +210,7 @@ def _named(option: str, file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
+        why = error.strerror or error
         raise InputError(
-            f"{option} {file}: cannot be written: {reason}; make room, or choose another folder"
+            f"{option} {file}: cannot be written: {why}; make room, or choose another name or folder"
         ) from None
