@@ -17,7 +17,7 @@ def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
     image.header.set_xyzt_units("mm")
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         path.write_bytes(image.to_bytes())
         return
     with (

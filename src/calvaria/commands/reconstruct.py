@@ -1,11 +1,15 @@
 """An implant for the skull in one file: a CT, a folder of DICOM slices, or a mask."""
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from calvaria.commands.nifti_file import write_nifti
 from calvaria.config import CtSource, load
@@ -16,6 +20,7 @@ from calvaria.conform.vault import picture_vault
 from calvaria.errors import CalvariaError, InputError
 from calvaria.grid import BONE
 from calvaria.sources import Entry, Scan, ct
+from calvaria.sources.opening import reason
 from calvaria.sources.volumes import read_labels, read_mask, read_volume
 from calvaria.sources.voxels import extremes
 
@@ -38,6 +43,9 @@ class Wanted:
     threshold_hu: float = 300.0
 
 
+Written = tuple[str, Path, Callable[[Path], object]]  # an option, its file, and what writes that
+
+
 def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     """Writes the implant of a defective skull; all files at the end, or none.
 
@@ -49,7 +57,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
 
     Raises:
         NoDefectError: if the vault has no hole of at least ``LEAST_HOLE_CM2``.
-        InputError: if the input is no head, or not one that this can be done for; or nothing fits.
+        InputError: if the input is no head, or not one that this can be done for; if nothing fits; or if a
+            file cannot be written.
     """
     from calvaria.implant.checks import check, to_json
     from calvaria.implant.fitting import fit_implant
@@ -59,7 +68,7 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     from calvaria.reconstruction.model import load_model
     from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
-    _check_names(wanted)
+    _check_names(path, wanted)
     if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; wanted a folder that calvaria export wrote")
     config = load(model / "config.yaml")
@@ -78,7 +87,9 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
             f"{path}: no defect found: its vault has no hole above {holes.largest_cm2:.1f} cm2, less "
             f"than {LEAST_HOLE_CM2:g} cm2; nothing was written"
         )
-    predictor, _ = load_model(model, prepare_device(config))
+    # A model that was trained on a GPU serves without one, too.
+    device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
+    predictor, _ = load_model(model, device)
     to_box = pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
     case = resample(scan.labels, scan.affine, to_box, grid)
     bone = scan.labels == BONE
@@ -115,11 +126,15 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
         "insertion_direction_ras": [round(float(part), 4) for part in -direction],
         **found,
     }
-    write_nifti(wanted.out, implant.astype(np.uint8), scan.affine)
+    files: list[Written] = [
+        ("--out", wanted.out, lambda file: write_nifti(file, implant.astype(np.uint8), scan.affine))
+    ]
     if wanted.mesh is not None:
-        write_mesh(wanted.mesh, mesh)
+        files.append(("--stl", wanted.mesh, lambda file: write_mesh(file, mesh)))
     if wanted.checks is not None:
-        wanted.checks.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(about, indent=2) + "\n"
+        files.append(("--json", wanted.checks, lambda file: file.write_text(text, encoding="utf-8")))
+    _write_all(files)
     return about
 
 
@@ -127,9 +142,17 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
     """The remaining bone in a file, as label 1; an implant in a label volume is no part of it.
 
     Raises:
-        InputError: if it cannot be read, or is neither a CT nor a mask.
+        InputError: if it cannot be read, or is neither a CT nor a mask; or if the threshold is none of bone.
     """
-    if not path.is_dir():
+    try:
+        source = CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu)
+    except ValidationError as error:
+        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}") from None
+    if not folder:
         volume = read_volume(path)
         low, high = extremes(volume.values)
         some = np.unique(volume.values[:, :, :: max(volume.values.shape[2] // 8, 1)])
@@ -137,10 +160,10 @@ def read_bone(path: Path, threshold_hu: float) -> Scan:
             found = read_labels(path) if high == 2 else read_mask(path)
             return Scan((found.values == BONE).astype(np.uint8), found.affine)
     entry = Entry(f"input/{path.name}", path.name, (path,))
-    return ct.read(CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu), entry, 0)
+    return ct.read(source, entry, 0)
 
 
-def _check_names(wanted: Wanted) -> None:
+def _check_names(scan: Path, wanted: Wanted) -> None:
     endings = {
         "--out": (wanted.out, (".nii.gz", ".nii")),
         "--stl": (wanted.mesh, (".stl", ".ply")),
@@ -151,5 +174,43 @@ def _check_names(wanted: Wanted) -> None:
             continue
         if not file.name.lower().endswith(known):
             raise InputError(f"{option} {file}: wanted a name that ends in {' or '.join(known)}")
-        if not file.parent.is_dir():
-            raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+        with _named(option, file):
+            if not file.parent.is_dir():
+                raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+            if file.is_dir():
+                raise InputError(f"{option} {file}: is a folder; choose another name")
+        if _same(file, scan):
+            raise InputError(f"{option} {file}: is the scan itself; choose another name")
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:  # one of them is not there, or may not be looked at
+        return False
+
+
+def _write_all(files: list[Written]) -> None:
+    """Writes files beside their places, and moves them there once all are written."""
+    partials = [file.with_name(f".{os.getpid()}.partial.{file.name}") for _, file, _ in files]
+    try:
+        for (option, file, write), partial in zip(files, partials, strict=True):
+            with _named(option, file):
+                write(partial)
+        for (option, file, _), partial in zip(files, partials, strict=True):
+            with _named(option, file):
+                partial.replace(file)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(option: str, file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(
+            f"{option} {file}: cannot be written: {why}; make room, or choose another name or folder"
+        ) from None

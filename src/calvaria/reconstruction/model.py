@@ -8,6 +8,8 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,10 @@ def network_file(number: int) -> str:
 
 
 def export(run: Run, config: Config, arm: str, out: Path) -> None:
-    """Writes the networks of an arm of a finished run into a new folder, in half precision.
+    """Writes the networks of an arm of a finished run into a new folder, in half precision; whole, or not.
 
     Raises:
-        InputError: if the folder exists and is not empty.
+        InputError: if the folder exists and is not empty, or cannot be written.
         StoreError: if the run is not finished.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -41,20 +43,29 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
     }
     if config.refine is not None:
         files[FINE] = run.refine / "model.safetensors"
-    for name, source in files.items():
-        halves = {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
-        write_tensors(out / name, halves)
-    write_atomically(out / "config.yaml", dump(config))
-    write_json(
-        out / "model.json",
-        {
-            "run": config.name,
-            "arm": arm,
-            "run_digest": read_json(run.manifest)["digest"],
-            "scores": _scores(run, arm),
-            "sha256": {name: sha256(out / name) for name in (*files, "config.yaml")},
-        },
-    )
+    halves = {
+        name: {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
+        for name, source in files.items()
+    }
+    about = {
+        "run": config.name,
+        "arm": arm,
+        "run_digest": read_json(run.manifest)["digest"],
+        "scores": _scores(run, arm),
+    }
+    target = out.expanduser().resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        for name, tensors in halves.items():
+            write_tensors(partial / name, tensors)
+        write_atomically(partial / "config.yaml", dump(config))
+        digests = {name: sha256(partial / name) for name in (*files, "config.yaml")}
+        write_json(partial / "model.json", {**about, "sha256": digests})
+        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:
@@ -78,16 +89,29 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
         InputError: if the folder is no model.
         StoreError: if a file is missing or not what ``model.json`` says.
     """
-    if not (directory / "model.json").is_file():
-        raise InputError(
-            f"--model {directory}: has no model.json; wanted a folder that calvaria export wrote"
-        )
-    for name, wanted in read_json(directory / "model.json")["sha256"].items():
-        if sha256(directory / name) != wanted:
-            raise StoreError(f"{directory / name}: damaged or changed; export or download the model again")
-    config = load(directory / "config.yaml")
-    networks = {seed: _floats(directory / network_file(seed)) for seed in range(config.train.seeds)}
-    fine = _floats(directory / FINE) if config.refine else None
+    record = directory / "model.json"
+    wanted = "wanted a folder that calvaria export wrote"
+    if not record.is_file():
+        raise InputError(f"--model {directory}: has no model.json; {wanted}")
+    try:
+        about = read_json(record)
+    except StoreError:
+        raise StoreError(f"{record}: damaged; export or download the model again") from None
+    digests = about.get("sha256") if isinstance(about, dict) else None
+    if not isinstance(digests, dict):
+        raise InputError(f"{record}: has no digests under sha256, so it is of no model; {wanted}")
+
+    def checked(name: str) -> Path:
+        path = directory / name
+        if not path.is_file():
+            raise StoreError(f"{path}: missing; export or download the model again")
+        if sha256(path) != digests.get(name):
+            raise StoreError(f"{path}: damaged or changed; export or download the model again")
+        return path
+
+    config = load(checked("config.yaml"))
+    networks = {seed: _floats(checked(network_file(seed))) for seed in range(config.train.seeds)}
+    fine = _floats(checked(FINE)) if config.refine else None
     return build_predictor(config, networks, fine, device), config
 
 

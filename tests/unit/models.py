@@ -1,0 +1,151 @@
+"""A small model that knows one operated head by heart, and a finished run that it is exported from.
+
+Its networks are trained for seconds, on that one case. They say nothing of other heads, but whatever lies
+between a file of that head and the files that are written is the real thing.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from calvaria.config import Config, dump, parse
+from calvaria.conform.pose import find_pose
+from calvaria.conform.resample import resample
+from calvaria.families.networks import weights
+from calvaria.grid import BONE, IMPLANT
+from calvaria.learning.device import prepare_device
+from calvaria.paths import Run
+from calvaria.reconstruction.bridging import surfaces
+from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
+from calvaria.reconstruction.prediction import grown, implant_of, probabilities
+from calvaria.reconstruction.refining import (
+    SAID,
+    SURFACES,
+    Place,
+    Window,
+    fine_input,
+    new_fine_network,
+    picture_skull,
+    window_around,
+)
+from calvaria.reconstruction.training import dice_and_cross_entropy, new_network
+from calvaria.sources import Scan
+from calvaria.store import write_atomically, write_json, write_rows, write_tensors
+from tests.unit.heads import head, with_hole
+
+ARM = "plain"
+FACTOR = 2
+HOLE_MM = 25.0
+
+Weights = dict[str, np.ndarray]
+
+
+def operated(spacing_mm: float) -> Scan:
+    """The head: 1 remaining bone, 2 what was taken out at the top right."""
+    return with_hole(head(1, spacing_mm), HOLE_MM, IMPLANT)
+
+
+def remaining(scan: Scan) -> Scan:
+    """A scan without what was taken out, as a mask."""
+    return Scan((scan.labels == BONE).astype(np.uint8), scan.affine)
+
+
+def small_config(refine: bool, device: str = "cpu") -> Config:
+    """With a network on a fine grid, or without."""
+    fine = {"factor": FACTOR, "window_mm": 60.0, "margin_mm": 6.0, "channels": [8, 8, 16]}
+    return parse(
+        {
+            "name": "small",
+            "device": device,
+            "grid": {"shape": [40, 48, 40], "spacing_mm": 4.5},
+            "ingest": {"sources": {"phantom": {"kind": "phantom", "count": 4}}},
+            "fit": {"real": {"kind": "real"}},
+            "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
+            "train": {
+                "arms": {ARM: {"families": {"real": 1}}},
+                "channels": [8, 8, 16],
+                "completion": 0,
+                "optimiser": {"steps": 2},
+            },
+            "refine": {**fine, "optimiser": {"steps": 2}} if refine else None,
+            "evaluate": {"batch_size": 1},
+        },
+        "test",
+    )
+
+
+@cache
+def learned() -> tuple[Weights, Weights]:
+    """Weights of the network of the grid, and of that of the fine grid."""
+    config = small_config(refine=True)
+    prepare_device(config)
+    assert config.refine is not None
+    place = Place.of(config)
+    scan = operated(2.0)
+    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, place.anchor_mm]))
+    case, fine = (resample(scan.labels, scan.affine, pose, grid) for grid in (place.grid, place.fine))
+
+    first = new_network(config, 0)
+    both = torch.from_numpy(np.stack([case, case[::-1]]))
+    _learn(first, network_input(both, config.train.mirror), network_target(both, config.train.predicts), 60)
+
+    said = probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
+    found = implant_of(said, case == BONE, config.evaluate, config.train.predicts)
+    hint = np.where(grown(found, 2), said, 0).astype(np.float32)
+    known = surfaces([picture_skull((fine > 0).view(np.uint8), place.fine, place.anchor_mm)] * 2)
+    window = window_around(found, config.refine, place.grid)
+    vault = picture_skull((fine == BONE).view(np.uint8), place.fine, place.anchor_mm)
+    way = place.bridged(vault, hint[window.slices()] > SAID, known, window)
+    low = place.grid.shape[0] - window.low[0] - window.size[0]
+    mirrored = Window((low, *window.low[1:]), window.size)
+    bone, said_here, bridged = (
+        torch.from_numpy(each) for each in ((fine == BONE).astype(np.float32), hint, way)
+    )
+    seen = [
+        fine_input(bone, said_here[window.slices()], bridged, window, FACTOR),
+        fine_input(bone.flip(0), said_here.flip(0)[mirrored.slices()], bridged.flip(0), mirrored, FACTOR),
+    ]
+    target = torch.from_numpy((fine == IMPLANT)[window.slices(FACTOR)].astype(np.float32))
+    second = new_fine_network(config)
+    _learn(second, torch.cat(seen), torch.stack([target, target.flip(0)])[:, None], 40)
+    return weights(first, "network"), {**weights(second, "network"), SURFACES: known}
+
+
+def _learn(network: ReconstructionNetwork, seen: torch.Tensor, target: torch.Tensor, steps: int) -> None:
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        dice_and_cross_entropy(network(seen), target).backward()
+        optimiser.step()
+    network.eval()
+
+
+SCORES = {
+    **dict.fromkeys(("dsc", "bdsc_10mm", "bdsc_10vox", "surface_dice_1mm"), 0.75),
+    **dict.fromkeys(("hd95_mm", "assd_mm", "rim_gap_mm"), 1.5),
+    "empty": False,
+}
+EMPTY = {**dict.fromkeys(SCORES), **dict.fromkeys(("dsc", "bdsc_10mm"), 0.0), "empty": True}
+
+
+def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Run:
+    """A finished run, as far as a model is exported from it: two test cases, one of them predicted empty."""
+    run = Run(root)
+    write_atomically(run.config, dump(config))
+    write_tensors(run.train(ARM, 0) / "model.safetensors", first)
+    if config.refine is not None:
+        write_tensors(run.refine / "model.safetensors", second)
+    rows = [{"index": number, "seed": 0, **scores} for number, scores in enumerate((SCORES, EMPTY))]
+    write_rows(run.evaluate(ARM).table(0), rows)
+    write_json(run.manifest, {"digest": "5ca1ab1e", "files": {}})
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, files with what is in them."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -1,0 +1,201 @@
+"""`calvaria export` writes a model whole or not at all; what was changed since is not loaded."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calvaria import cli
+from calvaria.config import load
+from calvaria.conform.pose import find_pose
+from calvaria.conform.resample import resample
+from calvaria.errors import CalvariaError, InputError, StoreError
+from calvaria.grid import BONE
+from calvaria.manifest import sha256
+from calvaria.paths import Run
+from calvaria.reconstruction.model import export, load_model
+from calvaria.reconstruction.predictor import (
+    Found,
+    Predictor,
+    build_predictor,
+    coarse_probabilities,
+    fine_bone,
+    predict_implant,
+)
+from calvaria.store import read_tensors
+from tests.unit.models import ARM, contents, learned, operated, remaining, small_config, write_run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["coarse", "fine"])
+def exported(request, tmp_path_factory) -> tuple[Run, Path]:
+    """A run, with a fine network or without, and the model from it."""
+    folder = tmp_path_factory.mktemp("model")
+    config = small_config(request.param)
+    run = write_run(folder / "run", config, *learned())
+    export(run, config, ARM, folder / "new" / "model")
+    return run, folder / "new" / "model"
+
+
+def a_run(tmp_path: Path, refine: bool = True) -> Run:
+    """A run whose networks are of no use: tensors are copied, whatever they are."""
+    some = {"network.weight": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)}
+    return write_run(tmp_path / "run", small_config(refine), some, some)
+
+
+def test_a_model_is_its_networks_in_half_precision_its_config_and_where_they_are_from(exported):
+    run, model = exported
+    config = load(run.config)
+    networks = {"network-0.safetensors": run.train(ARM, 0)}
+    if config.refine:
+        networks["fine.safetensors"] = run.refine
+    assert {path.name for path in model.iterdir()} == {*networks, "config.yaml", "model.json"}
+    for name, source in networks.items():
+        halves, whole = read_tensors(model / name), read_tensors(source / "model.safetensors")
+        assert halves.keys() == whole.keys()
+        for key, half in halves.items():
+            assert half.dtype == np.float16
+            assert np.array_equal(half, whole[key].astype(np.float16))
+    assert load(model / "config.yaml") == config
+    about = json.loads((model / "model.json").read_text(), parse_constant=pytest.fail)
+    assert (about["run"], about["arm"], about["run_digest"]) == ("small", ARM, "5ca1ab1e")
+    assert about["sha256"] == {name: sha256(model / name) for name in (*networks, "config.yaml")}
+    scores = about["scores"]["0"]  # a distance of an empty prediction is infinite, and left out of the mean
+    assert (scores["cases"], scores["empty"], scores["dsc"], scores["hd95_mm"]) == (2, 1, 0.375, 1.5)
+
+
+def predicted(predictor: Predictor) -> tuple[np.ndarray, Found]:
+    scan = remaining(operated(3.0))
+    anchor = np.array([0.0, 0.0, predictor.grid.extent_mm[2] / 2 - 10.0])
+    pose = find_pose(scan.labels, scan.affine).to_box(anchor)
+    case, bone = resample(scan.labels, scan.affine, pose, predictor.grid), scan.labels == BONE
+    said = coarse_probabilities(predictor, case[None])[0]
+    fine = fine_bone(predictor, bone, scan.affine, pose)
+    return said, predict_implant(predictor, case, said, fine, bone, scan.affine, pose)
+
+
+def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
+    """Within what half precision takes; the fine network counts where there is one."""
+    run, model = exported
+    loaded, config = load_model(model, CPU)
+    fine = read_tensors(run.refine / "model.safetensors") if config.refine else None
+    whole = build_predictor(config, {0: read_tensors(run.train(ARM, 0) / "model.safetensors")}, fine, CPU)
+    assert (loaded.refiner is None) == (config.refine is None)
+    assert next(loaded.networks[0].parameters()).dtype == torch.float32
+    said, found = predicted(loaded)
+    wanted, implant = predicted(whole)
+    assert 0 < np.abs(said - wanted).max() < 0.02
+    assert implant.own.sum() > 300
+    assert np.count_nonzero(found.own ^ implant.own) < 0.01 * implant.own.sum()
+    if loaded.refiner is not None and whole.refiner is not None:
+        assert loaded.refiner.known == pytest.approx(whole.refiner.known, abs=0.05)  # mm
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    run = a_run(tmp_path)
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "mine.txt").write_text("mine")
+    for out in (used, used / "mine.txt"):
+        with pytest.raises(InputError, match=rf"--out .*{out.name}: exists and is no empty folder.*another"):
+            export(run, load(run.config), ARM, out)
+    assert contents(used) == {"mine.txt": b"mine"}
+    (tmp_path / "empty").mkdir()
+    export(run, load(run.config), ARM, tmp_path / "empty")
+    assert (tmp_path / "empty" / "model.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "train/plain/0/model.safetensors",
+        "refine/model.safetensors",
+        "evaluate/plain.zarr/rows/0.jsonl",
+        "manifest.json",
+    ],
+)
+def test_an_unfinished_run_is_named_and_leaves_no_half_model(tmp_path, missing):
+    """Once the run is finished, the same command works."""
+    run = a_run(tmp_path)
+    content = (run.root / missing).read_bytes()
+    (run.root / missing).unlink()
+    out = tmp_path / "models" / "mine"
+    before = contents(tmp_path)
+    with pytest.raises(StoreError, match=missing.split("/rows")[0]):
+        export(run, load(run.config), ARM, out)
+    assert contents(tmp_path) == before
+    (run.root / missing).write_bytes(content)
+    export(run, load(run.config), ARM, out)
+    assert (out / "model.json").is_file()
+
+
+def test_a_fault_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    from calvaria.reconstruction import model as module
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = a_run(tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(module, "write_json", full)
+    with pytest.raises(InputError, match=r"--out .*model: cannot be written: No space left on device"):
+        export(run, load(run.config), ARM, tmp_path / "model")
+    assert contents(tmp_path) == before
+
+
+def test_the_command_exports_an_arm_of_a_run(tmp_path, monkeypatch, capsys):
+    run = a_run(tmp_path)
+
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["calvaria", "export", "--run", str(run.root), *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0)
+
+    assert call("--arm", "fancy", "--out", tmp_path / "model") == 1
+    assert "--arm: the config has no 'fancy', it has plain" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert call("--arm", ARM, "--out", tmp_path / "model") == 0
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["arm"] == ARM
+
+
+@pytest.mark.parametrize("name", ["network-0.safetensors", "fine.safetensors", "config.yaml"])
+@pytest.mark.parametrize("how", ["changed", "cut", "missing"])
+def test_a_file_that_is_not_what_was_exported_is_named(tmp_path, name, how):
+    run = a_run(tmp_path)
+    export(run, load(run.config), ARM, tmp_path / "model")
+    path = tmp_path / "model" / name
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.unlink()
+    if how != "missing":
+        path.write_bytes(content if how == "changed" else content[:-7])
+    with pytest.raises(StoreError, match=rf"{name}: (damaged|missing).*; export or download the model again"):
+        load_model(tmp_path / "model", CPU)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "has no model.json; wanted a folder that calvaria export wrote"),
+        (b'{"run": "sm', "model.json: damaged; export or download the model again"),
+        (b'{"run": "sm\xff"}', "model.json: damaged; export or download the model again"),
+        (b'{"architectures": ["UNet"]}', "model.json: .*wanted a folder that calvaria export wrote"),
+        (b"[1, 2]", "model.json: .*wanted a folder that calvaria export wrote"),
+        (b'{"sha256": {}}', "config.yaml: damaged or changed; export or download the model again"),
+    ],
+    ids=["none", "cut", "bytes", "of another tool", "a list", "without digests"],
+)  # fmt: skip
+def test_a_folder_that_is_no_model_is_named(tmp_path, content, words):
+    run = a_run(tmp_path)
+    model = tmp_path / "model"
+    export(run, load(run.config), ARM, model)
+    (model / "model.json").unlink()
+    if content is not None:
+        (model / "model.json").write_bytes(content)
+    with pytest.raises(CalvariaError, match=words) as caught:
+        load_model(model, CPU)
+    assert str(model) in str(caught.value)
