@@ -22,6 +22,7 @@ class Ahead(Generic[Batch]):
     def __init__(self, make: Callable[[int], Batch], steps: int, config: Config) -> None:
         """Makes batches 0 to ``steps - 1`` with ``make``; with no ``loaders`` each when it is asked for."""
         self._make, self._steps, self._depth = make, steps, DEPTH * config.loaders
+        self._last: dict[int, Batch] = {}  # with no loaders: the batch that other parts may ask for, too
         self._pending: dict[int, Future[Batch]] = {}
         self._pool = (
             ThreadPoolExecutor(
@@ -34,7 +35,9 @@ class Ahead(Generic[Batch]):
     def __call__(self, step: int) -> Batch:
         """The batch of a step; an error in making it is raised here."""
         if self._pool is None:
-            return self._make(step)
+            if step not in self._last:
+                self._last = {step: self._make(step)}
+            return self._last[step]
         for number in [number for number in self._pending if number < step]:
             self._pending.pop(number).cancel()
         for number in range(step, min(step + 1 + self._depth, self._steps)):

@@ -1,0 +1,278 @@
+"""A vault is bridged across a hole to a fraction of a millimetre, and changed nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, Vault, directions, inside_cone
+from calvaria.grid import Grid
+from calvaria.reconstruction.bridging import (
+    BORDER,
+    DEPTH_MM,
+    bridge,
+    hole_around,
+    picture_bridge,
+    seen_from_inside,
+    surfaces,
+)
+
+CONE = inside_cone()
+KNOWN = 16
+SPHERE_MM = (81.0, 75.0)  # outer and inner radius
+ANCHOR_MM = 70.0  # so the vaults' centre is 30 mm below that of the box
+GRID = Grid((49, 57, 39), 3.0)  # the centre lies in the middle of a voxel
+
+
+def radius(rays: np.ndarray, axes: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Distance in mm along unit vectors (..., 3) to an ellipsoid around the origin."""
+    square, mixed = ((rays / axes) ** 2).sum(-1), (rays * middle / axes**2).sum(-1)
+    rest = ((middle / axes) ** 2).sum() - 1
+    return (mixed + np.sqrt(mixed**2 - square * rest)) / square
+
+
+def ellipsoid(axes: np.ndarray, middle: np.ndarray, thickness: float) -> Vault:
+    """The vault of an ellipsoidal shell: outer semi-axes, middle and thickness in mm."""
+    outer, inner = (radius(directions(), one, middle) for one in (axes, axes - thickness))
+    return Vault(inner.astype(np.float32), outer.astype(np.float32), np.full((SIZE, SIZE), 150, np.float32))
+
+
+def sphere() -> Vault:
+    return ellipsoid(np.full(3, SPHERE_MM[0]), np.zeros(3), SPHERE_MM[0] - SPHERE_MM[1])
+
+
+def head(rng: np.random.Generator, size: float = 1.0) -> Vault:
+    """Heads differ in all proportions, and stand a little beside the middle."""
+    axes = np.array([71, 88, 77]) * size * rng.normal(1, 0.04, 3)
+    return ellipsoid(axes, rng.normal(0, 2.5, 3), rng.normal(6.5, 0.7))
+
+
+def cap(towards: tuple[float, float, float], angle: float) -> np.ndarray:
+    """(SIZE, SIZE) bool: the directions within an angle in rad of one."""
+    return (directions() @ (np.array(towards) / np.linalg.norm(towards)) > np.cos(angle)) & CONE
+
+
+def without(vault: Vault, hole: np.ndarray) -> Vault:
+    """The vault as it is seen where bone is missing."""
+    return replace(
+        vault, **{name: np.where(hole, 0, getattr(vault, name)) for name in ("outer_mm", "inner_mm")}
+    )
+
+
+def images(vault: Vault) -> np.ndarray:
+    return np.stack([vault.outer_mm, vault.inner_mm]).astype(np.float64)
+
+
+def mirrored(vault: Vault) -> Vault:
+    return Vault(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
+
+
+SIDE = cap((0.65, 0.2, 0.7), 0.45)  # 7 cm across
+FRONT = cap((0.1, 0.8, 0.6), 0.4)
+RIM = cap((-0.9, -0.3, 0.35), 0.4)
+HOLES = pytest.mark.parametrize("hole", [SIDE, FRONT, RIM], ids=["side", "front", "rim"])
+SIZES = pytest.mark.parametrize("size", [0.9, 1.0, 1.1])
+
+
+@pytest.fixture(scope="module")
+def known() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return surfaces([head(rng) for _ in range(KNOWN)])
+
+
+def rms(errors: np.ndarray) -> np.ndarray:
+    """(2,) root mean square, of the outer and the inner surface."""
+    return np.sqrt((errors**2).mean(axis=1))
+
+
+@HOLES
+@SIZES
+@pytest.mark.parametrize("seed", [1, 2])
+def test_both_surfaces_are_continued_to_a_fraction_of_a_millimetre(known, hole, size, seed):
+    """Also of heads that are smaller or larger than all known ones; the mean is off by up to a centimetre."""
+    truth = head(np.random.default_rng(seed), size)
+    found = images(bridge(without(truth, hole), hole, known))[:, hole] - images(truth)[:, hole]
+    assert rms(found).max() < 0.2
+    assert np.abs(found).max() < 0.4
+    mean = known.mean(0)[:, hole[CONE]] - images(truth)[:, hole]
+    assert (rms(found) < 0.1 * rms(mean)).all()
+    moved = mean - (known.mean(0)[:, ~hole[CONE]] - images(truth)[:, CONE & ~hole]).mean()
+    assert (rms(found) < 0.25 * rms(moved)).all()
+
+
+@HOLES
+def test_outside_of_the_hole_nothing_is_changed(known, hole):
+    open_vault = without(head(np.random.default_rng(1)), hole)
+    whole = bridge(open_vault, hole, known)
+    assert np.array_equal(images(whole)[:, ~hole], images(open_vault)[:, ~hole])
+    assert np.array_equal(whole.exit_mm, open_vault.exit_mm)
+    assert not images(open_vault)[:, hole].any()
+    assert (images(whole)[:, hole] > 50).all()
+    assert whole.outer_mm.dtype == whole.inner_mm.dtype == np.float32
+
+
+def test_what_is_seen_in_the_hole_is_not_looked_at(known):
+    """Such as the bevelled rim, a splint, or the complete skull while training."""
+    truth = head(np.random.default_rng(1))
+    splint = replace(truth, outer_mm=np.where(SIDE, 120, truth.outer_mm).astype(np.float32))
+    wanted = images(bridge(without(truth, SIDE), SIDE, known))
+    for seen in (truth, splint):
+        assert np.array_equal(images(bridge(seen, SIDE, known)), wanted)
+
+
+def test_a_vault_without_hole_is_returned_as_it_is(known):
+    vault = head(np.random.default_rng(1))
+    found = bridge(vault, np.zeros((SIZE, SIZE), bool), known)
+    assert np.array_equal(images(found), images(vault))
+    found = bridge(vault, ~CONE, known)  # the corners are not part of the picture
+    assert np.array_equal(images(found), images(vault))
+
+
+def test_a_hole_without_bone_around_it_is_not_bridged(known):
+    nothing = without(head(np.random.default_rng(1)), CONE)
+    assert np.array_equal(images(bridge(nothing, SIDE, known)), images(nothing))
+
+
+def test_a_second_gap_is_neither_bridged_nor_taken_for_bone(known):
+    truth = head(np.random.default_rng(1))
+    gap = cap((0.75, -0.5, 0.5), 0.15)
+    assert not (gap & SIDE).any()
+    found = images(bridge(without(truth, SIDE | gap), SIDE, known))
+    assert not found[:, gap].any()
+    assert rms(found[:, SIDE] - images(truth)[:, SIDE]).max() < 0.2
+
+
+@HOLES
+def test_a_mirrored_vault_is_bridged_mirrored(known, hole):
+    """Although neither the known heads nor this one is symmetric."""
+    open_vault = without(head(np.random.default_rng(1)), hole)
+    found = bridge(open_vault, hole, known)
+    again = mirrored(bridge(mirrored(open_vault), hole[::-1], known))
+    assert np.allclose(images(again), images(found), rtol=0, atol=1e-4)
+    assert np.abs(images(found) - images(mirrored(found)))[:, CONE].max() > 2
+
+
+def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
+    """No known head has bumps; half of a bump that is not seen is told from its mirror image."""
+
+    def bump(side: int) -> np.ndarray:
+        towards = np.array([side * 0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
+        return 3 * np.exp(-((np.arccos(np.clip(directions() @ towards, -1, 1)) / 0.3) ** 2))
+
+    def told(more: np.ndarray) -> float:
+        """How much further out the hole is bridged if the head has so much more in mm."""
+        bumpy = replace(vault, outer_mm=vault.outer_mm + more, inner_mm=vault.inner_mm + more)
+        found, usual = (images(bridge(without(one, SIDE), SIDE, known)) for one in (bumpy, vault))
+        return float((found - usual)[:, SIDE].mean())
+
+    vault = head(np.random.default_rng(5))
+    there = float(bump(1)[SIDE].mean())
+    assert 0.5 * there < told(bump(1) + bump(-1)) < there
+    assert told(bump(1) + bump(-1)) > 1.5 * told(bump(1))
+
+
+def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
+    """Of spheres, so that it is known what is missing."""
+    spheres = [ellipsoid(np.full(3, 66.0 + 2 * number), np.zeros(3), 6) for number in range(10)]
+    whole = surfaces(spheres)
+    assert whole.shape == (10, 2, CONE.sum())
+    assert whole.dtype == np.float32
+    assert np.allclose(whole, [[[66 + 2 * number], [60 + 2 * number]] for number in range(10)], atol=1e-4)
+    filled = surfaces([*spheres[:-1], without(spheres[-1], FRONT)])
+    gap = FRONT[CONE]
+    assert np.array_equal(filled[:, :, ~gap], whole[:, :, ~gap])
+    assert np.allclose(filled[:-1], whole[:-1], atol=1e-4)
+    assert np.abs(filled - whole).max() < 1.1  # the mean of the others is 10 mm smaller
+    assert (filled[-1, 0, gap] - filled[-1, 1, gap]) == pytest.approx(6, abs=1e-3)
+
+
+def test_a_hole_gets_a_border_within_the_cone():
+    missing, wanted = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+    for row, column in ((30, 40), (45, 60)):  # the second one at the rim
+        missing[row, column] = True
+        wanted[row - BORDER : row + BORDER + 1, column - BORDER : column + BORDER + 1] = True
+    assert (wanted & ~CONE).any()
+    assert np.array_equal(hole_around(missing), wanted & CONE)
+
+
+def depth_mm(vault: Vault) -> np.ndarray:
+    """What ``picture_bridge`` shows of the whole grid, in mm."""
+    return DEPTH_MM * picture_bridge(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
+
+
+def polar() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every voxel: unit vector from the vault's centre, distance in mm, whether it is well in the cone."""
+    away = np.stack(np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij"), axis=-1)
+    away[..., 2] -= ANCHOR_MM + CENTRE_MM[2]
+    distance = np.linalg.norm(away, axis=-1)
+    away[distance == 0] = 0, 0, 1
+    rays = away / np.linalg.norm(away, axis=-1, keepdims=True)
+    return rays, distance, rays[..., 2] > np.cos(np.deg2rad(CONE_DEG - 5))
+
+
+def test_the_picture_of_a_spherical_bridge_is_its_depth():
+    """Positive in the bone, negative outside, 0 on both surfaces, and nothing outside of the cone."""
+    depth = depth_mm(sphere())
+    rays, distance, cone = polar()
+    outer, inner = SPHERE_MM
+    wanted = np.clip(np.minimum(outer - distance, distance - inner), -DEPTH_MM, DEPTH_MM)
+    assert np.allclose(depth[cone], wanted[cone], atol=1e-3)
+    assert (depth[rays[..., 2] < np.cos(np.deg2rad(CONE_DEG))] == -DEPTH_MM).all()
+    middle = depth[24, 28]  # the voxels straight above the centre, every 3 mm, from 27 mm below it
+    assert middle[9 + 25] == pytest.approx(0, abs=1e-3)
+    assert middle[9 + 26] == pytest.approx(DEPTH_MM, abs=1e-3)
+    assert middle[9 + 27] == pytest.approx(0, abs=1e-3)
+
+
+@SIZES
+def test_the_picture_of_a_bridge_is_positive_in_bone_and_negative_elsewhere(size):
+    """All but the voxels within a third of a millimetre of a surface."""
+    rng = np.random.default_rng(1)
+    axes, middle, thickness = np.array([71, 88, 77]) * size, rng.normal(0, 2.5, 3), 6.5
+    depth = depth_mm(ellipsoid(axes, middle, thickness))
+    rays, distance, cone = polar()
+    outer, inner = (radius(rays, one, middle) for one in (axes, axes - thickness))
+    true = np.minimum(outer - distance, distance - inner)
+    clear = cone & (np.abs(true) > 0.33)
+    assert ((depth > 0) == (true > 0))[clear].all()
+    assert (true[clear] > 0).sum() > 1000
+    cavity = cone & (distance < inner - DEPTH_MM - 0.33)
+    assert (depth[cavity] == -DEPTH_MM).all()
+
+
+def test_the_picture_of_a_window_is_that_part_of_the_whole(known):
+    vault = head(np.random.default_rng(1))
+    low, shape = (20, 11, 17), (16, 24, 20)
+    part = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
+    hole = np.arange(SIZE)[:, None] + np.zeros(SIZE) < SIZE // 2
+    found, missing = picture_bridge(vault, hole, low, shape, GRID, ANCHOR_MM)
+    assert found.dtype == missing.dtype == np.float32
+    x = GRID.centres(0)[part[0]]
+    assert (missing[x < -6] == 1).all()
+    assert (missing[x > 6] == 0).all()
+    assert np.array_equal(DEPTH_MM * found, depth_mm(vault)[part])
+    assert found.min() == -1
+    assert found.max() > 0.9
+
+
+def test_the_picture_of_a_mirrored_bridge_is_mirrored():
+    vault = head(np.random.default_rng(1))
+    depth = depth_mm(vault)
+    assert np.allclose(depth_mm(mirrored(vault)), depth[::-1], atol=1e-3)
+    assert np.abs(depth - depth[::-1]).max() > 2
+
+
+def test_a_hole_is_seen_from_inside_in_the_direction_in_which_it_is():
+    rays, distance, _ = polar()
+    towards = np.array([0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
+    mask = (rays @ towards > np.cos(0.3)) & (distance > 69) & (distance < 81)
+    seen = seen_from_inside(mask, (0, 0, 0), GRID, ANCHOR_MM)
+    assert (cap((0.65, 0.2, 0.7), 0.25) <= seen).all()
+    assert (seen <= cap((0.65, 0.2, 0.7), 0.35)).all()
+    low = (30, 20, 10)
+    part = seen_from_inside(mask[30:, 20:, 10:], low, GRID, ANCHOR_MM)
+    assert mask[30:, 20:, 10:].sum() == mask.sum()
+    assert np.array_equal(part, seen)
+    below = np.zeros(GRID.shape, bool)
+    below[:, :, 0] = True
+    assert not seen_from_inside(below, (0, 0, 0), GRID, ANCHOR_MM).any()
