@@ -4,6 +4,7 @@ Its networks are trained for seconds, on that one case. They say nothing of othe
 between a file of that head and the files that are written is the real thing.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from calvaria.reconstruction.refining import (
     SAID,
     SURFACES,
     Place,
-    Window,
-    fine_input,
+    both_inputs,
+    fine_logits,
     new_fine_network,
     picture_skull,
     window_around,
@@ -93,31 +94,26 @@ def learned() -> tuple[Weights, Weights]:
 
     said = probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
     found = implant_of(said, case == BONE, config.evaluate, config.train.predicts)
-    hint = np.where(grown(found, 2), said, 0).astype(np.float32)
     known = surfaces([picture_skull((fine > 0).view(np.uint8), place.fine, place.anchor_mm)] * 2)
     window = window_around(found, config.refine, place.grid)
-    vault = picture_skull((fine == BONE).view(np.uint8), place.fine, place.anchor_mm)
-    way = place.bridged(vault, hint[window.slices()] > SAID, known, window)
-    low = place.grid.shape[0] - window.low[0] - window.size[0]
-    mirrored = Window((low, *window.low[1:]), window.size)
-    bone, said_here, bridged = (
-        torch.from_numpy(each) for each in ((fine == BONE).astype(np.float32), hint, way)
-    )
-    seen = [
-        fine_input(bone, said_here[window.slices()], bridged, window, FACTOR),
-        fine_input(bone.flip(0), said_here.flip(0)[mirrored.slices()], bridged.flip(0), mirrored, FACTOR),
-    ]
+    seen = both_inputs(fine == BONE, grown(found, 2) & (said > SAID), window, known, place)
     target = torch.from_numpy((fine == IMPLANT)[window.slices(FACTOR)].astype(np.float32))
     second = new_fine_network(config)
-    _learn(second, torch.cat(seen), torch.stack([target, target.flip(0)])[:, None], 40)
+    _learn(second, seen, torch.stack([target, target.flip(0)])[:, None], 40, fine_logits)
     return weights(first, "network"), {**weights(second, "network"), SURFACES: known}
 
 
-def _learn(network: ReconstructionNetwork, seen: torch.Tensor, target: torch.Tensor, steps: int) -> None:
+def _learn(
+    network: ReconstructionNetwork,
+    seen: torch.Tensor,
+    target: torch.Tensor,
+    steps: int,
+    logits: Callable[..., torch.Tensor] = ReconstructionNetwork.forward,
+) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
     for _ in range(steps):
         optimiser.zero_grad()
-        dice_and_cross_entropy(network(seen), target).backward()
+        dice_and_cross_entropy(logits(network, seen), target).backward()
         optimiser.step()
     network.eval()
 

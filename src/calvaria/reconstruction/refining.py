@@ -158,23 +158,31 @@ def refined(
         (x, y, z) float32 probability of implant, 0 in bone; and the window.
     """
     place = refiner.place
-    factor = place.settings.factor
     device = next(refiner.network.parameters()).device
     window = window_around(implant, place.settings, place.grid)
-    low = place.grid.shape[0] - window.low[0] - window.size[0]
-    mirrored = Window((low, *window.low[1:]), window.size)
     # Only the piece that was found counts.
     missing = grown(implant, 2) & (probability > SAID)
-    vault = picture_skull(bone.view(np.uint8), place.fine, place.anchor_mm)
-    bridged = torch.from_numpy(place.bridged(vault, missing[window.slices()], refiner.known, window))
-    whole = torch.from_numpy(bone.astype(np.float32))
-    seen = torch.cat(
-        [
-            fine_input(whole, bridged, window, factor),
-            fine_input(whole.flip(0), bridged.flip(1), mirrored, factor),
-        ]
-    )
+    seen = both_inputs(bone, missing, window, refiner.known, place).to(device)
     with torch.inference_mode():
-        answers = torch.sigmoid(fine_logits(refiner.network, seen.to(device)))[:, 0].float().cpu()
+        answers = torch.sigmoid(fine_logits(refiner.network, seen))[:, 0].float().cpu()
     mean = ((answers[0] + answers[1].flip(0)) / 2).numpy()
-    return np.where(bone[window.slices(factor)], 0, mean).astype(np.float32), window
+    return np.where(bone[window.slices(place.settings.factor)], 0, mean).astype(np.float32), window
+
+
+def both_inputs(
+    bone: np.ndarray, missing: np.ndarray, window: Window, known: np.ndarray, place: Place
+) -> torch.Tensor:
+    """(2, 4, x, y, z) what the fine network sees of a skull, and of its mirror image.
+
+    Args:
+        bone: (x, y, z) bool on the fine grid, the remaining bone.
+        missing: (i, j, k) bool on the run's grid, where bone may be missing.
+        known: (n, 2, p) surfaces of training skulls.
+    """
+    vault = picture_skull(bone.view(np.uint8), place.fine, place.anchor_mm)
+    bridged = torch.from_numpy(place.bridged(vault, missing[window.slices()], known, window))
+    low = place.grid.shape[0] - window.low[0] - window.size[0]
+    mirrored = Window((low, *window.low[1:]), window.size)
+    whole, factor = torch.from_numpy(bone.astype(np.float32)), place.settings.factor
+    sides = ((whole, bridged, window), (whole.flip(0), bridged.flip(1), mirrored))
+    return torch.cat([fine_input(*side, factor) for side in sides])
