@@ -23,7 +23,7 @@ def shells() -> np.ndarray:
 
 @pytest.mark.parametrize("representation", CHANNELS)
 def test_fields_decode_to_the_same_skull(shells, representation):
-    fields = encode(shells, representation)
+    fields = encode(shells, representation, GRID)
     assert fields.shape == (3, CHANNELS[representation], *GRID.shape)
     assert fields.dtype == np.float32
     assert np.abs(fields).max() == 1
@@ -32,7 +32,7 @@ def test_fields_decode_to_the_same_skull(shells, representation):
 
 def test_the_cavity_lies_within_the_wall_and_the_head_is_open_below(shells):
     bone = shells[1] > 0
-    head, cavity = head_and_cavity(bone)
+    head, cavity = head_and_cavity(bone, GRID)
     assert np.array_equal(head & ~cavity, bone)
     x, y, z = np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij")
     r = np.sqrt((x / 65) ** 2 + (y / 85) ** 2 + (z / 65) ** 2)
@@ -44,14 +44,14 @@ def test_the_cavity_lies_within_the_wall_and_the_head_is_open_below(shells):
 def test_a_hole_in_the_wall_does_not_let_the_cavity_out(shells):
     bone = shells[1] > 0
     bone[22:27, 26:31, 30:] = False
-    head, cavity = head_and_cavity(bone)
+    head, cavity = head_and_cavity(bone, GRID)
     assert np.array_equal(head & ~cavity, bone)
     assert np.argwhere(cavity)[:, 2].max() <= np.argwhere(shells[1])[:, 2].max()
 
 
 def test_between_thin_skulls_of_several_sizes_lies_a_thin_skull(shells):
     """Samples are mixtures of fields; a mixture of distances from thin bone has hardly any bone."""
-    mixed = {name: decode(encode(shells, name).mean(0, keepdims=True))[0] for name in CHANNELS}
+    mixed = {name: decode(encode(shells, name, GRID).mean(0, keepdims=True))[0] for name in CHANNELS}
     found, wanted = vault_map(mixed["surfaces"], GRID), vault_map(shells[1], GRID)
     assert found.hole_area_mm2 < wanted.hole_area_mm2 + 100
     assert found.thickness_mm.mean() == pytest.approx(wanted.thickness_mm.mean(), rel=0.1)

@@ -48,6 +48,11 @@ def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> networ
     return network
 
 
+def fields_of(masks: np.ndarray, task: Task) -> torch.Tensor:
+    """What the family's network sees of skulls (n, x, y, z), (n, c, x, y, z)."""
+    return torch.from_numpy(encode(masks, task.settings.representation, task.config.grid.voxels()))
+
+
 def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
     """The mean (c, x, y, z) of fields (n, c, x, y, z) and of their mirror images."""
     mean = fields.mean(0)
@@ -123,8 +128,7 @@ def finish(
         at which the reconstructions of the validation skulls overlap most with their originals;
         ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
     """
-    representation = task.settings.representation
-    validation = torch.from_numpy(encode(population.validation, representation))
+    validation = fields_of(population.validation, task)
     made = rebuilt(network, validation, task, network.device)
     latents = _latents(network, population.masks, task)
     calibration = _drawn(latents, [task.generator("calibrate", number) for number in range(CALIBRATION)])
@@ -168,7 +172,7 @@ def decoded(
 
 
 def _latents(network: networks.Autoencoder, masks: np.ndarray, task: Task) -> np.ndarray:
-    fields = torch.from_numpy(encode(masks, task.settings.representation))
+    fields = fields_of(masks, task)
     with torch.inference_mode(), autocast(task.config, network.device):
         found = [network.encode(one[None].to(network.device))[0] for one in (*fields, *fields.flip(2))]
     return torch.cat(found).cpu().numpy()
@@ -191,5 +195,5 @@ def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
     """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
     device = prepare_device(task.config)
     network = networks.network_of(networks.Autoencoder, model, device)
-    fields = torch.from_numpy(encode(masks, task.settings.representation))
+    fields = fields_of(masks, task)
     return decode(rebuilt(network, fields, task, device), float(model.tensors["rebuilding_threshold"]))

@@ -19,10 +19,11 @@ from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
     distance_error,
+    fields_of,
     symmetric_mean,
     volume_threshold,
 )
-from calvaria.families.representation import CHANNELS, decode, dice, encode, overlap_threshold
+from calvaria.families.representation import CHANNELS, decode, dice, overlap_threshold
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train
 
@@ -37,8 +38,8 @@ def training(population: Population, task: Task) -> Training:
     settings: IntrovaeFamily = task.settings
     device = prepare_device(task.config)
     size = settings.optimiser.batch_size
-    fields = torch.from_numpy(encode(population.masks, settings.representation))
-    validation = torch.from_numpy(encode(population.validation, settings.representation))
+    fields = fields_of(population.masks, task)
+    validation = fields_of(population.validation, task)
     with seeded(task.torch_generator("weights")):
         network = networks.DenseAutoencoder(
             task.config.grid.shape,
@@ -128,7 +129,7 @@ def fit(population: Population, task: Task) -> Model:
     trained = training(population, task)
     position = train(trained, place_of(task), prepare_device(task.config))
     network: networks.DenseAutoencoder = trained.averaged  # type: ignore[assignment]
-    validation = torch.from_numpy(encode(population.validation, task.settings.representation))
+    validation = fields_of(population.validation, task)
     made = _rebuilt(network, validation, task)
     rng = task.torch_generator("calibrate")
     noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(network.device)
@@ -145,7 +146,7 @@ def fit(population: Population, task: Task) -> Model:
 def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
     """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
     network = networks.network_of(networks.DenseAutoencoder, model, prepare_device(task.config))
-    made = _rebuilt(network, torch.from_numpy(encode(masks, task.settings.representation)), task)
+    made = _rebuilt(network, fields_of(masks, task), task)
     return decode(made, float(model.tensors["rebuilding_threshold"]))
 
 

@@ -20,13 +20,14 @@ BELOW_VOXELS = 2.5  # how far below the vault's floor the head is filled
 OPEN_VOXELS = 3.0  # how much further down the cavity reaches
 
 
-def encode(masks: np.ndarray, representation: str = "surfaces") -> np.ndarray:
+def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
     """Fields of skulls.
 
     Args:
         masks: (n, x, y, z), non-zero where there is bone.
         representation: ``distance`` for truncated signed distances, ``occupancy`` for 1 and -1,
             ``surfaces`` for the distances of the filled head and those to the cavity.
+        grid: on which the skulls are.
 
     Returns:
         (n, c, x, y, z) float32 in [-1, 1], c as of ``CHANNELS``. Bone is where all channels are positive; a
@@ -40,7 +41,7 @@ def encode(masks: np.ndarray, representation: str = "surfaces") -> np.ndarray:
         elif representation == "distance":
             field[0] = _depth(bone)
         else:
-            filled, cavity = head_and_cavity(bone)
+            filled, cavity = head_and_cavity(bone, grid)
             field[0], field[1] = _depth(filled), -_depth(cavity)
     return fields
 
@@ -55,7 +56,7 @@ def _depth(mask: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.where(mask, inside - 0.5, 0.5 - outside) / TRUNCATION_VOXELS, -1, 1))
 
 
-def head_and_cavity(bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Two solids whose difference is the skull, exactly: the head with its cavity filled, and the cavity.
 
     The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends higher up, lest
@@ -70,23 +71,22 @@ def head_and_cavity(bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: if there is no head-sized piece of bone.
     """
-    grid = Grid((bone.shape[0], bone.shape[1], bone.shape[2]), 1.0)
     vault = find_vault(bone, grid)
     axes = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     away = np.stack(axes, axis=-1) - vault.centre_mm
-    height = vault.above_floor(*np.moveaxis(away, -1, 0))
+    height = vault.above_floor(*np.moveaxis(away, -1, 0)) / grid.spacing_mm
     before = np.linalg.norm(away, axis=-1) < _wall(bone, away, grid, vault)
     cavity = ~bone & before & (height > -BELOW_VOXELS - OPEN_VOXELS)
     return bone | (cavity & (height > -BELOW_VOXELS)), cavity
 
 
 def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.ndarray:
-    """How far from the vault's centre the middle of its wall is, in the direction of every voxel.
+    """How many mm from the vault's centre the middle of its wall is, in the direction of every voxel.
 
     Where the wall has a hole, it is taken to be as far away as at the next place where it has none.
 
     Args:
-        away: (x, y, z, 3) voxels from the vault's centre.
+        away: (x, y, z, 3) mm from the vault's centre.
     """
     from scipy.ndimage import distance_transform_edt, map_coordinates
 
@@ -96,9 +96,9 @@ def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.nd
     from_pole = np.hypot(first, second)
     sine = np.sin(from_pole * reach) / np.maximum(from_pole, 1e-9)
     rays = np.stack([first * sine, second * sine, np.cos(from_pole * reach)], axis=-1)
-    distances = np.arange(0.5, np.linalg.norm(bone.shape) / 2, 0.5)
+    distances = grid.spacing_mm * np.arange(0.5, np.linalg.norm(bone.shape) / 2, 0.5)
     points = np.array(vault.centre_mm) + distances[:, None] * rays[..., None, :]
-    index = np.floor(points + np.array(bone.shape) / 2).astype(int)
+    index = np.floor(points / grid.spacing_mm + np.array(bone.shape) / 2).astype(int)
     inside = ((index >= 0) & (index < bone.shape)).all(-1)
     index[~inside] = 0
     far = distances * np.linalg.norm(rays / vault.semi_axes_mm, axis=-1)[..., None] >= INNER

@@ -9,6 +9,7 @@ from calvaria.config import VaeFamily
 from calvaria.families import Model, Population, Task
 from calvaria.families.autoencoding import (
     batches,
+    fields_of,
     finish,
     new_network,
     reconstruct,
@@ -17,7 +18,6 @@ from calvaria.families.autoencoding import (
     symmetric_mean,
     validation_error,
 )
-from calvaria.families.representation import encode
 from calvaria.learning.device import fingerprint, prepare_device
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
@@ -30,8 +30,8 @@ def training(population: Population, task: Task) -> Training:
     """Reconstruction, and how far the latents' distributions are from a standard normal one."""
     settings: VaeFamily = task.settings
     device = prepare_device(task.config)
-    fields = torch.from_numpy(encode(population.masks, settings.representation))
-    validation = torch.from_numpy(encode(population.validation, settings.representation))
+    fields = fields_of(population.masks, task)
+    validation = fields_of(population.validation, task)
     network = new_network(settings, task)
     network.start(symmetric_mean(fields), fields)
     network.to(device)

@@ -11,6 +11,7 @@ from calvaria.config import VqvaeFamily
 from calvaria.families import Model, Population, Task
 from calvaria.families.autoencoding import (
     batches,
+    fields_of,
     finish,
     new_network,
     reconstruct,
@@ -20,7 +21,6 @@ from calvaria.families.autoencoding import (
     validation_error,
 )
 from calvaria.families.networks import Autoencoder
-from calvaria.families.representation import encode
 from calvaria.learning.device import fingerprint, prepare_device
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
@@ -35,8 +35,8 @@ def training(population: Population, task: Task) -> Training:
     """Reconstruction through the codes, and how far latents are from them."""
     settings: VqvaeFamily = task.settings
     device = prepare_device(task.config)
-    fields = torch.from_numpy(encode(population.masks, settings.representation))
-    validation = torch.from_numpy(encode(population.validation, settings.representation))
+    fields = fields_of(population.masks, task)
+    validation = fields_of(population.validation, task)
     network = new_network(
         settings, task, codes=settings.codes, groups=settings.groups, commitment=settings.commitment
     )

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from calvaria.config import WganFamily
 from calvaria.families import Draw, Drawn, Model, Population, Task, networks
-from calvaria.families.autoencoding import CALIBRATION, batches, symmetric_mean, volume_threshold
-from calvaria.families.representation import CHANNELS, decode, encode
+from calvaria.families.autoencoding import CALIBRATION, batches, fields_of, symmetric_mean, volume_threshold
+from calvaria.families.representation import CHANNELS, decode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
@@ -26,8 +26,8 @@ def training(population: Population, task: Task) -> Training:
     device = prepare_device(task.config)
     shape, size = task.config.grid.shape, settings.optimiser.batch_size
     inputs = CHANNELS[settings.representation]
-    fields = torch.from_numpy(encode(population.masks, settings.representation))
-    validation = torch.from_numpy(encode(population.validation, settings.representation))
+    fields = fields_of(population.masks, task)
+    validation = fields_of(population.validation, task)
     mean = symmetric_mean(fields)
     # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
     # per voxel value would take thousands of steps to learn.
