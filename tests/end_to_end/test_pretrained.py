@@ -16,7 +16,7 @@ from calvaria.stages.evaluate import Case, case_scores, predictions
 from calvaria.store import read_json
 from tests.conftest import ROOT
 
-CASES = (0, 7, 15)
+CASES = (1, 7, 15)  # their defects are ours; those of the challenge are labels of the scan
 
 
 def test_the_model_is_small_and_says_what_it_is():

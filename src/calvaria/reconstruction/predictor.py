@@ -121,7 +121,9 @@ def predict_implant(
     else:
         field, window = refined(predictor.refiner, probability, coarse, fine)
         where = largest_piece(field >= level)
-        field = np.where(grown(where), field, 0).astype(np.float32)
+        # Beside the implant bone counts as full, or what is interpolated would end before it.
+        part = window.slices(predictor.refiner.place.settings.factor)
+        field = np.where(grown(where), np.where(fine[part], 1, field), 0).astype(np.float32)
         to_world = predictor.refiner.place.fine.affine.copy()
         to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
     own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
