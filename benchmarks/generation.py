@@ -122,7 +122,8 @@ def write(out: Path, rows: list[dict], given: argparse.Namespace, task: Task) ->
         header("Generation: samples a second of latent diffusion", "python " + " ".join(sys.argv)),
         "",
         f"Family `{given.family}` of the run `{task.config.name}`, grid {task.config.grid.shape}, batches of "
-        f"{task.config.sample.batch_size}, {task.config.threads} thread; {__doc__.split(chr(10) * 2)[2]}",
+        f"{task.config.sample.batch_size}, {task.config.threads} thread. "
+        f"{__doc__.split(chr(10) * 2)[2].strip()}",
         "",
         "| sampler | steps | s a sample | times as fast | 1-NN accuracy | coverage | precision | recall "
         "| density |",
