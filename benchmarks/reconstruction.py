@@ -37,7 +37,8 @@ What others report, each on a split of its own, DSC / bDSC / HD95 in mm:
 | point-cloud diffusion | 0.90 / 0.93 / 1.69 | 0.87 / 0.89 / 2.45 |
 | Wodzinski et al. 2024, best | above 0.96 | above 0.94 |
 
-Their test defects are the challenges'; ours are cut by our own recipes into the challenge's skulls."""
+Their test defects are the challenges'. Of ours, those of class `own` are SkullFix's; the others are cut by
+our own recipes into the same skulls."""
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import torch
 from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, Vault, directions, inside_cone
 from calvaria.grid import Grid
 
-# Best of a few tried on 16 held-out skulls; the result hardly depends on them.
+# Best of a few tried on 16 held-out skulls, maybe test people's; the result hardly depends on them.
 LENGTH = 0.3  # rad, over which this skull's own deviation changes
 AMPLITUDE_MM = 1.0
 NOISE_MM = 0.3
@@ -33,7 +33,8 @@ DEPTH_MM = 3.0  # below the surfaces, at which the picture of a bridge is satura
 def surfaces(vaults: Sequence[Vault]) -> np.ndarray:
     """(n, 2, p) float32 distances in mm of outer and inner surface, of the p directions in the cone.
 
-    Where a skull has no bone it gets the others' mean, moved by how much larger it is.
+    Where a skull has no bone it gets the mean of those that have some, moved by how much larger it is than
+    the mean of all, itself included.
     """
     cone = inside_cone()
     found = np.stack([[vault.outer_mm[cone], vault.inner_mm[cone]] for vault in vaults]).astype(np.float64)
