@@ -16,6 +16,7 @@ from calvaria.grid import BONE, IMPLANT
 from calvaria.reconstruction.completion import Completion
 
 FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred
+BONE_LOGIT = -20.0  # an implant is never in bone: what is known need not be learned, nor blur its rim
 NORM = ("INSTANCE", {"affine": True})
 
 
@@ -28,6 +29,7 @@ class ReconstructionNetwork(torch.nn.Module):
         inputs: c, the channels of the input.
         channels: per level, fine to coarse; each further level halves the resolution.
         heads: how many coarser levels answer, too, while training.
+        outside: whether the answer is the implant alone, which is never in bone, the first channel.
         completion: guesses the complete skull from the first channel, for the network to see besides.
     """
 
@@ -37,10 +39,11 @@ class ReconstructionNetwork(torch.nn.Module):
         patch: int,
         channels: Sequence[int],
         heads: int = 0,
+        outside: bool = True,
         completion: Completion | None = None,
     ) -> None:
         super().__init__()
-        self.patch, self.completion = patch, completion
+        self.patch, self.outside, self.completion = patch, outside, completion
         steps = list(pairwise(channels))
         self.enter = UnetResBlock(3, (inputs + (completion is not None)) * patch**3, channels[0], 3, 1, NORM)
         self.down = torch.nn.ModuleList(UnetResBlock(3, fine, coarse, 3, 2, NORM) for fine, coarse in steps)
@@ -72,7 +75,7 @@ class ReconstructionNetwork(torch.nn.Module):
         answer = unfold(self.heads[number](features).float(), self.patch)
         if number:
             answer = functional.interpolate(answer, seen.shape[2:], mode="trilinear", align_corners=False)
-        return answer
+        return torch.where(seen[:, :1] > 0, BONE_LOGIT, answer) if self.outside else answer
 
 
 def _head(channels: int, outputs: int) -> torch.nn.Conv3d:

@@ -114,17 +114,15 @@ def predict_implant(
     level = predictor.settings.threshold
     to_world = predictor.grid.affine
     if predictor.refiner is None or fine is None:
-        # Beside the implant, what the network says of other places must not come back in.
-        near = grown(coarse)
-        field = np.where(near, probability, 0).astype(np.float32)
-        where = coarse
+        field, remaining, where = probability, bone, coarse
     else:
         field, window = refined(predictor.refiner, probability, coarse, fine)
+        remaining = fine[window.slices(predictor.refiner.place.settings.factor)]
         where = largest_piece(field >= level)
-        # Beside the implant bone counts as full, or what is interpolated would end before it.
-        part = window.slices(predictor.refiner.place.settings.factor)
-        field = np.where(grown(where), np.where(fine[part], 1, field), 0).astype(np.float32)
         to_world = predictor.refiner.place.fine.affine.copy()
         to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
+    # Beside the implant bone counts as full, or what is interpolated would end before it; and what networks
+    # say of other places must not come back in.
+    field = np.where(grown(where), np.where(remaining, 1, field), 0).astype(np.float32)
     own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
     return Found(coarse, largest_piece(own & ~scan))

@@ -5,7 +5,7 @@ network says: so it serves every arm. Of it the fine network is told the directi
 learned to read surfaces from it that no first network knows, and was misled by those that it got.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from torch.nn import functional
 from calvaria import seeds, sources
 from calvaria.config import Config
 from calvaria.conform.resample import resample
-from calvaria.conform.vault import Vault
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.vault import Vault as Ellipsoid
-from calvaria.defects.vault import find_vault
+from calvaria.defects.vault import Vault, find_vault
 from calvaria.families.networks import weights
 from calvaria.grid import BONE, IMPLANT
 from calvaria.identity import identity
@@ -98,8 +96,7 @@ def simulated_probability(implant: torch.Tensor, rng: np.random.Generator) -> to
 @dataclass(frozen=True)
 class _Skull:
     mask: np.ndarray  # (x, y, z) uint8 on the fine grid
-    ellipsoid: Ellipsoid
-    picture: Vault
+    ellipsoid: Vault
     known: np.ndarray  # (n, 2, p) surfaces of other skulls: never its own, or it would be told too well
 
 
@@ -109,19 +106,14 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     settings, place = config.refine, Place.of(config)
     fine = place.fine
 
-    def with_vault(mask: np.ndarray, picture: Vault, known: np.ndarray) -> _Skull:
-        return _Skull(mask, find_vault(mask, fine), picture, known)
-
     masks = fine_skulls(run, config, "training")
-    pictures = [picture_skull(mask, fine, place.anchor_mm) for mask in masks]
-    known = surfaces(pictures)
+    known = surfaces([picture_skull(mask, fine, place.anchor_mm) for mask in masks])
     skulls = [
-        with_vault(mask, picture, np.delete(known, number, axis=0))
-        for number, (mask, picture) in enumerate(zip(masks, pictures, strict=True))
+        _Skull(mask, find_vault(mask, fine), np.delete(known, number, axis=0))
+        for number, mask in enumerate(masks)
     ]
     held_out = [
-        with_vault(mask, picture_skull(mask, fine, place.anchor_mm), known)
-        for mask in fine_skulls(run, config, "validation")
+        _Skull(mask, find_vault(mask, fine), known) for mask in fine_skulls(run, config, "validation")
     ]
     network = new_fine_network(config).to(device)
 
@@ -133,10 +125,8 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
 
         labels = inject_defect(skull.mask, fine, config.inject, drawn, skull.ellipsoid).labels
         rng = seeds.generator(config.seed, "refine", "window", *keys)
-        picture = skull.picture
         if rng.random() < 0.5:
             labels = labels[::-1].copy()
-            picture = Vault(*(image[::-1] for image in astuple(picture)))
         share = _pooled(labels == IMPLANT, settings.factor)
         shift = rng.integers(-JITTER_VOXELS, JITTER_VOXELS + 1, 3)
         middle = np.zeros(share.shape, bool)
@@ -144,11 +134,10 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
         window = window_around(middle, settings, place.grid, shift.tolist())
         part = window.slices(settings.factor)
         said = simulated_probability(torch.from_numpy(share[window.slices()]), rng)
-        # The picture is of the complete skull, so the true implant is missing, whatever is said.
-        missing = (said.numpy() > SAID) | (share[window.slices()] > 0)
-        bridged = torch.from_numpy(place.bridged(picture, missing, skull.known, window))
-        bone = torch.from_numpy((labels == BONE).astype(np.float32))
-        seen = fine_input(bone, bridged, window, settings.factor)
+        bone = labels == BONE
+        picture = picture_skull(bone.view(np.uint8), fine, place.anchor_mm)
+        bridged = torch.from_numpy(place.bridged(picture, said.numpy() > SAID, skull.known, window))
+        seen = fine_input(torch.from_numpy(bone.astype(np.float32)), bridged, window, settings.factor)
         target = torch.from_numpy((labels[part] == IMPLANT).astype(np.float32))[None, None]
         return seen, target
 

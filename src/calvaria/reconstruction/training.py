@@ -112,7 +112,12 @@ def new_network(config: Config, seed: int) -> ReconstructionNetwork:
         completion = Completion(config.grid.shape, settings.patch, settings.completion)
     with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
         return ReconstructionNetwork(
-            1 + settings.mirror, settings.patch, settings.channels, settings.deep_supervision, completion
+            1 + settings.mirror,
+            settings.patch,
+            settings.channels,
+            settings.deep_supervision,
+            settings.predicts == "implant",
+            completion,
         )
 
 
