@@ -67,16 +67,17 @@ def main() -> None:
         "",
         "| arm | "
         + " | ".join(metric.label for metric in METRICS)
-        + " | 95 % interval | empty | training, s |",
-        "|" + "---|" * (len(METRICS) + 4),
+        + " | 95 % interval | DSC on the run's grid | empty | training, s |",
+        "|" + "---|" * (len(METRICS) + 5),
     ]
     for arm, rows in rows_of.items():
         alone = single(rows)
         figures = [str(summarise(scores(alone, metric), metric.digits)) for metric in METRICS]
         sure = interval_text(interval(rows, DSC.key, config.seed), DSC.digits)
+        coarse = summarise([float(row["grid"][DSC.key]) for row in alone], DSC.digits)
         empty = sum(bool(row["empty"]) for row in alone)
         spent = seconds(run, arm, config.train.seeds)
-        lines.append(f"| {arm} | {' | '.join(figures)} | {sure} | {empty} | {spent:.0f} |")
+        lines.append(f"| {arm} | {' | '.join(figures)} | {sure} | {coarse} | {empty} | {spent:.0f} |")
     lines += ["", "DSC by class of defect, mean / median:", "", "| arm | " + " | ".join(recipes) + " |"]
     lines.append("|" + "---|" * (len(recipes) + 1))
     for arm, rows in rows_of.items():
