@@ -1,0 +1,146 @@
+"""How well a vault is bridged across the challenge's own defects, and what that depends on.
+
+    python benchmarks/bridging.py --run results/skullfix
+
+Bridges the holes of the training and validation skulls; a training skull is bridged without itself. The
+test people are not looked at, so the constants of ``reconstruction/bridging.py`` may be chosen by this table.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from environment import header
+
+from calvaria import sources
+from calvaria.config import Config, load
+from calvaria.conform.resample import resample
+from calvaria.conform.vault import Vault
+from calvaria.grid import BONE, IMPLANT
+from calvaria.paths import Run
+from calvaria.reconstruction import bridging
+from calvaria.reconstruction.prediction import grown
+from calvaria.reconstruction.refining import Place, Window, picture_skull, window_around
+from calvaria.stages.split import cohort
+
+NEIGHBOURS = (12, 24, 36, 48)  # known skulls
+TOO_WIDE = 3  # voxels of the run's grid
+
+# What is changed, one at a time: constants of the module.
+CHANGES: dict[str, dict[str, float]] = {
+    "as it is": {},
+    "what is seen in the hole is not believed": {"ROUNDS": 1},
+    "two rounds": {"ROUNDS": 2},
+    "five rounds": {"ROUNDS": 5},
+    "believed within 0.5 mm": {"AGREES_MM": 0.5},
+    "believed within 2 mm": {"AGREES_MM": 2.0},
+    "deviations half as long": {"LENGTH": 0.25},
+    "deviations twice as long": {"LENGTH": 1.0},
+    "deviations half as large": {"AMPLITUDE_MM": 0.35},
+    "deviations twice as large": {"AMPLITUDE_MM": 1.4},
+    "nothing told from the other side": {"SYMMETRY": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Skull:
+    """A skull with the challenge's own defect, on the window."""
+
+    vault: Vault  # of the remaining bone
+    bone: np.ndarray  # (x, y, z) bool on the fine window
+    implant: np.ndarray  # (x, y, z) bool on the fine window
+    missing: np.ndarray  # (i, j, k) bool on the run's grid
+    window: Window
+    known: np.ndarray  # (n, 2, p) surfaces of other training skulls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    run = Run(given.run)
+    config = load(run.config)
+    place = Place.of(config)
+    read = list(labelled(run, config, place))
+    training = sum(member for member, _ in read)
+    known = bridging.surfaces([pictured(labels > 0, place) for member, labels in read if member])
+    skulls = [
+        skull(labels, np.delete(known, number, axis=0) if member else known, place)
+        for number, (member, labels) in enumerate(read)
+    ]
+    rows = []
+
+    def tried(name: str, some: list[Skull], wide: int = 0, count: int | None = None) -> None:
+        found = np.array([dsc(one, place, wide, count) for one in some])
+        figures = (found.mean(), np.median(found), found[:training].mean(), found[training:].mean())
+        rows.append(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
+        print(rows[-1], flush=True)
+
+    for name, constants in CHANGES.items():
+        with patch.multiple(bridging, **constants):
+            tried(name, skulls)
+    tried(f"hole drawn {TOO_WIDE} voxels too wide", skulls, wide=TOO_WIDE)
+    with patch.multiple(bridging, ROUNDS=1):
+        tried("the same, what is seen in it not believed", skulls, wide=TOO_WIDE)
+    for count in NEIGHBOURS:
+        tried(f"{count} known skulls", skulls, count=count)
+    lines = [
+        header("Bridging: surfaces across a hole", "python " + " ".join(sys.argv)),
+        "",
+        f"DSC with the true implant on the fine grid ({place.fine.spacing_mm:.3g} mm); {training} training "
+        f"and {len(skulls) - training} validation skulls of the run `{config.name}` with the challenge's own "
+        "defect, told in which voxels of the run's grid the implant lies. There is no network in it.",
+        "",
+        "| | mean | median | training, each without itself | validation |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def labelled(run: Run, config: Config, place: Place) -> Iterator[tuple[bool, np.ndarray]]:
+    """Whether a skull is a training skull, as the first are, and its labels (x, y, z) on the fine grid."""
+    catalogue = {entry.id: entry for entry in sources.catalogue(config.ingest.sources)}
+    rows = {row["id"]: row for row in run.ingest.rows()}
+    for name in ("training", "validation"):
+        for member in cohort(run, name):
+            scan = sources.read(config.ingest.sources, catalogue[member["id"]], config.seed)
+            pose = np.array(rows[member["id"]]["pose"])
+            yield name == "training", resample(scan.labels, scan.affine, pose, place.fine)
+
+
+def pictured(bone: np.ndarray, place: Place) -> Vault:
+    """The picture of a mask (x, y, z) on the fine grid."""
+    return picture_skull(bone.astype(np.uint8), place.fine, place.anchor_mm)
+
+
+def skull(labels: np.ndarray, known: np.ndarray, place: Place) -> Skull:
+    """A skull with its own defect, of labels (x, y, z) on the fine grid."""
+    factor = place.settings.factor
+    x, y, z = place.grid.shape
+    blocks = (labels == IMPLANT).reshape(x, factor, y, factor, z, factor)
+    missing = blocks.any(axis=(1, 3, 5))
+    window = window_around(missing, place.settings, place.grid)
+    part = window.slices(factor)
+    vault = pictured(labels == BONE, place)
+    return Skull(vault, labels[part] == BONE, labels[part] == IMPLANT, missing, window, known)
+
+
+def dsc(one: Skull, place: Place, wide: int, count: int | None) -> float:
+    """Of the bridge and the implant, if the hole is drawn too wide and so many skulls are known."""
+    missing = grown(one.missing, wide) if wide else one.missing
+    known = one.known[:count]
+    depth, hole = place.bridged(one.vault, missing[one.window.slices()], known, one.window)
+    bridge = (depth > 0) & (hole > 0.5) & ~one.bone
+    return float(2 * (bridge & one.implant).sum() / (bridge.sum() + one.implant.sum()))
+
+
+if __name__ == "__main__":
+    main()
