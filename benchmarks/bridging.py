@@ -79,7 +79,8 @@ def main() -> None:
 
     def tried(name: str, some: list[Skull], wide: int = 0, count: int | None = None) -> None:
         found = np.array([dsc(one, place, wide, count) for one in some])
-        figures = (found.mean(), np.median(found), found[:training].mean(), found[training:].mean())
+        split = (found[:training].mean(), found[training:].mean())
+        figures = (found.mean(), np.median(found), found.min(), *split)
         rows.append(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
         print(rows[-1], flush=True)
 
@@ -98,8 +99,8 @@ def main() -> None:
         f"and {len(skulls) - training} validation skulls of the run `{config.name}` with the challenge's own "
         "defect, told in which voxels of the run's grid the implant lies. There is no network in it.",
         "",
-        "| | mean | median | training, each without itself | validation |",
-        "|---|---|---|---|---|",
+        "| | mean | median | worst | mean of training, each without itself | mean of validation |",
+        "|---|---|---|---|---|---|",
         *rows,
     ]
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
