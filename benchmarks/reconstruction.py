@@ -88,8 +88,8 @@ def main() -> None:
     for where, some in (("on the scans' own grids", rows_of), ("on the run's grid", on_grid)):
         lines += [
             "",
-            f"DSC {where} of every arm less that of a baseline, person by person: mean with its interval, effect "
-            "size (rank-biserial correlation), p-value (Wilcoxon, Holm's correction over all comparisons).",
+            f"DSC {where} of every arm less that of a baseline, person by person: mean with its interval, "
+            "effect size (rank-biserial correlation), p-value (Wilcoxon, Holm's correction over all).",
             "",
             "| arm | against | difference | effect | p | |",
             "|---|---|---|---|---|---|",
@@ -102,15 +102,16 @@ def main() -> None:
             "",
             f"How many synthetic skulls are enough, `{name}`:",
             "",
-            "| skulls a family | DSC | interval |",
+            "| skulls a family | DSC | interval | DSC on the run's grid | interval |",
+            "|---|---|---|---|---|",
         ]
-        lines.append("|---|---|---|")
         for arm in arms:
-            found = interval(rows_of[arm], DSC.key, config.seed)
             count = config.train.arms[arm].samples or config.sample.count
-            lines.append(
-                f"| {count} | {number(found.mean, DSC.digits)} | {interval_text(found, DSC.digits)} |"
-            )
+            cells = [str(count)]
+            for some in (rows_of, on_grid):
+                found = interval(some[arm], DSC.key, config.seed)
+                cells += [number(found.mean, DSC.digits), interval_text(found, DSC.digits)]
+            lines.append(f"| {' | '.join(cells)} |")
     given.out.write_text("\n".join([*lines, "", OTHERS]) + "\n", encoding="utf-8")
     shutil.copyfile(run.config, given.out.with_suffix(".yaml"))
 
