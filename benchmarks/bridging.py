@@ -28,7 +28,7 @@ from calvaria.reconstruction.prediction import grown
 from calvaria.reconstruction.refining import Place, Window, picture_skull, window_around
 from calvaria.stages.split import cohort
 
-NEIGHBOURS = (12, 24)  # known skulls, of all
+KNOWN = (12, 24)  # skulls, of all
 TOO_WIDE = 3  # voxels of the run's grid
 
 # What is changed, one at a time: constants of the module.
@@ -73,8 +73,8 @@ def main() -> None:
     ]
     rows = []
 
-    def tried(name: str, some: list[Skull], wide: int = 0, count: int | None = None) -> None:
-        found = np.array([dsc(one, place, wide, count) for one in some])
+    def tried(name: str, wide: int = 0, count: int | None = None) -> None:
+        found = np.array([dsc(one, place, wide, count) for one in skulls])
         split = (found[:training].mean(), found[training:].mean())
         figures = (found.mean(), np.median(found), found.min(), *split)
         rows.append(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
@@ -82,12 +82,12 @@ def main() -> None:
 
     for name, constants in CHANGES.items():
         with patch.multiple(bridging, **constants):
-            tried(name, skulls)
-    tried(f"hole drawn {TOO_WIDE} voxels too wide", skulls, wide=TOO_WIDE)
+            tried(name)
+    tried(f"hole drawn {TOO_WIDE} voxels too wide", wide=TOO_WIDE)
     with patch.multiple(bridging, ROUNDS=1):
-        tried("the same, what is seen in it not believed", skulls, wide=TOO_WIDE)
-    for count in NEIGHBOURS:
-        tried(f"{count} known skulls", skulls, count=count)
+        tried("the same, what is seen in it not believed", wide=TOO_WIDE)
+    for count in KNOWN:
+        tried(f"{count} known skulls", count=count)
     lines = [
         header("Bridging: surfaces across a hole", "python " + " ".join(sys.argv)),
         "",

@@ -17,7 +17,7 @@ import torch
 from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, Vault, directions, inside_cone
 from calvaria.grid import Grid
 
-# Chosen on the training and validation people (benchmarks/bridging.md); the result hardly depends on them.
+# Chosen on the training and validation people; how much hangs on them: benchmarks/bridging.md.
 LENGTH = 0.5  # rad, over which this skull's own deviation changes
 AMPLITUDE_MM = 0.7
 NOISE_MM = 0.3
