@@ -6,7 +6,6 @@ The digest of the manifest covers every store, weight file, record and score.
 import os
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,27 +16,7 @@ import yaml
 from calvaria.config import load
 from calvaria.paths import Run
 from calvaria.store import read_json, read_rows
-from tests.conftest import ROOT
-
-TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
-LIMIT_S = 900
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def command(where: Path, cores: int, *more: str) -> list[str | Path]:
-    place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", TINY]
-    return ["snakemake", *place, "--cores", str(cores), *more]
-
-
-def run(where: Path, cores: int) -> Path:
-    done = subprocess.run(
-        command(where, cores), env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return where / "results" / "tiny"
+from tests.end_to_end.conftest import LIMIT_S, command, environment, finish
 
 
 def run_killed(where: Path, cores: int) -> Path:
@@ -59,21 +38,21 @@ def run_killed(where: Path, cores: int) -> Path:
     process.wait()
     assert not (where / "results" / "tiny" / "manifest.json").exists()
     subprocess.run(command(where, cores, "--unlock"), env=environment(), capture_output=True, check=True)
-    finished = run(where, cores)
+    finished = finish(where, cores)
     log = (finished / "logs" / "fit" / "vae.log").read_text()
     assert "fit vae: resumed after step" in log, "the training began anew"
     return finished
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> dict[str, Path]:
+def runs(tmp_path_factory, reference) -> dict[str, Path]:
     """Three runs of one config, each in a directory of its own."""
     place = tmp_path_factory.mktemp("runs")
     with ThreadPoolExecutor(2) as pool:  # two runs of one core each, side by side
-        one_core = pool.submit(run, place / "one", 1)
+        one_core = pool.submit(finish, place / "one", 1)
         killed = pool.submit(run_killed, place / "killed", 1)
         found = {"one": one_core.result(), "killed": killed.result()}
-    return {**found, "two": run(place / "two", 2)}
+    return {**found, "two": reference}
 
 
 @pytest.mark.parametrize("other", ["two", "killed"])
