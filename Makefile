@@ -16,7 +16,8 @@ demo: $(VENV)/.installed
 	@echo "The report lies in $(CURDIR)/results/demo/report.html"
 
 test: $(VENV)/.installed-dev
-	$(IN_VENV) python -m pytest
+	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
+	$(IN_VENV) python -m pytest tests/end_to_end
 
 check: $(VENV)/.installed-dev
 	$(IN_VENV) ruff check .

@@ -67,8 +67,8 @@ def test_colouring_is_undone_by_whitening(modes):
 
 
 def test_the_gaussian_has_the_variances_of_what_it_was_fitted_to():
-    big, small = noise(1, 2, 3, 4, 3, seed=1), noise(4000, 2, 3, 4, 3, seed=2)
-    values = 50 * noise(4000, seed=3)[:, None, None, None, None] * big / big.norm() + 0.5 * small + 7
+    big, small = noise(1, 2, 3, 4, 3, seed=1), noise(1000, 2, 3, 4, 3, seed=2)
+    values = 50 * noise(1000, seed=3)[:, None, None, None, None] * big / big.norm() + 0.5 * small + 7
     gaussian = Gaussian((2, 3, 4, 3), 1)
     gaussian.start(values)
     assert float(gaussian.deviations[0]) == pytest.approx(50, rel=0.05)
