@@ -25,7 +25,8 @@ def measure(task: str) -> dict[str, float]:
     import torch
 
     from calvaria.families.autoencoding import reconstruction_loss
-    from calvaria.families.networks import Autoencoder, recompute_activations
+    from calvaria.families.networks.autoencoders import Autoencoder
+    from calvaria.families.networks.models import recompute_activations
 
     torch.set_num_threads(2)
     torch.manual_seed(0)

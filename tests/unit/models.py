@@ -14,9 +14,9 @@ import torch
 from calvaria.config import Config, dump, parse
 from calvaria.conform.pose import find_pose
 from calvaria.conform.resample import resample
-from calvaria.families.networks import weights
 from calvaria.grid import BONE, IMPLANT
 from calvaria.learning.device import prepare_device
+from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.reconstruction.bridging import surfaces
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target

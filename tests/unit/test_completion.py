@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from calvaria.families.networks import restore, unfold, weights
 from calvaria.grid import Grid
+from calvaria.learning.folding import unfold
 from calvaria.learning.training import trainable
+from calvaria.learning.weights import restore, weights
 from calvaria.reconstruction.completion import Completion
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input
 from calvaria.store import read_tensors, write_tensors

@@ -4,20 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from calvaria.families.networks import (
-    Autoencoder,
-    Denoiser,
-    DenseAutoencoder,
-    Gaussian,
-    SkullGenerator,
-    fold,
-    model_of,
-    network_of,
-    recompute_activations,
-    unfold,
-)
+from calvaria.families.networks.adversarial import SkullGenerator
+from calvaria.families.networks.autoencoders import Autoencoder, DenseAutoencoder
+from calvaria.families.networks.denoiser import Denoiser
+from calvaria.families.networks.linear import Gaussian
+from calvaria.families.networks.models import model_of, network_of, recompute_activations
 from calvaria.families.vqvae import code_use, move_codes, perplexity
 from calvaria.families.wgan import energy_distance
+from calvaria.learning.folding import fold, unfold
 
 SHAPE = (16, 24, 16)
 CPU = torch.device("cpu")

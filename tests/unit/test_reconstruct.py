@@ -18,8 +18,8 @@ from calvaria.commands.nifti_file import write_nifti as write_labels
 from calvaria.commands.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
 from calvaria.config import dump
 from calvaria.errors import InputError, StoreError
-from calvaria.families.networks import weights
 from calvaria.grid import BONE, IMPLANT
+from calvaria.learning.weights import weights
 from calvaria.reconstruction.model import export
 from calvaria.reconstruction.training import new_network
 from calvaria.sources import Scan

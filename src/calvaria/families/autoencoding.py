@@ -15,7 +15,9 @@ import torch
 from torch.nn import functional
 
 from calvaria import config
-from calvaria.families import Draw, Drawn, Model, Population, Task, networks
+from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families.networks.autoencoders import Autoencoder
+from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import (
     CHANNELS,
     TRUNCATION_VOXELS,
@@ -26,15 +28,16 @@ from calvaria.families.representation import (
     volume_keeping_threshold,
 )
 from calvaria.learning.device import autocast, prepare_device, seeded
+from calvaria.learning.folding import LAYOUT
 
 CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
-def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> networks.Autoencoder:
+def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> Autoencoder:
     """An untrained network of the config's size."""
     with seeded(task.torch_generator("weights")):
-        network = networks.Autoencoder(
+        network = Autoencoder(
             shape=task.config.grid.shape,
             inputs=CHANNELS[settings.representation],
             patch=settings.patch,
@@ -44,7 +47,7 @@ def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> networ
             **more,
         )
     if settings.recompute:
-        networks.recompute_activations(network)
+        recompute_activations(network)
     return network
 
 
@@ -95,9 +98,7 @@ def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return TRUNCATION_VOXELS * (output - field).abs().flatten(1).mean(1)
 
 
-def rebuilt(
-    network: networks.Autoencoder, fields: torch.Tensor, task: Task, device: torch.device
-) -> np.ndarray:
+def rebuilt(network: Autoencoder, fields: torch.Tensor, task: Task, device: torch.device) -> np.ndarray:
     """Fields, each through encoder and decoder, (n, c, x, y, z) float32."""
     tile = task.settings.decode_tile
     with torch.inference_mode(), autocast(task.config, device):
@@ -106,7 +107,7 @@ def rebuilt(
 
 
 def validation_error(
-    network: networks.Autoencoder, population: Population, fields: torch.Tensor, task: Task
+    network: Autoencoder, population: Population, fields: torch.Tensor, task: Task
 ) -> Callable[[], float]:
     """A function that gives 1 minus the mean Dice of the validation skulls' reconstructions."""
 
@@ -117,9 +118,7 @@ def validation_error(
     return error
 
 
-def finish(
-    network: networks.Autoencoder, population: Population, task: Task, record: dict[str, Any]
-) -> Model:
+def finish(network: Autoencoder, population: Population, task: Task, record: dict[str, Any]) -> Model:
     """What a trained autoencoder leaves.
 
     Returns:
@@ -140,7 +139,7 @@ def finish(
         "rebuilding_threshold": np.array(overlap_threshold(made, population.validation), np.float32),
         "threshold": np.array(volume_threshold(fields, population), np.float32),
     }
-    return networks.model_of(network, tensors, record)
+    return model_of(network, tensors, record)
 
 
 def volume_threshold(fields: np.ndarray, population: Population) -> float:
@@ -162,16 +161,14 @@ def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarr
     return np.stack([centre + np.einsum("n,n...->...", factor, spread) for factor in factors])
 
 
-def decoded(
-    network: networks.Autoencoder, latents: np.ndarray, task: Task, device: torch.device
-) -> np.ndarray:
+def decoded(network: Autoencoder, latents: np.ndarray, task: Task, device: torch.device) -> np.ndarray:
     """Latents (n, c, i, j, k) float32 to fields (n, f, x, y, z) float32."""
     with torch.inference_mode(), autocast(task.config, device):
-        batch = torch.from_numpy(latents).to(device, memory_format=networks.LAYOUT)
+        batch = torch.from_numpy(latents).to(device, memory_format=LAYOUT)
         return np.asarray(network.decode(batch, task.settings.decode_tile).float().cpu().numpy())
 
 
-def _latents(network: networks.Autoencoder, masks: np.ndarray, task: Task) -> np.ndarray:
+def _latents(network: Autoencoder, masks: np.ndarray, task: Task) -> np.ndarray:
     fields = fields_of(masks, task)
     with torch.inference_mode(), autocast(task.config, network.device):
         found = [network.encode(one[None].to(network.device))[0] for one in (*fields, *fields.flip(2))]
@@ -181,10 +178,10 @@ def _latents(network: networks.Autoencoder, masks: np.ndarray, task: Task) -> np
 def sample_gaussian(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
     """Draws latents from a Gaussian with the training latents' mean and covariance, and decodes them."""
     device = prepare_device(task.config)
-    network = networks.network_of(networks.Autoencoder, model, device)
+    network = network_of(Autoencoder, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, task.config.sample.batch_size):
         latents = _drawn(model.tensors["latents"], [task.draw_generator(draw) for draw in batch])
         skulls = decode(decoded(network, latents, task, device), threshold)
         drawn += [Drawn(skull, population.ids, {}) for skull in skulls[:count]]
@@ -194,6 +191,6 @@ def sample_gaussian(model: Model, population: Population, draws: Sequence[Draw],
 def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
     """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
     device = prepare_device(task.config)
-    network = networks.network_of(networks.Autoencoder, model, device)
+    network = network_of(Autoencoder, model, device)
     fields = fields_of(masks, task)
     return decode(rebuilt(network, fields, task, device), float(model.tensors["rebuilding_threshold"]))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from calvaria.config import IntrovaeFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task, networks
+from calvaria.families import Draw, Drawn, Model, Population, Task
 from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
@@ -23,6 +23,8 @@ from calvaria.families.autoencoding import (
     symmetric_mean,
     volume_threshold,
 )
+from calvaria.families.networks.autoencoders import DenseAutoencoder
+from calvaria.families.networks.models import full_batches, model_of, network_of
 from calvaria.families.representation import CHANNELS, decode, dice, overlap_threshold
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train
@@ -41,7 +43,7 @@ def training(population: Population, task: Task) -> Training:
     fields = fields_of(population.masks, task)
     validation = fields_of(population.validation, task)
     with seeded(task.torch_generator("weights")):
-        network = networks.DenseAutoencoder(
+        network = DenseAutoencoder(
             task.config.grid.shape,
             CHANNELS[settings.representation],
             settings.patch,
@@ -110,7 +112,7 @@ def divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(1)
 
 
-def _rebuilt(network: networks.DenseAutoencoder, fields: torch.Tensor, task: Task) -> np.ndarray:
+def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, task: Task) -> np.ndarray:
     with torch.inference_mode(), autocast(task.config, network.device):
         made = [network.decode(network.encode(one[None].to(network.device))[0]) for one in fields]
     return torch.cat(made).float().cpu().numpy()
@@ -128,7 +130,7 @@ def fit(population: Population, task: Task) -> Model:
     """
     trained = training(population, task)
     position = train(trained, place_of(task), prepare_device(task.config))
-    network: networks.DenseAutoencoder = trained.averaged  # type: ignore[assignment]
+    network: DenseAutoencoder = trained.averaged  # type: ignore[assignment]
     validation = fields_of(population.validation, task)
     made = _rebuilt(network, validation, task)
     rng = task.torch_generator("calibrate")
@@ -140,12 +142,12 @@ def fit(population: Population, task: Task) -> Model:
         "threshold": np.array(volume_threshold(drawn, population), np.float32),
     }
     record = {"best_step": position.best_step, "validation_error": position.best}
-    return networks.model_of(network, tensors, record)
+    return model_of(network, tensors, record)
 
 
 def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
     """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
-    network = networks.network_of(networks.DenseAutoencoder, model, prepare_device(task.config))
+    network = network_of(DenseAutoencoder, model, prepare_device(task.config))
     made = _rebuilt(network, fields_of(masks, task), task)
     return decode(made, float(model.tensors["rebuilding_threshold"]))
 
@@ -154,10 +156,10 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     """Decodes one vector of the prior per draw."""
     settings: IntrovaeFamily = task.settings
     device = prepare_device(task.config)
-    network = networks.network_of(networks.DenseAutoencoder, model, device)
+    network = network_of(DenseAutoencoder, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, task.config.sample.batch_size):
         noise = [
             task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
         ]

@@ -20,8 +20,11 @@ from torch.nn import functional
 
 from calvaria.anatomy import measure
 from calvaria.config import LdmFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task, load_model, networks
+from calvaria.families import Draw, Drawn, Model, Population, Task, load_model
 from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
+from calvaria.families.networks.autoencoders import Autoencoder
+from calvaria.families.networks.denoiser import Denoiser
+from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import decode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
@@ -42,7 +45,7 @@ def training(population: Population, task: Task) -> Training:
         conditions(population.validation, task), conditions(population.masks, task)
     )
     with seeded(task.torch_generator("weights")):
-        network = networks.Denoiser(
+        network = Denoiser(
             tuple(clean.shape[1:]),
             min(settings.modes, len(population)),
             settings.channels,
@@ -52,7 +55,7 @@ def training(population: Population, task: Task) -> Training:
     network.gaussian.start(clean)
     clean, validation = network.gaussian.whiten(clean), network.gaussian.whiten(validation)
     if settings.recompute:
-        networks.recompute_activations(network)
+        recompute_activations(network)
     network.to(device)
     size = settings.optimiser.batch_size
 
@@ -88,7 +91,7 @@ def training(population: Population, task: Task) -> Training:
 
 
 def objective(
-    network: networks.Denoiser,
+    network: Denoiser,
     settings: LdmFamily,
     clean: torch.Tensor,
     levels: torch.Tensor,
@@ -117,7 +120,7 @@ def objective(
 
 
 def predict(
-    network: networks.Denoiser,
+    network: Denoiser,
     settings: LdmFamily,
     noisy: torch.Tensor,
     times: torch.Tensor,
@@ -177,7 +180,7 @@ def fit(population: Population, task: Task) -> Model:
     centre, scale = _normalisation(load_model(task.run.fit(task.settings.autoencoder)))
     tensors = {"centre": centre, "scale": scale, "conditions": conditions(population.masks, task)}
     record = {"best_step": position.best_step, "validation_loss": position.best}
-    model = networks.model_of(trained.averaged, tensors, record)
+    model = model_of(trained.averaged, tensors, record)
     make = Maker(model, task)
     keys = [("calibrate", number) for number in range(CALIBRATION)]
     fields = [make([task.generator(*key)], [task.torch_generator(*key)])[0] for key in keys]
@@ -213,7 +216,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     make = Maker(model, task)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, task.config.sample.batch_size):
         rngs = [task.draw_generator(draw) for draw in batch]
         steps = [task.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
         fields, asked = make(rngs, steps)
@@ -231,8 +234,8 @@ class Maker:
         self.below = replace(task, family=task.settings.autoencoder)
         self.device = prepare_device(task.config)
         autoencoder = load_model(task.run.fit(self.below.family))
-        self.decoder = networks.network_of(networks.Autoencoder, autoencoder, self.device)
-        self.denoiser = networks.network_of(networks.Denoiser, model, self.device)
+        self.decoder = network_of(Autoencoder, autoencoder, self.device)
+        self.denoiser = network_of(Denoiser, model, self.device)
 
     def __call__(
         self, rngs: list[np.random.Generator], steps: list[torch.Generator]
@@ -257,7 +260,7 @@ class Maker:
 
 
 def denoise(
-    network: networks.Denoiser,
+    network: Denoiser,
     latents: torch.Tensor,
     condition: torch.Tensor,
     generators: list[torch.Generator],

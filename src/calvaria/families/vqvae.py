@@ -20,7 +20,7 @@ from calvaria.families.autoencoding import (
     symmetric_mean,
     validation_error,
 )
-from calvaria.families.networks import Autoencoder
+from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.learning.device import fingerprint, prepare_device
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 

@@ -10,10 +10,13 @@ import torch
 from torch.nn import functional
 
 from calvaria.config import WganFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task, networks
+from calvaria.families import Draw, Drawn, Model, Population, Task
 from calvaria.families.autoencoding import CALIBRATION, batches, fields_of, symmetric_mean, volume_threshold
+from calvaria.families.networks.adversarial import SkullGenerator, new_critic
+from calvaria.families.networks.models import full_batches, model_of, network_of
 from calvaria.families.representation import CHANNELS, decode
 from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.learning.folding import fold
 from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
 
 POOLED = 4  # voxels per edge that the validation figure takes together
@@ -33,7 +36,7 @@ def training(population: Population, task: Task) -> Training:
     # per voxel value would take thousands of steps to learn.
     unit = float((fields - mean).flatten(1).norm(dim=1).mean())
     with seeded(task.torch_generator("weights")):
-        generator = networks.SkullGenerator(
+        generator = SkullGenerator(
             shape,
             inputs,
             settings.patch,
@@ -41,7 +44,7 @@ def training(population: Population, task: Task) -> Training:
             settings.latent_size,
             min(settings.latent_size, len(population)),
         )
-        critic = networks.critic(shape, inputs, settings.patch, settings.channels)
+        critic = new_critic(shape, inputs, settings.patch, settings.channels)
     generator.shapes.start(mean, fields)
     generator.to(device)
     critic.to(device)
@@ -51,7 +54,7 @@ def training(population: Population, task: Task) -> Training:
         return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys))
 
     def judge(step: int, turn: int, part: Part) -> Scalars:
-        real = networks.fold(part.of(batch("step", step, turn)) - generator.shapes.mean, settings.patch)
+        real = fold(part.of(batch("step", step, turn)) - generator.shapes.mean, settings.patch)
         with torch.no_grad():
             fake = generator.differences(part.of(noise("critic", step, turn)).to(device))
         mix = part.of(task.generator("mix", step, turn).random((size, 1, 1, 1, 1), np.float32))
@@ -94,15 +97,15 @@ def fit(population: Population, task: Task) -> Model:
     trained = training(population, task)
     device = prepare_device(task.config)
     position = train(trained, place_of(task), device)
-    generator: networks.SkullGenerator = trained.averaged  # type: ignore[assignment]
+    generator: SkullGenerator = trained.averaged  # type: ignore[assignment]
     with torch.inference_mode(), autocast(task.config, device):
         made = _judged(generator, task).cpu().numpy()
     threshold = volume_threshold(made, population)
     record = {"best_step": position.best_step, "energy_distance": position.best}
-    return networks.model_of(generator, {"threshold": np.array(threshold, np.float32)}, record)
+    return model_of(generator, {"threshold": np.array(threshold, np.float32)}, record)
 
 
-def _judged(generator: networks.SkullGenerator, task: Task) -> torch.Tensor:
+def _judged(generator: SkullGenerator, task: Task) -> torch.Tensor:
     """The same ``CALIBRATION`` samples at every call, as (n, c, x, y, z) fields."""
     rng = task.torch_generator("judged")
     noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(generator.device)
@@ -132,10 +135,10 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
     """Generates one skull from the noise of each draw."""
     settings: WganFamily = task.settings
     device = prepare_device(task.config)
-    network = networks.network_of(networks.SkullGenerator, model, device)
+    network = network_of(SkullGenerator, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in networks.full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, task.config.sample.batch_size):
         noise = [
             task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
         ]

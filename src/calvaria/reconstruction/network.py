@@ -11,8 +11,8 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
 from torch.nn import functional
 
-from calvaria.families.networks import LAYOUT, fold, unfold
 from calvaria.grid import BONE, IMPLANT
+from calvaria.learning.folding import LAYOUT, fold, unfold
 from calvaria.reconstruction.completion import Completion
 
 FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred

@@ -11,8 +11,8 @@ import torch
 
 from calvaria.config import Config, Evaluate
 from calvaria.conform.resample import resample, restore_level
-from calvaria.families.networks import restore
 from calvaria.grid import BONE, Grid
+from calvaria.learning.weights import restore
 from calvaria.reconstruction.network import ReconstructionNetwork
 from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
 from calvaria.reconstruction.refining import SURFACES, Place, Refiner, new_fine_network, refined

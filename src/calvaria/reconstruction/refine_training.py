@@ -16,13 +16,13 @@ from calvaria.config import Config
 from calvaria.conform.resample import resample
 from calvaria.defects.injection import inject_defect
 from calvaria.defects.vault import Vault, find_vault
-from calvaria.families.networks import weights
 from calvaria.grid import BONE, IMPLANT
 from calvaria.identity import identity
 from calvaria.learning.ahead import Ahead
 from calvaria.learning.device import fingerprint
 from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
 from calvaria.learning.training import Place as TrainingPlace
+from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.progress import Progress
 from calvaria.reconstruction.bridging import surfaces

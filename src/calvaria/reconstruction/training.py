@@ -13,12 +13,12 @@ from torch.nn import functional
 from calvaria import seeds
 from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
-from calvaria.families.networks import weights
 from calvaria.grid import IMPLANT
 from calvaria.identity import identity
 from calvaria.learning.ahead import Ahead
 from calvaria.learning.device import fingerprint, seeded
 from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
 from calvaria.reconstruction.completion import Completion

@@ -1,0 +1,181 @@
+"""Networks from fields to latents and back."""
+
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from monai.inferers.utils import sliding_window_inference
+from monai.networks.layers.vector_quantizer import EMAQuantizer
+from monai.networks.nets import VarAutoEncoder
+from monai.networks.nets.autoencoderkl import Decoder, Encoder
+from torch.nn import functional
+
+from calvaria.families.networks.linear import ShapeModel, linear, silent, start_linear
+from calvaria.learning.folding import LAYOUT, fold, unfold
+
+FIRST_LOG_SIGMA = -3.0
+FIRST_LOG_VARIANCE = -2.0
+TILE_OVERLAP = 0.5
+LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
+GROUPS = 8  # of the group normalisations
+
+
+class Autoencoder(ModelMixin, ConfigMixin):
+    """A convolutional autoencoder beside a linear one; with ``codes``, its latent is quantised.
+
+    The linear one projects blocks of voxels on their principal components, and so already rebuilds a skull
+    before any training; the convolutions learn what it misses. (The idea of a shortcut around an
+    autoencoder's resampling: Chen et al. 2024, Deep compression autoencoder.)
+
+    The quantiser is van den Oord et al. 2017, with codebooks learned by moving averages, shared by groups of
+    channels.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        inputs: int,
+        patch: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        latent_channels: int,
+        codes: int = 0,
+        groups: int = 1,
+        commitment: float = 0.25,
+    ) -> None:
+        super().__init__()
+        self.patch, self.groups = patch, groups
+        self.factor = patch * 2 ** (len(channels) - 1)
+        self.latent_shape = (latent_channels, *(n // self.factor for n in shape))
+        self.register_buffer("mean", torch.zeros(1, inputs, *shape))
+        shared: dict[str, Any] = {
+            "spatial_dims": 3,
+            "channels": channels,
+            "num_res_blocks": [blocks] * len(channels),
+            "norm_num_groups": GROUPS,
+            "norm_eps": 1e-6,
+            "attention_levels": [False] * len(channels),
+            "with_nonlocal_attn": False,
+        }
+        encoded = latent_channels * (1 if codes else 2)  # mean and logarithm of sigma
+        self.encoder = Encoder(in_channels=inputs * patch**3, out_channels=encoded, **shared)
+        self.decoder = Decoder(in_channels=latent_channels, out_channels=inputs * patch**3, **shared)
+        self.project, self.expand = linear(inputs * self.factor**3, latent_channels)
+        self.quantiser: Any = (
+            EMAQuantizer(3, codes, latent_channels // groups, commitment_cost=commitment) if codes else None
+        )
+        for last in (self.encoder.blocks[-1], self.decoder.blocks[-1]):
+            for parameter in last.parameters():
+                torch.nn.init.zeros_(parameter)
+        if not codes:
+            with torch.no_grad():
+                [*self.encoder.blocks[-1].parameters()][-1][latent_channels:] = FIRST_LOG_SIGMA
+        self.to(memory_format=LAYOUT)
+
+    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
+        """Sets the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""
+        self.mean.copy_(mean)
+        start_linear(self.project, self.expand, fields - mean, self.factor)
+
+    def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fields to latents (n, c, i, j, k) and their sigma, which is empty if they are to be quantised."""
+        difference = fields - self.mean
+        linear = self.project(fold(difference, self.factor))
+        encoded = self.encoder(fold(difference, self.patch))
+        count = self.latent_shape[0]
+        sigma = encoded[:, count:].float().clamp(-10, 5).exp()
+        return (linear + encoded[:, :count]).float(), sigma
+
+    def quantise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents to the nearest codes', the commitment loss, and the (n * groups, i, j, k) codes."""
+        assert self.quantiser is not None
+        n, c, *space = latents.shape
+        grouped = latents.reshape(n * self.groups, c // self.groups, *space)
+        quantised, loss, codes = self.quantiser(grouped)
+        return quantised.reshape(latents.shape), loss, codes
+
+    def decode(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
+        """Latents to fields; quantises them first if that is this network's way.
+
+        Args:
+            tile: edge of the overlapping pieces, in voxels of the latent, in which a large volume is decoded.
+        """
+        if self.quantiser is not None and not self.training:
+            latents = self.quantise(latents)[0]
+        if tile is None or all(n <= tile for n in latents.shape[2:]):
+            return self._decode(latents) + self.mean
+        roi = [min(tile, n) for n in latents.shape[2:]]
+        pieces = sliding_window_inference(
+            latents, roi, 1, self._decode, overlap=TILE_OVERLAP, mode="gaussian", progress=False
+        )
+        assert isinstance(pieces, torch.Tensor)
+        return pieces + self.mean
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        linear = unfold(self.expand(latents).float(), self.factor)
+        return linear + unfold(self.decoder(latents).float(), self.patch)
+
+
+class DenseAutoencoder(ModelMixin, ConfigMixin):
+    """A variational autoencoder whose latent is one vector: skulls to (n, latent_size) and back.
+
+    Beside the convolutions stands a ``ShapeModel``, which is all that this is before training.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        inputs: int,
+        patch: int,
+        channels: tuple[int, ...],
+        latent_size: int,
+        modes: int,
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.shapes = ShapeModel(shape, inputs, patch, modes)
+        self.network = VarAutoEncoder(
+            spatial_dims=3,
+            in_shape=(inputs * patch**3, *(n // patch for n in shape)),
+            out_channels=inputs * patch**3,
+            latent_size=latent_size,
+            channels=channels,
+            strides=[1] + [2] * (len(channels) - 1),
+            num_res_units=1,
+            act="LEAKYRELU",
+            norm=("GROUP", {"num_groups": GROUPS}),
+        )  # not in channels-last order: MONAI flattens it with a view
+        for layer in (self.network.mu, self.network.logvar):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        torch.nn.init.constant_(self.network.logvar.bias, FIRST_LOG_VARIANCE)
+        self.last = silent(inputs * patch**3)
+
+    @property
+    def encoding(self) -> list[torch.nn.Parameter]:
+        """The parameters of the encoder."""
+        network = self.network
+        parts = (network.encode, network.intermediate, network.mu, network.logvar)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    @property
+    def decoding(self) -> list[torch.nn.Parameter]:
+        """The parameters of the decoder."""
+        parts = (self.network.decodeL, self.network.decode, self.last)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fields to the mean and the logarithm of the variance of their latent, (n, latent_size) each."""
+        mu, logvar = self.network.encode_forward(fold(fields - self.shapes.mean, self.patch).contiguous())
+        linear = self.shapes.coordinates(fields)
+        padded = functional.pad(linear, (0, mu.shape[1] - linear.shape[1]))
+        return mu.float() + padded, logvar.float().clamp(*LOG_VARIANCES)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents to fields."""
+        output = self.last(self.network.decode_forward(latents, use_sigmoid=False))
+        folded = self.shapes.folded(latents[:, : self.shapes.modes]) + output.float()
+        return unfold(folded, self.patch) + self.shapes.mean

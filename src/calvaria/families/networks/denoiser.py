@@ -1,0 +1,78 @@
+"""The network that denoises latents."""
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from monai.networks.nets import DiffusionModelUNet
+from torch.nn import functional
+
+from calvaria.families.networks.linear import Gaussian
+from calvaria.learning.folding import LAYOUT, fold, unfold
+
+GROUPS = 8  # of the group normalisations
+
+
+class Denoiser(ModelMixin, ConfigMixin):
+    """A U-Net that denoises whitened latents: untrained, it samples the Gaussian that fits the latents.
+
+    A few directions of latents, the shape and size of heads, vary so much more than the others that a sampler
+    of few steps would miss them if they were not whitened; whitened, they are drawn right by any sampler. The
+    U-Net sees what they amount to and learns the rest.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_shape: tuple[int, int, int, int],
+        modes: int,
+        channels: tuple[int, ...],
+        patch: int = 1,
+        conditions: int = 0,
+    ) -> None:
+        super().__init__()
+        self.patch, self.conditions = patch, conditions
+        self.multiple = patch * 2 ** (len(channels) - 1)
+        self.gaussian = Gaussian(latent_shape, modes)
+        folded = latent_shape[0] * patch**3
+        self.network = DiffusionModelUNet(
+            spatial_dims=3,
+            in_channels=2 * folded + (conditions + 1 if conditions else 0),
+            out_channels=folded,
+            channels=channels,
+            attention_levels=[False] * (len(channels) - 1) + [True],
+            num_res_blocks=1,
+            num_head_channels=channels[-1] // 2,
+            norm_num_groups=GROUPS,
+        )
+        self.to(memory_format=LAYOUT)
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        guess: torch.Tensor,
+        times: torch.Tensor,
+        condition: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What is to be added to the prediction that would be best of Gaussian latents.
+
+        Args:
+            noisy: (n, c, i, j, k) whitened latents.
+            guess: what is known of the clean ones, whitened.
+            times: (n,) between 0 and the number of diffusion steps.
+            condition: (n, k) standardised measures, NaN where they are withheld.
+        """
+        i, j, k = noisy.shape[2:]
+        padding = [(-n) % self.multiple for n in (k, j, i)]
+        seen = torch.cat([noisy, self.gaussian.colour(guess)], dim=1)
+        padded = functional.pad(seen, (0, padding[0], 0, padding[1], 0, padding[2]))
+        folded = fold(padded.contiguous(), self.patch)
+        if self.conditions:
+            assert condition is not None
+            told = torch.cat([condition.nan_to_num(0), condition[:, :1].isnan().float()], dim=1)
+            planes = told[:, :, None, None, None].expand(-1, -1, *folded.shape[2:])
+            folded = torch.cat([folded, planes], dim=1)
+        result: torch.Tensor = self.network(folded.contiguous(memory_format=LAYOUT), timesteps=times)
+        learned = unfold(result.float(), self.patch)[:, :, :i, :j, :k]
+        # Along the components the Gaussian is all that a few dozen skulls can tell, and an error that many
+        # places share would add up there.
+        return learned - self.gaussian.along(learned)

@@ -1,0 +1,138 @@
+"""What networks start from: means and principal components."""
+
+import torch
+
+from calvaria.learning.folding import fold
+
+BLOCK_CHANNELS = 16
+
+
+def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
+    """From folded blocks of voxels to a few channels, and back."""
+    return (
+        torch.nn.Conv3d(folded, channels, 1, bias=False),
+        torch.nn.Conv3d(channels, folded, 1, bias=False),
+    )
+
+
+def start_linear(
+    project: torch.nn.Conv3d, expand: torch.nn.Conv3d, differences: torch.Tensor, factor: int
+) -> None:
+    """Sets what ``linear`` gave to the principal components of the blocks of (n, c, x, y, z) differences."""
+    covariance = torch.zeros(project.in_channels, project.in_channels, dtype=torch.float64)
+    for difference in differences:
+        rows = fold(difference[None], factor)[0].flatten(1).double()
+        covariance += rows @ rows.T
+    found = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, : project.out_channels].float()
+    found = found * found[found.abs().argmax(0), torch.arange(found.shape[1])].sign()
+    with torch.no_grad():
+        project.weight.copy_(found.T[..., None, None, None])
+        expand.weight.copy_(found[..., None, None, None])
+
+
+def silent(channels: int) -> torch.nn.Conv3d:
+    """A last layer from which nothing comes before training."""
+    layer = torch.nn.Conv3d(channels, channels, 1)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    return layer
+
+
+class Gaussian(torch.nn.Module):
+    """A Gaussian of volumes: a mean, principal components, and the same variance in all other directions.
+
+    Source: Tipping and Bishop 1999, Probabilistic principal component analysis.
+    """
+
+    mean: torch.Tensor
+    components: torch.Tensor
+    deviations: torch.Tensor
+    rest: torch.Tensor
+
+    def __init__(self, shape: tuple[int, ...], modes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, *shape))
+        self.register_buffer("components", torch.zeros(modes, *shape))
+        self.register_buffer("deviations", torch.ones(modes))
+        self.register_buffer("rest", torch.ones(()))
+
+    def start(self, values: torch.Tensor) -> None:
+        """Fits it to (n, c, i, j, k) values."""
+        self.mean.copy_(values.mean(0))
+        rows = (values - values.mean(0)).flatten(1).double()
+        squares, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
+        squares, vectors = squares.flip(0).clamp(min=0), vectors.flip(1)
+        kept = len(self.deviations)
+        if kept:
+            found = vectors[:, :kept].T @ rows
+            found = found / found.norm(dim=1, keepdim=True).clamp(min=1e-9)
+            signs = found[torch.arange(kept), found.abs().argmax(1)].sign()
+            self.components.copy_((found * signs[:, None]).view_as(self.components))
+            self.deviations.copy_(squares[:kept].sqrt().clamp(min=1e-3))
+        self.rest.copy_((squares[kept:].sum() / (rows.shape[1] - kept)).sqrt().clamp(min=1e-3))
+
+    def coordinates(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, modes) how far values are along each component, in standard deviations."""
+        return self._inside(values - self.mean) / self.deviations
+
+    def at(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """The values (n, c, i, j, k) at coordinates (n, modes)."""
+        spread = torch.einsum("nm,mcijk->ncijk", coordinates * self.deviations, self.components)
+        return self.mean + spread
+
+    def whiten(self, values: torch.Tensor) -> torch.Tensor:
+        """Values to such as are distributed like noise, if they are of this Gaussian."""
+        return self._scaled(values - self.mean, 1 / self.deviations, 1 / self.rest)
+
+    def colour(self, white: torch.Tensor) -> torch.Tensor:
+        """The inverse of ``whiten``."""
+        return self.mean + self._scaled(white, self.deviations, self.rest)
+
+    def along(self, values: torch.Tensor) -> torch.Tensor:
+        """The part of values that lies along the components."""
+        return torch.einsum("nm,mcijk->ncijk", self._inside(values), self.components)
+
+    def _inside(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("ncijk,mcijk->nm", values, self.components)
+
+    def _scaled(self, values: torch.Tensor, along: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
+        """Values scaled along every component, and by one factor in all other directions."""
+        inside = self._inside(values) * (along - across)
+        return across * values + torch.einsum("nm,mcijk->ncijk", inside, self.components)
+
+
+class ShapeModel(torch.nn.Module):
+    """A linear model of skulls: their mean and principal components, of blocks of voxels and then of all.
+
+    Its coordinates are standard normal. It is not trained: the network beside it learns the rest.
+    """
+
+    mean: torch.Tensor
+
+    def __init__(self, shape: tuple[int, int, int], inputs: int, patch: int, modes: int) -> None:
+        super().__init__()
+        self.patch, self.modes = patch, modes
+        self.register_buffer("mean", torch.zeros(1, inputs, *shape))
+        channels = min(BLOCK_CHANNELS, inputs * patch**3)
+        self.project, self.expand = linear(inputs * patch**3, channels)
+        self.gaussian = Gaussian((channels, *(n // patch for n in shape)), modes)
+        self.requires_grad_(False)
+
+    def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
+        """Fits it to training fields (n, c, x, y, z), their mirror images and their mean (c, x, y, z)."""
+        self.mean.copy_(mean)
+        start_linear(self.project, self.expand, fields - mean, self.patch)
+        both = torch.cat([fields, fields.flip(2)])
+        with torch.no_grad():
+            self.gaussian.start(torch.cat([self._blocks(field[None]) for field in both]))
+
+    def coordinates(self, fields: torch.Tensor) -> torch.Tensor:
+        """(n, modes) of fields."""
+        return self.gaussian.coordinates(self._blocks(fields)).float()
+
+    def folded(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Coordinates (n, modes) to folded differences from the mean."""
+        return self.expand(self.gaussian.at(coordinates)).float()
+
+    def _blocks(self, fields: torch.Tensor) -> torch.Tensor:
+        return self.project(fold(fields - self.mean, self.patch))

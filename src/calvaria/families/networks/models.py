@@ -1,0 +1,50 @@
+"""Networks as models of a family, and how they are run."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from monai.networks.nets.autoencoderkl import AEKLResBlock
+from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
+from torch.utils.checkpoint import checkpoint
+
+from calvaria.families import Draw, Model
+from calvaria.learning.weights import restore, weights
+
+Network = TypeVar("Network", bound=ModelMixin)
+
+
+def recompute_activations(network: torch.nn.Module) -> None:
+    """Lets every residual block forget its activations and compute them again for the backward pass."""
+    for module in network.modules():
+        if isinstance(module, AEKLResBlock | DiffusionUNetResnetBlock):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+
+
+def model_of(network: ModelMixin, tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Model:
+    """A fitted family whose network can be built again from what is saved."""
+    described = {name: value for name, value in network.config.items() if not name.startswith("_")}
+    parameters = sum(p.numel() for p in network.parameters())
+    return Model(
+        {**weights(network, "network"), **tensors}, {"network": described, "parameters": parameters, **record}
+    )
+
+
+def network_of(kind: type[Network], model: Model, device: torch.device) -> Network:
+    """The network of a fitted family, ready to predict."""
+    network: Network = kind.from_config(model.record["network"])
+    restore(network, model.tensors, "network", device)
+    return network
+
+
+def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw], int]]:
+    """Batches of exactly ``size`` draws, the last one padded, each with the number that really count.
+
+    A network's result can differ in its last bits with the size of the batch, so that never changes.
+    """
+    for first in range(0, len(draws), size):
+        batch = list(draws[first : first + size])
+        yield batch + [batch[-1]] * (size - len(batch)), len(batch)

@@ -1,0 +1,22 @@
+"""A network's state as named arrays, and back."""
+
+import numpy as np
+import torch
+
+
+def weights(network: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
+    """The network's state as named arrays."""
+    return {f"{prefix}.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
+
+
+def restore(
+    network: torch.nn.Module, tensors: dict[str, np.ndarray], prefix: str, device: torch.device
+) -> None:
+    """Loads what ``weights`` gave into the network, moves it to the device and makes it ready to predict."""
+    state = {
+        name.removeprefix(f"{prefix}."): torch.from_numpy(value)
+        for name, value in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }
+    network.load_state_dict(state)
+    network.to(device).eval()
