@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from calvaria.commands.reconstruct import Wanted
 from calvaria.config import Config, dump, parse
 from calvaria.conform.pose import find_pose
 from calvaria.conform.resample import resample
@@ -19,7 +20,7 @@ from calvaria.learning.device import prepare_device
 from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.reconstruction.bridging import surfaces
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
+from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target, new_network
 from calvaria.reconstruction.prediction import grown, implant_of, probabilities
 from calvaria.reconstruction.refining import (
     SAID,
@@ -31,14 +32,16 @@ from calvaria.reconstruction.refining import (
     picture_skull,
     window_around,
 )
-from calvaria.reconstruction.training import dice_and_cross_entropy, new_network
+from calvaria.reconstruction.training import dice_and_cross_entropy
 from calvaria.sources import Scan
 from calvaria.store import write_atomically, write_json, write_rows, write_tensors
+from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole
 
 ARM = "plain"
 FACTOR = 2
 HOLE_MM = 25.0
+FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # what `wanted` asks for
 
 Weights = dict[str, np.ndarray]
 
@@ -145,3 +148,11 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def wanted(folder: Path, mesh: str = "implant.stl", **settings: float) -> Wanted:
+    return Wanted(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
+
+
+def intact(folder: Path) -> Path:
+    return write_nifti(folder / "bad.nii.gz", head(1, 3.0).labels, head(1, 3.0).affine)

@@ -11,7 +11,10 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
 from torch.nn import functional
 
+from calvaria import seeds
+from calvaria.config import Config
 from calvaria.grid import BONE, IMPLANT
+from calvaria.learning.device import seeded
 from calvaria.learning.folding import LAYOUT, fold, unfold
 from calvaria.reconstruction.completion import Completion
 
@@ -83,6 +86,23 @@ def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
     assert head.bias is not None
     torch.nn.init.constant_(head.bias, FIRST_LOGIT)
     return head
+
+
+def new_network(config: Config, seed: int) -> ReconstructionNetwork:
+    """An untrained network of the config's size; every arm starts from the same weights."""
+    settings = config.train
+    completion = None
+    if settings.completion:
+        completion = Completion(config.grid.shape, settings.patch, settings.completion)
+    with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
+        return ReconstructionNetwork(
+            1 + settings.mirror,
+            settings.patch,
+            settings.channels,
+            settings.deep_supervision,
+            settings.predicts == "implant",
+            completion,
+        )
 
 
 def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:

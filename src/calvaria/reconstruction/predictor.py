@@ -13,10 +13,9 @@ from calvaria.config import Config, Evaluate
 from calvaria.conform.resample import resample, restore_level
 from calvaria.grid import BONE, Grid
 from calvaria.learning.weights import restore
-from calvaria.reconstruction.network import ReconstructionNetwork
+from calvaria.reconstruction.network import ReconstructionNetwork, new_network
 from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
 from calvaria.reconstruction.refining import SURFACES, Place, Refiner, new_fine_network, refined
-from calvaria.reconstruction.training import new_network
 
 Weights = dict[str, np.ndarray]
 

@@ -16,13 +16,17 @@ from calvaria.defects.injection import inject_defect
 from calvaria.grid import IMPLANT
 from calvaria.identity import identity
 from calvaria.learning.ahead import Ahead
-from calvaria.learning.device import fingerprint, seeded
+from calvaria.learning.device import fingerprint
 from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
-from calvaria.reconstruction.completion import Completion
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
+from calvaria.reconstruction.network import (
+    ReconstructionNetwork,
+    network_input,
+    network_target,
+    new_network,
+)
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.stages.split import training_population
 from calvaria.store import Row
@@ -102,23 +106,6 @@ class Member:
 
         skull = (labels > 0).astype(np.uint8)
         return inject_defect(skull, self.config.grid.voxels(), self.config.inject, rng).labels
-
-
-def new_network(config: Config, seed: int) -> ReconstructionNetwork:
-    """An untrained network of the config's size; every arm starts from the same weights."""
-    settings = config.train
-    completion = None
-    if settings.completion:
-        completion = Completion(config.grid.shape, settings.patch, settings.completion)
-    with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
-        return ReconstructionNetwork(
-            1 + settings.mirror,
-            settings.patch,
-            settings.channels,
-            settings.deep_supervision,
-            settings.predicts == "implant",
-            completion,
-        )
 
 
 def training(member: Member, device: torch.device, batch: Callable[[int], Batch] | None = None) -> Training:
