@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calvaria.config import Inject
 from calvaria.defects.recipes import sample_defect
 from calvaria.defects.shapes import Craniotomy, Ellipsoid, RoundedBox
 from calvaria.seeds import generator
@@ -110,6 +111,7 @@ def test_a_bevelled_cut_gets_narrower_inwards():
 
 
 def test_a_cube_is_a_box_without_round_corners():
-    (shape,) = sample_defect(generator(1), SKULL, GRID, INJECT.recipes["cuboid"]).shapes
+    recipe = Inject.model_validate({"recipes": {"cuboid": {"kind": "cuboid"}}}).recipes["cuboid"]
+    (shape,) = sample_defect(generator(1), SKULL, GRID, recipe).shapes
     assert isinstance(shape, RoundedBox)
     assert shape.corner_radius_mm == shape.burr_radius_mm == 0
