@@ -8,7 +8,6 @@ test people are not looked at, so the constants of ``reconstruction/bridging.py`
 
 import argparse
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -17,16 +16,14 @@ import numpy as np
 import torch
 from environment import header
 
-from calvaria import sources
-from calvaria.config import Config, load
-from calvaria.conform.resample import resample
-from calvaria.conform.vault import Vault
+from calvaria.config import load
+from calvaria.conform.vault import VaultPicture
 from calvaria.grid import BONE, IMPLANT
 from calvaria.paths import Run
 from calvaria.reconstruction import bridging
 from calvaria.reconstruction.prediction import grown
-from calvaria.reconstruction.refining import Place, Window, picture_skull, window_around
-from calvaria.stages.split import cohort
+from calvaria.reconstruction.refine_training import fine_labels
+from calvaria.reconstruction.refining import Frame, Window, picture_skull, window_around
 
 KNOWN = (12, 24)  # skulls, of all
 TOO_WIDE = 3  # voxels of the run's grid
@@ -47,7 +44,7 @@ CHANGES: dict[str, dict[str, float]] = {
 class Skull:
     """A skull with the challenge's own defect, on the window."""
 
-    vault: Vault  # of the remaining bone
+    vault: VaultPicture  # of the remaining bone
     bone: np.ndarray  # (x, y, z) bool on the fine window
     implant: np.ndarray  # (x, y, z) bool on the fine window
     missing: np.ndarray  # (i, j, k) bool on the run's grid
@@ -63,18 +60,22 @@ def main() -> None:
     torch.set_num_threads(1)
     run = Run(given.run)
     config = load(run.config)
-    place = Place.of(config)
-    read = list(labelled(run, config, place))
+    frame = Frame.of(config)
+    read = [
+        (name == "training", labels)
+        for name in ("training", "validation")
+        for labels in fine_labels(run, config, name)
+    ]
     training = sum(member for member, _ in read)
-    known = bridging.surfaces([pictured(labels > 0, place) for member, labels in read if member])
+    known = bridging.surfaces([pictured(labels > 0, frame) for member, labels in read if member])
     skulls = [
-        skull(labels, np.delete(known, number, axis=0) if member else known, place)
+        skull(labels, np.delete(known, number, axis=0) if member else known, frame)
         for number, (member, labels) in enumerate(read)
     ]
     rows = []
 
     def tried(name: str, wide: int = 0, count: int | None = None) -> None:
-        found = np.array([dsc(one, place, wide, count) for one in skulls])
+        found = np.array([dsc(one, frame, wide, count) for one in skulls])
         split = (found[:training].mean(), found[training:].mean())
         figures = (found.mean(), np.median(found), found.min(), *split)
         rows.append(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
@@ -91,7 +92,7 @@ def main() -> None:
     lines = [
         header("Bridging: surfaces across a hole", "python " + " ".join(sys.argv)),
         "",
-        f"DSC with the true implant on the fine grid ({place.fine.spacing_mm:.3g} mm); {training} training "
+        f"DSC with the true implant on the fine grid ({frame.fine.spacing_mm:.3g} mm); {training} training "
         f"and {len(skulls) - training} validation skulls of the run `{config.name}` with the challenge's own "
         "defect, told in which voxels of the run's grid the implant lies. There is no network in it.",
         "",
@@ -102,39 +103,28 @@ def main() -> None:
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def labelled(run: Run, config: Config, place: Place) -> Iterator[tuple[bool, np.ndarray]]:
-    """Whether a skull is a training skull, as the first are, and its labels (x, y, z) on the fine grid."""
-    catalogue = {entry.id: entry for entry in sources.catalogue(config.ingest.sources)}
-    rows = {row["id"]: row for row in run.ingest.rows()}
-    for name in ("training", "validation"):
-        for member in cohort(run, name):
-            scan = sources.read(config.ingest.sources, catalogue[member["id"]], config.seed)
-            pose = np.array(rows[member["id"]]["pose"])
-            yield name == "training", resample(scan.labels, scan.affine, pose, place.fine)
-
-
-def pictured(bone: np.ndarray, place: Place) -> Vault:
+def pictured(bone: np.ndarray, frame: Frame) -> VaultPicture:
     """The picture of a mask (x, y, z) on the fine grid."""
-    return picture_skull(bone.astype(np.uint8), place.fine, place.anchor_mm)
+    return picture_skull(bone.astype(np.uint8), frame.fine, frame.anchor_mm)
 
 
-def skull(labels: np.ndarray, known: np.ndarray, place: Place) -> Skull:
+def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
     """A skull with its own defect, of labels (x, y, z) on the fine grid."""
-    factor = place.settings.factor
-    x, y, z = place.grid.shape
+    factor = frame.settings.factor
+    x, y, z = frame.grid.shape
     blocks = (labels == IMPLANT).reshape(x, factor, y, factor, z, factor)
     missing = blocks.any(axis=(1, 3, 5))
-    window = window_around(missing, place.settings, place.grid)
+    window = window_around(missing, frame.settings, frame.grid)
     part = window.slices(factor)
-    vault = pictured(labels == BONE, place)
+    vault = pictured(labels == BONE, frame)
     return Skull(vault, labels[part] == BONE, labels[part] == IMPLANT, missing, window, known)
 
 
-def dsc(one: Skull, place: Place, wide: int, count: int | None) -> float:
+def dsc(one: Skull, frame: Frame, wide: int, count: int | None) -> float:
     """Of the bridge and the implant, if the hole is drawn too wide and so many skulls are known."""
     missing = grown(one.missing, wide) if wide else one.missing
     known = one.known[:count]
-    depth, hole = place.bridged(one.vault, missing[one.window.slices()], known, one.window)
+    depth, hole = frame.bridged(one.vault, missing[one.window.slices()], known, one.window)
     bridge = (depth > 0) & (hole > 0.5) & ~one.bone
     return float(2 * (bridge & one.implant).sum() / (bridge.sum() + one.implant.sum()))
 

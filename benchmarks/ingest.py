@@ -23,7 +23,7 @@ from calvaria.conform.matching import match, mirror, shape, vault_distance
 from calvaria.conform.pose import Pose, find_pose
 from calvaria.conform.quality import check_bone, check_pose, check_vault
 from calvaria.conform.resample import count_samples, resample, restore
-from calvaria.conform.vault import Vault, picture_vault
+from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.grid import Grid
 from calvaria.sources import Scan, catalogue, read
 
@@ -287,7 +287,7 @@ AGAIN = {
 }
 
 
-def picture(scan: Scan, pose: Pose | None = None) -> Vault:
+def picture(scan: Scan, pose: Pose | None = None) -> VaultPicture:
     pose = pose or find_pose(scan.labels, scan.affine)
     return picture_vault(scan.labels, scan.affine, pose.to_box(np.zeros(3)))
 

@@ -25,7 +25,7 @@ from calvaria.reconstruction.prediction import grown, implant_of, probabilities
 from calvaria.reconstruction.refining import (
     SAID,
     SURFACES,
-    Place,
+    Frame,
     both_inputs,
     fine_logits,
     new_fine_network,
@@ -86,10 +86,10 @@ def learned() -> tuple[Weights, Weights]:
     config = small_config(refine=True)
     prepare_device(config)
     assert config.refine is not None
-    place = Place.of(config)
+    frame = Frame.of(config)
     scan = operated(2.0)
-    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, place.anchor_mm]))
-    case, fine = (resample(scan.labels, scan.affine, pose, grid) for grid in (place.grid, place.fine))
+    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, frame.anchor_mm]))
+    case, fine = (resample(scan.labels, scan.affine, pose, grid) for grid in (frame.grid, frame.fine))
 
     first = new_network(config, 0)
     both = torch.from_numpy(np.stack([case, case[::-1]]))
@@ -97,9 +97,9 @@ def learned() -> tuple[Weights, Weights]:
 
     said = probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
     found = implant_of(said, case == BONE, config.evaluate, config.train.predicts)
-    known = surfaces([picture_skull((fine > 0).view(np.uint8), place.fine, place.anchor_mm)] * 2)
-    window = window_around(found, config.refine, place.grid)
-    seen = both_inputs(fine == BONE, grown(found, 2) & (said > SAID), window, known, place)
+    known = surfaces([picture_skull((fine > 0).view(np.uint8), frame.fine, frame.anchor_mm)] * 2)
+    window = window_around(found, config.refine, frame.grid)
+    seen = both_inputs(fine == BONE, grown(found, 2) & (said > SAID), window, known, frame)
     target = torch.from_numpy((fine == IMPLANT)[window.slices(FACTOR)].astype(np.float32))
     second = new_fine_network(config)
     _learn(second, seen, torch.stack([target, target.flip(0)])[:, None], 40, fine_logits)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, Vault, directions, inside_cone
+from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 from calvaria.grid import Grid
 from calvaria.reconstruction.bridging import (
     BORDER,
@@ -32,17 +32,19 @@ def radius(rays: np.ndarray, axes: np.ndarray, middle: np.ndarray) -> np.ndarray
     return (mixed + np.sqrt(mixed**2 - square * rest)) / square
 
 
-def ellipsoid(axes: np.ndarray, middle: np.ndarray, thickness: float) -> Vault:
+def ellipsoid(axes: np.ndarray, middle: np.ndarray, thickness: float) -> VaultPicture:
     """The vault of an ellipsoidal shell: outer semi-axes, middle and thickness in mm."""
     outer, inner = (radius(directions(), one, middle) for one in (axes, axes - thickness))
-    return Vault(inner.astype(np.float32), outer.astype(np.float32), np.full((SIZE, SIZE), 150, np.float32))
+    return VaultPicture(
+        inner.astype(np.float32), outer.astype(np.float32), np.full((SIZE, SIZE), 150, np.float32)
+    )
 
 
-def sphere() -> Vault:
+def sphere() -> VaultPicture:
     return ellipsoid(np.full(3, SPHERE_MM[0]), np.zeros(3), SPHERE_MM[0] - SPHERE_MM[1])
 
 
-def head(rng: np.random.Generator, size: float = 1.0) -> Vault:
+def head(rng: np.random.Generator, size: float = 1.0) -> VaultPicture:
     """Heads differ in all proportions, and stand a little beside the middle."""
     axes = np.array([71, 88, 77]) * size * rng.normal(1, 0.04, 3)
     return ellipsoid(axes, rng.normal(0, 2.5, 3), rng.normal(6.5, 0.7))
@@ -53,19 +55,19 @@ def cap(towards: tuple[float, float, float], angle: float) -> np.ndarray:
     return (directions() @ (np.array(towards) / np.linalg.norm(towards)) > np.cos(angle)) & CONE
 
 
-def without(vault: Vault, hole: np.ndarray) -> Vault:
+def without(vault: VaultPicture, hole: np.ndarray) -> VaultPicture:
     """The vault as it is seen where bone is missing."""
     return replace(
         vault, **{name: np.where(hole, 0, getattr(vault, name)) for name in ("outer_mm", "inner_mm")}
     )
 
 
-def images(vault: Vault) -> np.ndarray:
+def images(vault: VaultPicture) -> np.ndarray:
     return np.stack([vault.outer_mm, vault.inner_mm]).astype(np.float64)
 
 
-def mirrored(vault: Vault) -> Vault:
-    return Vault(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
+def mirrored(vault: VaultPicture) -> VaultPicture:
+    return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
 
 
 SIDE = cap((0.65, 0.2, 0.7), 0.45)  # 7 cm across
@@ -218,7 +220,7 @@ def test_a_hole_gets_a_border_within_the_cone():
     assert np.array_equal(hole_around(missing), wanted & CONE)
 
 
-def depth_mm(vault: Vault) -> np.ndarray:
+def depth_mm(vault: VaultPicture) -> np.ndarray:
     """What ``picture_bridge`` shows of the whole grid, in mm."""
     return DEPTH_MM * picture_bridge(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
 

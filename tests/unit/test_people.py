@@ -11,7 +11,7 @@ from calvaria.config import Config
 from calvaria.conform.matching import match, mirror, shape
 from calvaria.conform.pose import find_pose
 from calvaria.conform.resample import resample
-from calvaria.conform.vault import Vault, picture_vault
+from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.errors import InputError
 from calvaria.grid import Grid
 from calvaria.paths import Run
@@ -25,13 +25,13 @@ from tests.unit.test_report import a_config
 SAME_MM = 0.55  # the default of people.same_mm
 
 
-def vault(scan: Scan) -> Vault:
+def vault(scan: Scan) -> VaultPicture:
     pose = find_pose(scan.labels, scan.affine)
     return picture_vault(scan.labels, scan.affine, pose.to_box(np.zeros(3)))
 
 
 @cache
-def vault_of(number: int) -> Vault:
+def vault_of(number: int) -> VaultPicture:
     return vault(head(number))
 
 
@@ -98,7 +98,7 @@ def test_names_and_content_are_joined_into_groups():
     assert group(names, []) == ["a", "b", "c", "d", "b", "e"]
 
 
-def ingested(root, config: Config, vaults: list[Vault], verdicts: list[str]) -> Run:
+def ingested(root, config: Config, vaults: list[VaultPicture], verdicts: list[str]) -> Run:
     """A run whose skulls have been ingested, one file a person."""
     run = Run(root)
     grid = config.grid.voxels()

@@ -12,7 +12,7 @@ from calvaria.grid import Grid
 from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
 from calvaria.reconstruction.refine_training import simulated_probability
 from calvaria.reconstruction.refining import (
-    Place,
+    Frame,
     Refiner,
     Window,
     fine_grid,
@@ -113,7 +113,7 @@ def test_a_mirrored_skull_gets_the_mirrored_implant():
     pixels = int(inside_cone().sum())
     known = np.stack([np.full((2, pixels), 60.0), np.full((2, pixels), 62.0)]).astype(np.float32)
     known[:, 1] -= 6
-    refiner = Refiner(network, known, Place(SETTINGS, GRID, 40.0))
+    refiner = Refiner(network, known, Frame(SETTINGS, GRID, 40.0))
     found, window = refined(refiner, probability, implant, bone)
     again, mirrored = refined(refiner, probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy())
     assert mirrored.low[0] == GRID.shape[0] - window.low[0] - window.size[0]

@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.conform.pose import Pose, find_pose
 from calvaria.conform.quality import Fault, check_bone, check_box, check_pose, check_vault
 from calvaria.conform.resample import resample
-from calvaria.conform.vault import Vault, picture_vault
+from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.grid import Grid
 from calvaria.sources import Scan
 
@@ -20,7 +20,7 @@ class Examined:
     fault: Fault | None
     pose: Pose | None = None
     to_box: np.ndarray | None = None  # (4, 4) rigid, scan RAS+ millimetres to the box's
-    vault: Vault | None = None
+    vault: VaultPicture | None = None
 
 
 def examine(scan: Scan, grid: Grid, top_margin_mm: float) -> Examined:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calvaria.conform.vault import CONE_DEG, SIZE, Vault, directions, inside_cone
+from calvaria.conform.vault import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
 STRIDES = (6, 2)  # every so many pixels a side give a point; coarse, then fine
 ROUNDS = (4, 12)
@@ -38,7 +38,7 @@ class Shape:
     radii: tuple[np.ndarray, np.ndarray]  # (SIZE, SIZE) mm, holes filled from their surroundings
 
 
-def shape(vault: Vault) -> Shape:
+def shape(vault: VaultPicture) -> Shape:
     """Makes a vault that has some bone ready to be matched."""
     surfaces = (vault.inner_mm, vault.outer_mm)
     return Shape(
@@ -47,9 +47,9 @@ def shape(vault: Vault) -> Shape:
     )
 
 
-def mirror(vault: Vault) -> Vault:
+def mirror(vault: VaultPicture) -> VaultPicture:
     """The vault with left and right exchanged."""
-    return Vault(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
+    return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
 
 
 def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:

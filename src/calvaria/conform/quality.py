@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.conform.pose import Pose
-from calvaria.conform.vault import CENTRE_MM, Vault, directions, inside_cone, pixel_area
+from calvaria.conform.vault import CENTRE_MM, VaultPicture, directions, inside_cone, pixel_area
 from calvaria.grid import Grid
 
 SPAN_MM = (110.0, 450.0)  # of the bone along the scan's axis in which it is longest
@@ -94,7 +94,7 @@ def check_pose(pose: Pose) -> Fault | None:
     return None
 
 
-def check_vault(vault: Vault) -> Fault | None:
+def check_vault(vault: VaultPicture) -> Fault | None:
     """Looks for holes in the vault."""
     fault = check_vault_bone(vault)
     if fault is not None:
@@ -115,7 +115,7 @@ def check_vault(vault: Vault) -> Fault | None:
     return None
 
 
-def check_vault_bone(vault: Vault) -> Fault | None:
+def check_vault_bone(vault: VaultPicture) -> Fault | None:
     """Looks at what there is of a vault, whatever holes it has."""
     cone = inside_cone()
     closed = cone & (vault.outer_mm > 0)
@@ -137,7 +137,7 @@ def check_vault_bone(vault: Vault) -> Fault | None:
     return None
 
 
-def check_box(vault: Vault, grid: Grid, top_margin_mm: float) -> Fault | None:
+def check_box(vault: VaultPicture, grid: Grid, top_margin_mm: float) -> Fault | None:
     """Looks whether the vault fits into the box in which its anchor is placed."""
     met = inside_cone() & (vault.outer_mm > 0)
     points = np.array(CENTRE_MM) + directions()[met] * vault.outer_mm[met][:, None]
@@ -162,7 +162,7 @@ class Holes:
     cut_cm2: float  # where the ray leaves the scan before it could meet bone
 
 
-def hole_areas(vault: Vault) -> Holes:
+def hole_areas(vault: VaultPicture) -> Holes:
     """Measures the holes of a vault that has some bone; a hole's depth is that of the bone next to it."""
     from scipy.ndimage import distance_transform_edt, label
 

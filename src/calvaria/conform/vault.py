@@ -19,7 +19,7 @@ ROWS = 8  # of the picture, cast at a time, to bound the memory
 
 
 @dataclass(frozen=True)
-class Vault:
+class VaultPicture:
     """The vault of one head."""
 
     inner_mm: np.ndarray  # (SIZE, SIZE) float32 distance to the inner surface; 0 where there is no bone
@@ -62,7 +62,7 @@ def pixel_area() -> np.ndarray:
     return flat * np.sin(angle) / np.maximum(angle, 1e-9)
 
 
-def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -> Vault:
+def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -> VaultPicture:
     """Casts the rays through a scan.
 
     Args:
@@ -91,4 +91,4 @@ def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -
         inner[rows] = np.where(met, distances[inside.argmax(axis=-1)], 0)
         outer[rows] = np.where(met, distances[-1 - inside[..., ::-1].argmax(axis=-1)], 0)
         leave[rows] = distances[-1 - within[..., ::-1].argmax(axis=-1)] * within.any(axis=-1)
-    return Vault(inner, outer, leave)
+    return VaultPicture(inner, outer, leave)

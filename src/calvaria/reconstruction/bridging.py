@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, Vault, directions, inside_cone
+from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 from calvaria.grid import Grid
 
 # Chosen on the training and validation people; how much hangs on them: benchmarks/bridging.md.
@@ -32,7 +32,7 @@ BORDER = 2  # pixels around a hole that are told, too: its rim may be bevelled
 DEPTH_MM = 3.0  # below the surfaces, at which the picture of a bridge is saturated
 
 
-def surfaces(vaults: Sequence[Vault]) -> np.ndarray:
+def surfaces(vaults: Sequence[VaultPicture]) -> np.ndarray:
     """(n, 2, p) float32 distances in mm of outer and inner surface, of the p directions in the cone.
 
     Where a skull has no bone it gets the mean of those that have some, moved by how much larger it is than
@@ -69,7 +69,7 @@ def seen_from_inside(mask: np.ndarray, low: Sequence[int], grid: Grid, anchor_mm
     return found
 
 
-def bridge(vault: Vault, hole: np.ndarray, known: np.ndarray) -> Vault:
+def bridge(vault: VaultPicture, hole: np.ndarray, known: np.ndarray) -> VaultPicture:
     """The vault with its surfaces continued across a hole.
 
     How far the hole reaches is known badly, and much hangs on it: the guess is best when it starts from the
@@ -125,7 +125,12 @@ def bridge(vault: Vault, hole: np.ndarray, known: np.ndarray) -> Vault:
 
 
 def picture_bridge(
-    vault: Vault, hole: np.ndarray, low: Sequence[int], shape: Sequence[int], grid: Grid, anchor_mm: float
+    vault: VaultPicture,
+    hole: np.ndarray,
+    low: Sequence[int],
+    shape: Sequence[int],
+    grid: Grid,
+    anchor_mm: float,
 ) -> np.ndarray:
     """How deep each voxel lies between the vault's surfaces, and whether it lies in the hole's direction.
 

@@ -15,7 +15,7 @@ from calvaria.grid import BONE, Grid
 from calvaria.learning.weights import restore
 from calvaria.reconstruction.network import ReconstructionNetwork, new_network
 from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
-from calvaria.reconstruction.refining import SURFACES, Place, Refiner, new_fine_network, refined
+from calvaria.reconstruction.refining import SURFACES, Frame, Refiner, new_fine_network, refined
 
 Weights = dict[str, np.ndarray]
 
@@ -49,7 +49,7 @@ def build_predictor(
     if fine is not None:
         fine_network = new_fine_network(config)
         restore(fine_network, fine, "network", device)
-        refiner = Refiner(fine_network, fine[SURFACES], Place.of(config))
+        refiner = Refiner(fine_network, fine[SURFACES], Frame.of(config))
     train = config.train
     return Predictor(
         tuple(members),
@@ -84,7 +84,7 @@ def fine_bone(
     """
     if predictor.refiner is None:
         return None
-    return np.asarray(resample(scan.view(np.uint8), affine, pose, predictor.refiner.place.fine) == BONE)
+    return np.asarray(resample(scan.view(np.uint8), affine, pose, predictor.refiner.frame.fine) == BONE)
 
 
 def predict_implant(
@@ -116,9 +116,9 @@ def predict_implant(
         field, remaining, where = probability, bone, coarse
     else:
         field, window = refined(predictor.refiner, probability, coarse, fine)
-        remaining = fine[window.slices(predictor.refiner.place.settings.factor)]
+        remaining = fine[window.slices(predictor.refiner.frame.settings.factor)]
         where = largest_piece(field >= level)
-        to_world = predictor.refiner.place.fine.affine.copy()
+        to_world = predictor.refiner.frame.fine.affine.copy()
         to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
     # Beside the implant bone counts as full, or what is interpolated would end before it; and what networks
     # say of other places must not come back in.

@@ -20,8 +20,7 @@ from calvaria.grid import BONE, IMPLANT
 from calvaria.identity import identity
 from calvaria.learning.ahead import Ahead
 from calvaria.learning.device import fingerprint
-from calvaria.learning.training import Part, Scalars, Training, Update, train, trainable
-from calvaria.learning.training import Place as TrainingPlace
+from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
 from calvaria.learning.weights import weights
 from calvaria.paths import Run
 from calvaria.progress import Progress
@@ -29,7 +28,7 @@ from calvaria.reconstruction.bridging import surfaces
 from calvaria.reconstruction.refining import (
     SAID,
     SURFACES,
-    Place,
+    Frame,
     fine_grid,
     fine_input,
     fine_logits,
@@ -48,8 +47,8 @@ SHIFTED = 0.2  # the level at which it is sharpened lies so far around one half
 JITTER_VOXELS = 3  # of the run's grid, of the window's middle
 
 
-def fine_skulls(run: Run, config: Config, name: str) -> list[np.ndarray]:
-    """The complete skulls of a cohort on the fine grid, (x, y, z) uint8 each, from their scans."""
+def fine_labels(run: Run, config: Config, name: str) -> list[np.ndarray]:
+    """The labels of a cohort on the fine grid, (x, y, z) uint8 each, from their scans."""
     assert config.refine is not None
     grid = fine_grid(config.grid.voxels(), config.refine.factor)
     catalogue = {entry.id: entry for entry in sources.catalogue(config.ingest.sources)}
@@ -60,7 +59,7 @@ def fine_skulls(run: Run, config: Config, name: str) -> list[np.ndarray]:
     for member in members:
         scan = sources.read(config.ingest.sources, catalogue[member["id"]], config.seed)
         pose = np.array(rows[member["id"]]["pose"])
-        found.append((resample(scan.labels, scan.affine, pose, grid) > 0).astype(np.uint8))
+        found.append(resample(scan.labels, scan.affine, pose, grid))
         progress.advance()
     return found
 
@@ -103,18 +102,19 @@ class _Skull:
 def training(run: Run, config: Config, device: torch.device) -> tuple[Training, np.ndarray]:
     """The fine network, learning from the real training skulls with ever new defects; and their surfaces."""
     assert config.refine is not None
-    settings, place = config.refine, Place.of(config)
-    fine = place.fine
+    settings, frame = config.refine, Frame.of(config)
+    fine = frame.fine
 
-    masks = fine_skulls(run, config, "training")
-    known = surfaces([picture_skull(mask, fine, place.anchor_mm) for mask in masks])
+    masks, others = (
+        [(labels > 0).astype(np.uint8) for labels in fine_labels(run, config, name)]
+        for name in ("training", "validation")
+    )
+    known = surfaces([picture_skull(mask, fine, frame.anchor_mm) for mask in masks])
     skulls = [
         _Skull(mask, find_vault(mask, fine), np.delete(known, number, axis=0))
         for number, mask in enumerate(masks)
     ]
-    held_out = [
-        _Skull(mask, find_vault(mask, fine), known) for mask in fine_skulls(run, config, "validation")
-    ]
+    held_out = [_Skull(mask, find_vault(mask, fine), known) for mask in others]
     network = new_fine_network(config).to(device)
 
     def case(skull: _Skull, *keys: str | int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,12 +131,12 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
         shift = rng.integers(-JITTER_VOXELS, JITTER_VOXELS + 1, 3)
         middle = np.zeros(share.shape, bool)
         middle[tuple(np.round(np.argwhere(share > 0).mean(axis=0)).astype(int))] = True
-        window = window_around(middle, settings, place.grid, shift.tolist())
+        window = window_around(middle, settings, frame.grid, shift.tolist())
         part = window.slices(settings.factor)
         said = simulated_probability(torch.from_numpy(share[window.slices()]), rng)
         bone = labels == BONE
-        picture = picture_skull(bone.view(np.uint8), fine, place.anchor_mm)
-        bridged = torch.from_numpy(place.bridged(picture, said.numpy() > SAID, skull.known, window))
+        picture = picture_skull(bone.view(np.uint8), fine, frame.anchor_mm)
+        bridged = torch.from_numpy(frame.bridged(picture, said.numpy() > SAID, skull.known, window))
         seen = fine_input(torch.from_numpy(bone.astype(np.float32)), bridged, window, settings.factor)
         target = torch.from_numpy((labels[part] == IMPLANT).astype(np.float32))[None, None]
         return seen, target
@@ -182,10 +182,10 @@ def _pooled(mask: np.ndarray, factor: int) -> np.ndarray:
     return (np.count_nonzero(blocks, axis=(1, 3, 5)) / np.float32(factor**3)).astype(np.float32)
 
 
-def place_of(run: Run, config: Config) -> TrainingPlace:
+def place_of(run: Run, config: Config) -> Place:
     """Where its training writes."""
     assert config.refine is not None
-    return TrainingPlace(
+    return Place(
         title="refine",
         identity=identity(config, "refine"),
         log=run.refine / "steps.jsonl",

@@ -13,7 +13,7 @@ import torch
 
 from calvaria import seeds
 from calvaria.config import Config, Refine
-from calvaria.conform.vault import Vault, picture_vault
+from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.grid import Grid
 from calvaria.learning.device import seeded
 from calvaria.reconstruction.bridging import bridge, hole_around, picture_bridge, seen_from_inside
@@ -86,7 +86,7 @@ def fine_logits(network: ReconstructionNetwork, seen: torch.Tensor) -> torch.Ten
     return network(seen) - FIRST_LOGIT + BRIDGE * torch.minimum(depth, 2 * missing - 1)
 
 
-def picture_skull(mask: np.ndarray, grid: Grid, anchor_mm: float) -> Vault:
+def picture_skull(mask: np.ndarray, grid: Grid, anchor_mm: float) -> VaultPicture:
     """The vault of a mask (x, y, z) on a grid, with its anchor at that height in the box."""
     to_head = np.eye(4)
     to_head[2, 3] = -anchor_mm
@@ -94,7 +94,7 @@ def picture_skull(mask: np.ndarray, grid: Grid, anchor_mm: float) -> Vault:
 
 
 @dataclass(frozen=True)
-class Place:
+class Frame:
     """Where windows lie, and what is needed to bridge a vault there."""
 
     settings: Refine
@@ -102,7 +102,7 @@ class Place:
     anchor_mm: float  # height of the vault's anchor in the box
 
     @classmethod
-    def of(cls, config: Config) -> "Place":
+    def of(cls, config: Config) -> "Frame":
         """That of a config with a section ``refine``."""
         assert config.refine is not None
         grid = config.grid.voxels()
@@ -112,7 +112,9 @@ class Place:
     def fine(self) -> Grid:
         return fine_grid(self.grid, self.settings.factor)
 
-    def bridged(self, vault: Vault, missing: np.ndarray, known: np.ndarray, window: Window) -> np.ndarray:
+    def bridged(
+        self, vault: VaultPicture, missing: np.ndarray, known: np.ndarray, window: Window
+    ) -> np.ndarray:
         """A vault with its hole bridged, as ``picture_bridge`` shows it on the window's fine voxels.
 
         The hole is where bone may be missing, and where no bone is seen.
@@ -141,7 +143,7 @@ class Refiner:
 
     network: ReconstructionNetwork  # in evaluation mode
     known: np.ndarray  # (n, 2, p) surfaces of the training skulls
-    place: Place
+    frame: Frame
 
 
 def refined(
@@ -157,20 +159,20 @@ def refined(
     Returns:
         (x, y, z) float32 probability of implant, 0 in bone; and the window.
     """
-    place = refiner.place
+    frame = refiner.frame
     device = next(refiner.network.parameters()).device
-    window = window_around(implant, place.settings, place.grid)
+    window = window_around(implant, frame.settings, frame.grid)
     # Only the piece that was found counts.
     missing = grown(implant, 2) & (probability > SAID)
-    seen = both_inputs(bone, missing, window, refiner.known, place).to(device)
+    seen = both_inputs(bone, missing, window, refiner.known, frame).to(device)
     with torch.inference_mode():
         answers = torch.sigmoid(fine_logits(refiner.network, seen))[:, 0].float().cpu()
     mean = ((answers[0] + answers[1].flip(0)) / 2).numpy()
-    return np.where(bone[window.slices(place.settings.factor)], 0, mean).astype(np.float32), window
+    return np.where(bone[window.slices(frame.settings.factor)], 0, mean).astype(np.float32), window
 
 
 def both_inputs(
-    bone: np.ndarray, missing: np.ndarray, window: Window, known: np.ndarray, place: Place
+    bone: np.ndarray, missing: np.ndarray, window: Window, known: np.ndarray, frame: Frame
 ) -> torch.Tensor:
     """(2, 4, x, y, z) what the fine network sees of a skull, and of its mirror image.
 
@@ -179,10 +181,10 @@ def both_inputs(
         missing: (i, j, k) bool on the run's grid, where bone may be missing.
         known: (n, 2, p) surfaces of training skulls.
     """
-    vault = picture_skull(bone.view(np.uint8), place.fine, place.anchor_mm)
-    bridged = torch.from_numpy(place.bridged(vault, missing[window.slices()], known, window))
-    low = place.grid.shape[0] - window.low[0] - window.size[0]
+    vault = picture_skull(bone.view(np.uint8), frame.fine, frame.anchor_mm)
+    bridged = torch.from_numpy(frame.bridged(vault, missing[window.slices()], known, window))
+    low = frame.grid.shape[0] - window.low[0] - window.size[0]
     mirrored = Window((low, *window.low[1:]), window.size)
-    whole, factor = torch.from_numpy(bone.astype(np.float32)), place.settings.factor
+    whole, factor = torch.from_numpy(bone.astype(np.float32)), frame.settings.factor
     sides = ((whole, bridged, window), (whole.flip(0), bridged.flip(1), mirrored))
     return torch.cat([fine_input(*side, factor) for side in sides])

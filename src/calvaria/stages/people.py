@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.config import Config
 from calvaria.conform import ACCEPTED
 from calvaria.conform.matching import match, mirror, shape
-from calvaria.conform.vault import Vault
+from calvaria.conform.vault import VaultPicture
 from calvaria.errors import InputError
 from calvaria.paths import Run
 from calvaria.progress import Progress
@@ -67,14 +67,14 @@ def people(run: Run, config: Config) -> None:
     )
 
 
-def _vaults(run: Run, config: Config, rows: list[Row]) -> list[Vault]:
+def _vaults(run: Run, config: Config, rows: list[Row]) -> list[VaultPicture]:
     size = config.ingest.shard_size
     shards = {row["index"] // size for row in rows}
     tensors = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in shards}
-    return [Vault(*tensors[row["index"] // size][row["index"] % size]) for row in rows]
+    return [VaultPicture(*tensors[row["index"] // size][row["index"] % size]) for row in rows]
 
 
-def compare(rows: list[Row], vaults: list[Vault]) -> list[Row]:
+def compare(rows: list[Row], vaults: list[VaultPicture]) -> list[Row]:
     """Every pair of skulls that their source calls two people's, the closest first.
 
     Several cases of one skull have one vault; it is compared once, and the others count as its person's.
