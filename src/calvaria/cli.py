@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 RunDir = Annotated[Path, typer.Option("--run", help="Directory of the run, with its config.yaml.")]
+FinishedRun = Annotated[Path, typer.Argument(help="Directory of a finished run, results/NAME.")]
 Shard = Annotated[int, typer.Option(help="Number of the shard.", min=0)]
 Family = Annotated[str, typer.Option(help="Name of a family of the config's fit section.")]
 ArmName = Annotated[str, typer.Option("--arm", help="Name of an arm of the config's train section.")]
@@ -309,18 +310,49 @@ def report(run: RunDir) -> None:
 
 
 @app.command()
-def verify(run: RunDir) -> None:
-    """Check every file of a finished run against its manifest."""
-    from calvaria.manifest import verify
-    from calvaria.store import read_json
+def verify(
+    run: FinishedRun,
+    recompute: Annotated[
+        int, typer.Option(help="Also make so many random shards anew, and compare.", min=0)
+    ] = 0,
+) -> None:
+    """Check every file of a finished RUN against its manifest.
 
-    faults = verify(Run(run))
+    Shards are made anew from what they were made from, in a directory that is deleted again; this runs where
+    snakemake ran, since sources are found from there. Exit code 4: something is not as it was.
+    """
+    from calvaria.commands import verify as command
+    from calvaria.manifest import read_manifest
+
+    opened = Run(run)
+    faults = command.faults(opened)
+    if not faults and recompute:
+        import numpy as np
+
+        for job, differing in command.recompute(opened, recompute, np.random.default_rng()):
+            typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
+            faults += [f"{run / path}: comes out otherwise when it is made anew" for path in differing]
     if faults:
-        raise CalvariaError("\n".join(faults))
-    manifest = read_json(Run(run).manifest)
+        print("calvaria: " + "\n".join(faults), file=sys.stderr)
+        raise typer.Exit(4)
+    manifest = read_manifest(opened)
     typer.echo(
         f"{run}: all {len(manifest['files'])} files are as they were written, digest {manifest['digest']}"
     )
+
+
+@app.command()
+def diff(run: FinishedRun, other: FinishedRun) -> None:
+    """Say what differs between two finished runs, and where it started.
+
+    Config, code, package versions, hardware, and the data stage by stage. Exit code 4: the data differs.
+    """
+    from calvaria.commands.diff import diff
+
+    same, lines = diff(Run(run), Run(other))
+    typer.echo("\n".join(lines))
+    if not same:
+        raise typer.Exit(4)
 
 
 @app.command()

@@ -29,11 +29,11 @@ def identity(config: Config, stage: str, name: str = "", shard: int = 0) -> str:
         name: the family, cohort or arm of the job, if it has one.
         shard: the number of the shard, for stages that write shards.
     """
-    parts = {"config": _sections(config, stage, name, shard), "code": code(config, stage, name)}
+    parts = {"config": sections(config, stage, name, shard), "code": code(config, stage, name)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any]:
+def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any]:
     """The parts of the config that a job's result depends on."""
     c = config.model_dump(mode="json")
     base = {key: c[key] for key in ("seed", "grid")}

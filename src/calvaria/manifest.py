@@ -1,44 +1,66 @@
-"""The manifest: SHA-256 of every file that matters, and one digest of them all."""
+"""The manifest: what a run is made of and how it was made, and one digest of all its data.
+
+The digest covers names and bytes of stores, tables, weights and records, and nothing else: neither the
+machine nor the path nor the time.
+"""
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from calvaria import __version__
 from calvaria.config import Config
 from calvaria.errors import StoreError
+from calvaria.jobs import jobs
 from calvaria.paths import Run
-from calvaria.store import read_json, write_json
+from calvaria.provenance import provenance
+from calvaria.store import METADATA, Store, read_json, write_json
 
-VERSIONED = ("antspyx", "diffusers", "monai", "numcodecs", "numpy", "safetensors", "scipy", "torch", "zarr")
+NOT_DATA = ("sheet", "report")  # pictures and pages for people
+
+
+def stores(run: Run, config: Config) -> list[Store]:
+    """Every store of a run."""
+    cohorts = (*config.fit, "validation", "test")
+    synthetic = [store(family) for family in config.fit for store in (run.sample, run.screen)]
+    scored = [run.evaluate(arm) for arm in config.train.arms]
+    return [run.ingest, *synthetic, *(run.inject(cohort) for cohort in cohorts), *scored]
 
 
 def data_files(run: Run, config: Config) -> list[Path]:
     """The files that make up a run, relative to its root: stores, tables, weights, records."""
-    stores = [run.ingest, run.inject("validation"), run.inject("test")]
-    shards = range(-(-len(run.ingest) // config.ingest.shard_size))
-    single = [run.people, run.split, run.limits, *(run.vaults(shard) for shard in shards)]
-    for family in config.fit:
-        stores += [run.sample(family), run.screen(family), run.inject(family)]
-        single += [run.fit(family) / "model.safetensors", run.fit(family) / "fit.json", run.audit(family)]
-        for batch in range(config.batches(family, len(run.ingest))):
-            single += [run.fields(family, batch), run.registrations(family, batch)]
-        if getattr(config.fit[family], "mode", None) == "template":
-            single.append(run.template(family))
-    for arm in config.train.arms:
-        stores.append(run.evaluate(arm))
-        for seed in range(config.train.seeds):
-            single += [run.train(arm, seed) / name for name in ("model.safetensors", "train.json")]
-    if config.refine:
-        single += [run.refine / name for name in ("model.safetensors", "refine.json")]
-    for store in stores:
-        found = [
-            path for path in store.path.rglob("*") if path.is_file() and not path.name.endswith(".partial")
-        ]
-        if not found:
-            raise StoreError(f"{store.path}: no such store; run the stage that makes it")
-        single += found
-    return sorted(path.relative_to(run.root) for path in single)
+    made = [
+        path
+        for job in jobs(run, config, len(run.ingest))
+        if job.stage not in NOT_DATA
+        for path in job.outputs
+    ]
+    described = [store.path / name for store in stores(run, config) for name in METADATA]
+    return sorted(path.relative_to(run.root) for path in (*made, *described))
+
+
+def ancestry(run: Run, config: Config) -> dict[str, Any]:
+    """From which real skulls every volume of every store descends.
+
+    Returns:
+        by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every
+        volume the number of its list.
+    """
+    found = {}
+    for store in stores(run, config):
+        if store.path == run.ingest.path:
+            continue
+        of_case = (
+            [row["parents"] for row in run.inject("test").rows()]
+            if store.path.parent.name == "evaluate"
+            else []
+        )
+        lists = [of_case[row["case"]] if of_case else row["parents"] for row in store.rows()]
+        numbers = {parents: number for number, parents in enumerate(dict.fromkeys(map(tuple, lists)))}
+        found[store.path.relative_to(run.root).as_posix()] = {
+            "parents": [list(parents) for parents in numbers],
+            "volumes": [numbers[tuple(parents)] for parents in lists],
+        }
+    return found
 
 
 def sha256(path: Path) -> str:
@@ -63,21 +85,21 @@ def digest(files: dict[str, str]) -> str:
 def write_manifest(run: Run, config: Config) -> None:
     """Writes ``manifest.json`` of a finished run."""
     files = {path.as_posix(): sha256(run.root / path) for path in data_files(run, config)}
-    versions = {"calvaria": __version__, **{name: version(name) for name in VERSIONED}}
-    content = {"digest": digest(files), "config": config.model_dump(mode="json"), "versions": versions}
-    write_json(run.manifest, {**content, "files": files})
+    content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
+    made = {**provenance(config), "ancestry": ancestry(run, config)}
+    write_json(run.manifest, {**content, **made, "files": files})
 
 
-def verify(run: Run) -> list[str]:
-    """What differs from the manifest, a line per fault; empty if every byte is as it was."""
-    files: dict[str, str] = read_json(run.manifest)["files"]
-    faults = []
-    for name, wanted in files.items():
-        path = run.root / name
-        if not path.is_file():
-            faults.append(f"{path}: missing; delete what depends on it and run again")
-        elif sha256(path) != wanted:
-            faults.append(f"{path}: damaged or changed; delete it and run again")
-    if digest(files) != read_json(run.manifest)["digest"]:
-        faults.append(f"{run.manifest}: its own digest does not match its list of files")
-    return faults
+def read_manifest(run: Run) -> dict[str, Any]:
+    """The manifest of a finished run.
+
+    Raises:
+        StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.
+    """
+    found: dict[str, Any] = read_json(run.manifest)
+    if digest(found["files"]) != found["digest"]:
+        raise StoreError(
+            f"{run.manifest}: its own digest does not match its list of files; "
+            "delete it and run snakemake again"
+        )
+    return found

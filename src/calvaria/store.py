@@ -27,6 +27,7 @@ from calvaria.grid import IMPLANT, Grid
 
 Row = dict[str, Any]
 
+METADATA = ("zarr.json", "labels/zarr.json")  # what Zarr says of a store
 PACKING: dict[str, Any] = {"cname": "zstd", "clevel": 1, "blocksize": 2**20}
 
 
@@ -45,17 +46,20 @@ class Store:
         return self.path / "rows" / f"{number}.jsonl"
 
     def __len__(self) -> int:
-        return int(_open(self.path).shape[0])
+        return int(read_json(self.path / "labels" / "zarr.json")["shape"][0])
 
     def rows(self) -> list[Row]:
         """The rows of all shards, in the order of their index.
 
+        What a store that was larger once has left behind is not looked at.
+
         Raises:
-            StoreError: if the store has no rows, or indexes are missing or double.
+            StoreError: if there is no store, or indexes are missing or double.
         """
+        count = len(self)
         tables = sorted((self.path / "rows").glob("*.jsonl"), key=lambda table: int(table.stem))
-        rows = [row for table in tables for row in read_rows(table)]
-        if not rows or [row["index"] for row in rows] != list(range(len(rows))):
+        rows = [row for table in tables for row in read_rows(table) if row["index"] < count]
+        if [row["index"] for row in rows] != list(range(count)):
             raise StoreError(f"{self.path}: rows are missing or double; delete the store and run again")
         return rows
 
@@ -175,7 +179,7 @@ def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
         compressors=BloscCodec(typesize=1, shuffle="bitshuffle", **PACKING),
         dimension_names=("volume", "x", "y", "z"),
     )
-    for key in ("zarr.json", "labels/zarr.json"):
+    for key in METADATA:
         write_atomically(path / key, files[key].to_bytes())
 
 

@@ -98,8 +98,8 @@ def write_run(root: Path, config: Config) -> Run:
         registered = [{**gates, "moving": NASTY, "target": "b", "fault": "warp folded"}]
         fitted = {"family": family, "kind": "real", "parameters": None}
         write_json(run.fit(family) / "fit.json", fitted | {"registrations": registered})
-        drawn = [{"index": i, "parameters": gates, "fault": None} for i in range(2)]
-        write_rows(run.sample(family).table(0), drawn)
+        drawn = {"parents": [], "parameters": gates, "fault": None}
+        write_shard(run.sample(family), 0, 2, 2, grid, np.stack([skull] * 2), [drawn] * 2)
         row = {**sample, "family": family, "rejections": rejected}
         write_shard(run.screen(family), 0, 2, 2, grid, np.stack([skull] * 2), [row] * 2)
         rebuilt = {"skulls": 1, "empty": 0, "dice": 0.912, "surface95_voxels": 1.25, "surface_mm": 0.4}

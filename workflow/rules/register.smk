@@ -8,9 +8,9 @@ rule register:
         RUN.fields("{family}", "{batch}"),
         RUN.registrations("{family}", "{batch}"),
     log:
-        RUN.log("register/{family}-{batch}"),
+        RUN.log("register/{family}/{batch}"),
     benchmark:
-        RUN.benchmark("register/{family}-{batch}")
+        RUN.benchmark("register/{family}/{batch}")
     conda:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
