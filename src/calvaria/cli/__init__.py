@@ -1,0 +1,36 @@
+"""The command line: one command per stage, and those for runs and for files of one's own.
+
+Nothing heavy is imported before a command runs, so that ``calvaria --help`` is quick.
+"""
+
+import sys
+
+import typer
+
+from calvaria import __version__
+from calvaria.cli import files, runs, stages
+from calvaria.errors import CalvariaError
+
+app = typer.Typer(
+    help="Synthetic skulls with synthetic defects, and an honest comparison of what they are worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for part in (runs, files, stages):
+    app.add_typer(part.app)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Runs a command; an expected failure is one message and exit code 1."""
+    try:
+        app()
+    except CalvariaError as error:
+        print(f"calvaria: {error}", file=sys.stderr)
+        sys.exit(1)

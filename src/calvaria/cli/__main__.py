@@ -1,0 +1,5 @@
+"""``python -m calvaria.cli``, for whoever has no ``calvaria`` on the path."""
+
+from calvaria.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""Commands for files outside of a run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+command = app.command(rich_help_panel="Your own files")
+
+
+@command
+def score(
+    prediction: Annotated[Path, typer.Option(help="Mask of the predicted implant, NIfTI or NRRD.")],
+    reference: Annotated[Path, typer.Option(help="Mask of the real implant, on the same grid.")],
+    defective: Annotated[Path, typer.Option(help="Mask of the defective skull, on the same grid.")],
+) -> None:
+    """Score one predicted implant: prints one JSON object.
+
+    Distances are in mm; null stands for an infinite one, as JSON has none: that of an empty prediction.
+    Files whose shapes differ, or whose corners lie more than 0.01 mm apart, are an error: nothing is
+    resampled.
+    """
+    from calvaria.commands.score import score_files
+
+    typer.echo(json.dumps(score_files(prediction, reference, defective), allow_nan=False))
+
+
+@command
+def reconstruct(
+    scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
+    out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder that calvaria export wrote; if none, the pretrained model.")
+    ] = None,
+    stl: Annotated[
+        Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
+    ] = None,
+    checks: Annotated[Path | None, typer.Option("--json", help="What was found and checked: .json.")] = None,
+    gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
+    thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
+    threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,
+) -> None:
+    """Design the implant for one skull. For research; not a medical device.
+
+    The verdict of every check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing
+    was written; 3: no defect found, nothing was written; 4: an implant that fails a check.
+    """
+    from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
+    from calvaria.reconstruction.pretrained import pretrained
+
+    try:
+        found = reconstruct(
+            scan, model or pretrained(), Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu)
+        )
+    except NoDefectError as error:
+        print(f"calvaria: {error}", file=sys.stderr)
+        raise typer.Exit(3) from None
+    typer.echo(json.dumps(found, indent=2))
+    if not found["passed"]:
+        raise typer.Exit(4)
