@@ -4,11 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from calvaria.config import parse
+from calvaria.jobs import jobs as run_jobs
+from calvaria.paths import Run
 from tests.conftest import ROOT
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -52,6 +56,8 @@ def test_the_demo_plans_every_stage(tmp_path):
     assert jobs["fit"] == len(config["fit"])
     assert jobs["train"] == jobs["evaluate"] == len(config["train"]["arms"])
     assert not (tmp_path / "results").exists(), "a dry run leaves nothing behind"
+    listed = Counter(job.stage for job in run_jobs(Run(Path("results/demo")), parse(config, "config"), 24))
+    assert listed == {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
