@@ -74,7 +74,7 @@ def main() -> None:
     real = [*skulls(run, "test")[1], *skulls(run, "validation")[1]][:TWENTY]
     for name in config.fit:
         store = run.screen(name)
-        made = [store.volume(index) for index in range(TWENTY)]
+        made = list(store.volumes(store.rows()[:TWENTY]))
         sheet(real, made, grid, name).save(given.pictures / f"families_{name}.png", optimize=True)
 
 

@@ -39,7 +39,7 @@ SKETCHES = 10
 
 def config(run: Run) -> Config:
     """All skulls are trained on; otherwise the defaults."""
-    grid = run.ingest.volume(0).shape
+    grid = run.ingest.labels.shape[1:]
     return parse(
         {
             "name": "benchmark",

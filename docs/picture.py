@@ -27,13 +27,14 @@ def main(root: Path, target: Path) -> None:
     config = load(run.config)
     grid = config.grid.voxels()
     first = [
-        tile(render(run.screen(family).volume(0), grid, VIEWS["oblique"], SIZE), family)
-        for family in config.fit
+        tile(render(next(store.volumes(store.rows())), grid, VIEWS["oblique"], SIZE), family)
+        for family, store in ((family, run.screen(family)) for family in config.fit)
     ]
     arm = max(config.train.arms, key=lambda name: np.mean([row["dsc"] for row in run.evaluate(name).rows()]))
     scores = sorted(run.evaluate(arm).rows(), key=lambda row: row["dsc"])
     row = scores[len(scores) // 2]
-    truth, predicted = run.inject("test").volume(row["case"]), run.evaluate(arm).volume(row["index"])
+    cases = run.inject("test")
+    truth, predicted = cases.volume(cases.rows()[row["case"]]), run.evaluate(arm).volume(row)
     view = facing(truth == 2, grid)
     second = [
         tile(render(np.where(truth == 1, 1, 0).astype(np.uint8), grid, view, SIZE), "defective skull"),

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +67,22 @@ class Store:
         """The open Zarr array, (n, x, y, z) uint8, for whoever reads many volumes in any order."""
         return _open(self.path)
 
-    def volume(self, index: int) -> np.ndarray:
-        """One (x, y, z) uint8 label volume."""
-        return np.asarray(self.labels[index])
+    def volume(self, row: Row, labels: Any = None) -> np.ndarray:
+        """The (x, y, z) uint8 label volume of a row, checked against its sha256.
+
+        Args:
+            labels: the open array, for whoever reads many volumes.
+
+        Raises:
+            StoreError: if the volume's bytes are not those that were written.
+        """
+        try:
+            volume = np.asarray((self.labels if labels is None else labels)[row["index"]])
+        except (RuntimeError, ValueError) as error:  # what the codecs say of damaged bytes
+            raise StoreError(self._damaged(row, str(error))) from None
+        if digest(volume) != row["sha256"]:
+            raise StoreError(self._damaged(row, "does not match its sha256"))
+        return volume
 
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
         """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.
@@ -78,15 +90,12 @@ class Store:
         Raises:
             StoreError: if a volume's bytes are not those that were written.
         """
-        array = _open(self.path)
+        labels = self.labels
         for row in rows:
-            volume = np.asarray(array[row["index"]])
-            if digest(volume) != row["sha256"]:
-                raise StoreError(
-                    f"{self.path}: volume {row['index']} does not match its sha256; "
-                    f"its shard is damaged: delete it and run again"
-                )
-            yield volume
+            yield self.volume(row, labels)
+
+    def _damaged(self, row: Row, what: str) -> str:
+        return f"{self.path}: volume {row['index']}: {what}; its shard is damaged: delete it and run again"
 
 
 def digest(volume: np.ndarray) -> str:
@@ -230,44 +239,3 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: no such file; run the stage that makes it") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: damaged JSON ({error}); delete it and run again") from None
-
-
-def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Writes named arrays as safetensors, atomically."""
-    from safetensors.numpy import save
-
-    # safetensors writes the memory of an array as it lies, whatever the strides say.
-    write_atomically(path, save({name: np.asarray(value, order="C") for name, value in tensors.items()}))
-
-
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads named arrays.
-
-    Raises:
-        StoreError: if the file is missing or damaged.
-    """
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def read_tensor(path: Path, name: str) -> np.ndarray:
-    """Reads one array of a file and nothing else of it.
-
-    Raises:
-        StoreError: if the file is missing or damaged, or has no such array.
-    """
-    with _opened(path) as file:
-        return np.asarray(file.get_tensor(name))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            yield file
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file; run the stage that makes it") from None
-    except SafetensorError as error:
-        raise StoreError(f"{path}: damaged ({error}); delete it and run again") from None

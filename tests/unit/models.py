@@ -34,7 +34,8 @@ from calvaria.reconstruction.refining import (
 )
 from calvaria.reconstruction.training import dice_and_cross_entropy
 from calvaria.sources import Scan
-from calvaria.store import write_atomically, write_json, write_rows, write_tensors
+from calvaria.store import write_atomically, write_json, write_shard
+from calvaria.tensors import write_tensors
 from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole
 
@@ -136,8 +137,9 @@ def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Ru
     write_tensors(run.train(ARM, 0) / "model.safetensors", first)
     if config.refine is not None:
         write_tensors(run.refine / "model.safetensors", second)
-    rows = [{"index": number, "seed": 0, **scores} for number, scores in enumerate((SCORES, EMPTY))]
-    write_rows(run.evaluate(ARM).table(0), rows)
+    rows = [{"seed": 0, **scores} for scores in (SCORES, EMPTY)]
+    grid = config.grid.voxels()
+    write_shard(run.evaluate(ARM), 0, 2, 2, grid, np.zeros((2, *grid.shape), np.uint8), rows)
     write_json(run.manifest, {"digest": "5ca1ab1e", "files": {}})
     return run
 

@@ -11,7 +11,7 @@ from calvaria.learning.training import trainable
 from calvaria.learning.weights import restore, weights
 from calvaria.reconstruction.completion import Completion
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input
-from calvaria.store import read_tensors, write_tensors
+from calvaria.tensors import read_tensors, write_tensors
 
 GRID = Grid((24, 32, 24), 7.5)
 MODES = 24  # more than 12 skulls and their mirror images have

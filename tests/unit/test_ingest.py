@@ -148,7 +148,7 @@ def test_families_learn_each_skull_once(done):
 def test_every_skull_can_be_put_back_onto_its_scan(done, rows):
     run, config = done
     row = rows["fix/001"]
-    labels = run.ingest.volume(row["index"])
+    labels = run.ingest.volume(row)
     affine, pose = np.array(row["scan"]["affine"]), np.array(row["pose"])
     back = restore(labels, config.grid.voxels(), affine, pose, tuple(row["scan"]["shape"]))
     truth = head(1).labels > 0

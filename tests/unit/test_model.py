@@ -24,7 +24,7 @@ from calvaria.reconstruction.predictor import (
     fine_bone,
     predict_implant,
 )
-from calvaria.store import read_tensors
+from calvaria.tensors import read_tensors
 from tests.unit.models import ARM, contents, learned, operated, remaining, small_config, write_run
 
 CPU = torch.device("cpu")

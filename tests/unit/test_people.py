@@ -18,7 +18,8 @@ from calvaria.paths import Run
 from calvaria.sources import Scan
 from calvaria.stages.people import compare, group, people
 from calvaria.stages.split import split
-from calvaria.store import read_json, write_shard, write_tensors
+from calvaria.store import read_json, write_shard
+from calvaria.tensors import write_tensors
 from tests.unit.heads import head, moved, turn
 from tests.unit.test_report import a_config
 

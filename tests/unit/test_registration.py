@@ -14,7 +14,8 @@ from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.families.ssm import components, exponential, logarithm
 from calvaria.grid import Grid
 from calvaria.paths import Run
-from calvaria.store import read_json, read_rows, read_tensors, write_shard
+from calvaria.store import read_json, read_rows, write_shard
+from calvaria.tensors import read_tensors
 
 GRID = Grid((24, 30, 26), 4.0)
 

@@ -8,16 +8,8 @@ import pytest
 
 from calvaria.errors import StoreError
 from calvaria.grid import Grid
-from calvaria.store import (
-    Store,
-    digest,
-    read_rows,
-    read_tensors,
-    write_atomically,
-    write_rows,
-    write_shard,
-    write_tensors,
-)
+from calvaria.store import Store, digest, read_rows, write_atomically, write_rows, write_shard
+from calvaria.tensors import read_about, read_tensor, read_tensors, write_tensors
 
 GRID = Grid((8, 16, 8), 2.0)
 
@@ -140,7 +132,7 @@ def test_wrong_labels_and_counts_are_refused(tmp_path):
 
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(StoreError, match=r"absent\.zarr"):
-        Store(tmp_path / "absent.zarr").volume(0)
+        Store(tmp_path / "absent.zarr").volume({"index": 0})
     (tmp_path / "bad.jsonl").write_text("{]\n")
     with pytest.raises(StoreError, match=r"bad\.jsonl"):
         read_rows(tmp_path / "bad.jsonl")
@@ -180,6 +172,57 @@ def test_damaged_tensors_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(StoreError, match=r"t\.safetensors: damaged"):
         read_tensors(path)
+
+
+def test_a_flipped_bit_anywhere_is_seen(tmp_path):
+    """In an array, a name, a checksum or the text beside them: never another value without an error."""
+    path = tmp_path / "t.safetensors"
+    made = {"first": np.arange(6.0), "second": np.arange(6, dtype=np.float16)}
+    write_tensors(path, made, "about")
+    sound = path.read_bytes()
+    for place in range(len(sound)):
+        for bit in (0, 5):
+            content = bytearray(sound)
+            content[place] ^= 1 << bit
+            path.write_bytes(content)
+            try:
+                found, about = read_tensors(path), read_about(path)
+            except StoreError:
+                continue
+            else:
+                assert found.keys() == made.keys()
+                assert all(np.array_equal(found[name], value) for name, value in made.items())
+                assert about == "about"
+    path.write_bytes(sound)
+    assert read_about(path) == "about"
+    assert np.array_equal(read_tensor(path, "second"), made["second"])
+    with pytest.raises(StoreError, match="damaged"):
+        read_tensor(path, "third")
+
+
+def test_a_flipped_byte_of_a_shard_is_seen(tmp_path):
+    made = volumes(3)
+    store = Store(tmp_path / "s.zarr")
+    write_shard(store, 0, 3, 3, GRID, made, [{}] * 3)
+    rows, sound, seen = store.rows(), store.shard(0).read_bytes(), 0
+    for place in range(0, len(sound), 7):
+        content = bytearray(sound)
+        content[place] ^= 1
+        store.shard(0).write_bytes(content)
+        for row, volume in zip(rows, made, strict=True):
+            try:
+                assert np.array_equal(store.volume(row), volume)
+            except StoreError:
+                seen += 1
+    assert seen > len(sound) / 20
+
+
+def test_what_a_larger_store_has_left_behind_is_not_looked_at(tmp_path):
+    store = Store(tmp_path / "s.zarr")
+    for shard in range(2):
+        write_shard(store, shard, 4, 2, GRID, volumes(2), [{}] * 2)
+    write_shard(store, 0, 2, 2, GRID, volumes(2), [{}] * 2)
+    assert [row["index"] for row in store.rows()] == [0, 1]
 
 
 def test_digest_is_of_the_bytes_in_c_order():

@@ -31,7 +31,8 @@ import numpy as np
 from calvaria import seeds
 from calvaria.config import Config
 from calvaria.paths import Run
-from calvaria.store import read_json, read_tensors, write_json, write_tensors
+from calvaria.store import read_json, write_json
+from calvaria.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch

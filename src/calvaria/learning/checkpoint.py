@@ -5,12 +5,14 @@ optimisers' moments and a few numbers are all there is; a resumed training ends 
 """
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from calvaria.store import write_atomically
+from calvaria.errors import StoreError
+from calvaria.tensors import read_about, read_tensors, write_tensors
 
 Named = dict[str, torch.Tensor]
 
@@ -29,23 +31,21 @@ class Position:
 
 def save(path: Path, position: Position, tensors: Named) -> None:
     """Writes a checkpoint, whole or not at all."""
-    from safetensors.torch import save
-
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(content, metadata={"position": json.dumps(asdict(position))}))
+    content = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    write_tensors(path, content, json.dumps(asdict(position)))
 
 
 def load(path: Path, key: str) -> tuple[Position, Named] | None:
-    """What ``save`` wrote; None if there is nothing, or it is damaged or of another training."""
-    from safetensors import SafetensorError, safe_open
-
+    """What ``save`` wrote, or None: there is nothing, that of another training, or damage, which is said."""
+    if not path.is_file():
+        return None
     try:
-        with safe_open(path, "pt") as file:
-            position = Position(**json.loads(file.metadata()["position"]))
-            if position.key != key:
-                return None
-            return position, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError, TypeError, KeyError, json.JSONDecodeError):
+        position = Position(**json.loads(read_about(path)))
+        if position.key != key:
+            return None
+        return position, {name: torch.from_numpy(value) for name, value in read_tensors(path).items()}
+    except (StoreError, TypeError, json.JSONDecodeError) as error:
+        print(f"{path}: cannot go on from this checkpoint and begins anew: {error}", file=sys.stderr)
         return None
 
 

@@ -20,7 +20,8 @@ from calvaria.errors import InputError, StoreError
 from calvaria.manifest import sha256
 from calvaria.paths import Run
 from calvaria.reconstruction.predictor import Predictor, build_predictor
-from calvaria.store import read_json, read_tensors, write_atomically, write_json, write_tensors
+from calvaria.store import read_json, write_atomically, write_json
+from calvaria.tensors import read_tensors, write_tensors
 
 FINE = "fine.safetensors"
 

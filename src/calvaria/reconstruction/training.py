@@ -91,7 +91,8 @@ class Member:
         for family in rng.choice(len(families), size=size, p=shares / shares.sum()):
             rows = self.rows[families[family]]
             row = rows[int(rng.integers(len(rows)))]
-            chosen.append(np.asarray(self.labels[families[family]][row["index"]]))
+            store = self.run.inject(families[family])
+            chosen.append(store.volume(row, self.labels[families[family]]))
         if self.config.train.fresh_defects:
             chosen = [self._fresh(labels, number, place) for place, labels in enumerate(chosen)]
         geometric = self.settings.augmentation

@@ -17,7 +17,8 @@ from calvaria.grid import BONE, IMPLANT
 from calvaria.paths import Run
 from calvaria.progress import Progress
 from calvaria.stages.inject import OWN
-from calvaria.store import Row, read_tensors, write_shard
+from calvaria.store import Row, write_shard
+from calvaria.tensors import read_tensors
 
 if TYPE_CHECKING:
     from calvaria.reconstruction.predictor import Found, Predictor
@@ -124,7 +125,7 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
         about = ingested[parent]
         if parent != last:
             scan, last = sources.read(config.ingest.sources, entries[parent], config.seed), parent
-            conformed = (run.ingest.volume(about["index"]) > 0).astype(np.uint8)
+            conformed = (run.ingest.volume(about) > 0).astype(np.uint8)
         pose = np.array(about["pose"])
         if row["recipe"] == OWN:
             own = scan.labels

@@ -12,7 +12,8 @@ from calvaria.errors import InputError
 from calvaria.paths import Run
 from calvaria.progress import Progress
 from calvaria.sources import Entry, Scan
-from calvaria.store import Row, write_shard, write_tensors
+from calvaria.store import Row, write_shard
+from calvaria.tensors import write_tensors
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:

@@ -11,7 +11,8 @@ from calvaria.conform.vault import VaultPicture
 from calvaria.errors import InputError
 from calvaria.paths import Run
 from calvaria.progress import Progress
-from calvaria.store import Row, read_tensors, write_json
+from calvaria.store import Row, write_json
+from calvaria.tensors import read_tensors
 
 SHOWN = 20  # closest pairs that are written down
 

@@ -3,7 +3,8 @@
 from calvaria.config import Config
 from calvaria.errors import CalvariaError
 from calvaria.paths import Run
-from calvaria.store import write_json, write_tensors
+from calvaria.store import write_json
+from calvaria.tensors import write_tensors
 
 
 def refine(run: Run, config: Config) -> None:

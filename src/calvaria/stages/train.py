@@ -2,7 +2,8 @@
 
 from calvaria.config import Config
 from calvaria.paths import Run
-from calvaria.store import write_json, write_tensors
+from calvaria.store import write_json
+from calvaria.tensors import write_tensors
 
 
 def train(run: Run, config: Config, arm: str, seed: int) -> None:

@@ -32,7 +32,8 @@ from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.families.registration.space import Pair, Space, Ways, batches
 from calvaria.identity import code
 from calvaria.progress import Progress
-from calvaria.store import read_rows, read_tensors, write_rows, write_tensors
+from calvaria.store import read_rows, write_rows
+from calvaria.tensors import read_tensors, write_tensors
 
 
 def build_template(population: Population, task: Task) -> None:

@@ -20,7 +20,7 @@ from calvaria.families.registration.fields import (
 )
 from calvaria.families.registration.plan import TEMPLATE
 from calvaria.grid import Grid
-from calvaria.store import read_tensor, read_tensors
+from calvaria.tensors import read_tensor, read_tensors
 
 Pair = tuple[int, int]
 
