@@ -19,6 +19,9 @@ USED_LATER = ("fraction", "gates")
 
 NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")
 
+OF_FAMILIES = ("template", "register", "fit", "sample", "screen", "audit")  # each job is of one family
+READ_SCANS = ("ingest", "refine", "evaluate")  # from the sources themselves
+
 NOT_CODE = ("calvaria", "calvaria.config")
 
 
@@ -44,7 +47,7 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
         # A store may grow; then only its last shard, if it was not full, changes.
         "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
     }
-    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
+    if stage in OF_FAMILIES:
         families = [name, below] if (below := config.below(name)) else [name]
         compute["fit"] = {each: c["fit"][each] for each in families}
     match stage:
@@ -104,25 +107,30 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
     raise ValueError(f"no such stage: {stage}")
 
 
+def modules(config: Config, stage: str, name: str) -> list[str]:
+    """The modules of calvaria that a job of this stage, for this family or arm, may run."""
+    roots = [f"calvaria.stages.{stage}"]
+    if stage in OF_FAMILIES:
+        families = [name, below] if (below := config.below(name)) else [name]
+        roots += [f"calvaria.families.{config.fit[family].kind}" for family in families]
+    if stage in READ_SCANS:
+        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
+    return sorted(set().union(*(_closure(root) for root in roots)))
+
+
 def code(config: Config, stage: str, name: str) -> str:
     """A digest of all source code that a job of this stage, for this family or arm, may run."""
-    roots = [f"calvaria.stages.{stage}"]
-    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
-        roots.append(f"calvaria.families.{config.fit[name].kind}")
-    if stage == "ingest":
-        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
-    modules = sorted(set().union(*(_closure(root) for root in roots)))
     digest = hashlib.sha256()
-    for module in modules:
+    for module in modules(config, stage, name):
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())
-    if stage == "inject":
+    if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
         for recipe in config.inject.recipes.values():
             if isinstance(recipe, CustomRecipe):
-                digest.update(_custom_source(recipe.function))
+                digest.update(custom_source(recipe.function))
     return digest.hexdigest()
 
 
-def _custom_source(function: str) -> bytes:
+def custom_source(function: str) -> bytes:
     """The module of a function of the user's own; if there is none, the job says so."""
     try:
         found = importlib.util.find_spec(function.split(":")[0])
@@ -135,14 +143,14 @@ def _custom_source(function: str) -> bytes:
 
 @cache
 def _closure(root: str) -> frozenset[str]:
-    """The calvaria modules that a module imports, directly or through others, and itself."""
+    """The calvaria modules that a module imports, directly or through others, their packages, and itself."""
     found: set[str] = set()
     pending = [root]
     while pending:
         module = pending.pop()
         if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
             found.add(module)
-            pending += _imports(module)
+            pending += [module.rpartition(".")[0], *_imports(module)]
     return frozenset(found)
 
 
