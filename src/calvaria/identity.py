@@ -17,6 +17,7 @@ from calvaria.config import Config, CustomRecipe
 # The config is left out: what it says reaches a stage's identity through its values.
 USED_LATER = ("fraction", "gates")
 
+PER_SKULL = ("per_skull", "per_held_out_skull")
 NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")
 
 OF_FAMILIES = ("template", "register", "fit", "sample", "screen", "audit")  # each job is of one family
@@ -41,12 +42,13 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
     c = config.model_dump(mode="json")
     base = {key: c[key] for key in ("seed", "grid")}
     compute = base | {key: c[key] for key in ("device", "threads", "precision", "processes")}
-    draws = {
-        "batch_size": config.sample.batch_size,
+    share = {
         "shard_size": config.sample.shard_size,
         # A store may grow; then only its last shard, if it was not full, changes.
         "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
     }
+    draws = share | {"batch_size": config.sample.batch_size}
+    defects = {key: value for key, value in c["inject"].items() if key not in PER_SKULL}
     if stage in OF_FAMILIES:
         families = [name, below] if (below := config.below(name)) else [name]
         compute["fit"] = {each: c["fit"][each] for each in families}
@@ -77,22 +79,30 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
         case "audit":
             return compute | {"audit": c["audit"]}
         case "inject":
-            return base | {"inject": c["inject"]} | (draws if name in config.fit else {})
+            if name in config.fit:
+                return base | {"inject": defects | {"per_skull": config.inject.per_skull}} | share
+            return base | {"inject": defects | {"per_held_out_skull": config.inject.per_held_out_skull}}
         case "train":
             train = {key: value for key, value in c["train"].items() if key != "seeds"}
-            fresh = {"inject": c["inject"]} if config.train.fresh_defects else {}
+            fresh = {"inject": defects} if config.train.fresh_defects else {}
+            # What a level of augmentation means is said in the code of the config.
+            meant = config.train.arms[name].augmentation
+            augmented = {"geometric": meant.model_dump(mode="json") if meant else None}
             return (
                 compute
                 | fresh
                 | {
-                    "train": train | {"arms": c["train"]["arms"][name]},
+                    "train": train | {"arms": c["train"]["arms"][name] | augmented},
                     "evaluate": c["evaluate"],
                     "per_skull": c["inject"]["per_skull"],
                 }
             )
         case "refine":
-            keys = ("refine", "inject")
-            return compute | {key: c[key] for key in keys} | {"sources": c["ingest"]["sources"]}
+            return compute | {
+                "refine": c["refine"],
+                "inject": defects,
+                "sources": c["ingest"]["sources"],
+            }
         case "evaluate":
             network = {key: c["train"][key] for key in NETWORK}
             return compute | {
