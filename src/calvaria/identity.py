@@ -17,7 +17,11 @@ from calvaria.config import Config, CustomRecipe
 # The config is left out: what it says reaches a stage's identity through its values.
 USED_LATER = ("fraction", "gates")
 
+PER_SKULL = ("per_skull", "per_held_out_skull")
 NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")
+
+OF_FAMILIES = ("template", "register", "fit", "sample", "screen", "audit")  # each job is of one family
+READ_SCANS = ("ingest", "refine", "evaluate")  # from the sources themselves
 
 NOT_CODE = ("calvaria", "calvaria.config")
 
@@ -38,13 +42,14 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
     c = config.model_dump(mode="json")
     base = {key: c[key] for key in ("seed", "grid")}
     compute = base | {key: c[key] for key in ("device", "threads", "precision", "processes")}
-    draws = {
-        "batch_size": config.sample.batch_size,
+    share = {
         "shard_size": config.sample.shard_size,
         # A store may grow; then only its last shard, if it was not full, changes.
         "in_shard": min(config.sample.shard_size, config.sample.count - shard * config.sample.shard_size),
     }
-    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
+    draws = share | {"batch_size": config.sample.batch_size}
+    defects = {key: value for key, value in c["inject"].items() if key not in PER_SKULL}
+    if stage in OF_FAMILIES:
         families = [name, below] if (below := config.below(name)) else [name]
         compute["fit"] = {each: c["fit"][each] for each in families}
     match stage:
@@ -74,22 +79,30 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
         case "audit":
             return compute | {"audit": c["audit"]}
         case "inject":
-            return base | {"inject": c["inject"]} | (draws if name in config.fit else {})
+            if name in config.fit:
+                return base | {"inject": defects | {"per_skull": config.inject.per_skull}} | share
+            return base | {"inject": defects | {"per_held_out_skull": config.inject.per_held_out_skull}}
         case "train":
             train = {key: value for key, value in c["train"].items() if key != "seeds"}
-            fresh = {"inject": c["inject"]} if config.train.fresh_defects else {}
+            fresh = {"inject": defects} if config.train.fresh_defects else {}
+            # What a level of augmentation means is said in the code of the config.
+            meant = config.train.arms[name].augmentation
+            augmented = {"geometric": meant.model_dump(mode="json") if meant else None}
             return (
                 compute
                 | fresh
                 | {
-                    "train": train | {"arms": c["train"]["arms"][name]},
+                    "train": train | {"arms": c["train"]["arms"][name] | augmented},
                     "evaluate": c["evaluate"],
                     "per_skull": c["inject"]["per_skull"],
                 }
             )
         case "refine":
-            keys = ("refine", "inject")
-            return compute | {key: c[key] for key in keys} | {"sources": c["ingest"]["sources"]}
+            return compute | {
+                "refine": c["refine"],
+                "inject": defects,
+                "sources": c["ingest"]["sources"],
+            }
         case "evaluate":
             network = {key: c["train"][key] for key in NETWORK}
             return compute | {
@@ -104,25 +117,30 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
     raise ValueError(f"no such stage: {stage}")
 
 
+def modules(config: Config, stage: str, name: str) -> list[str]:
+    """The modules of calvaria that a job of this stage, for this family or arm, may run."""
+    roots = [f"calvaria.stages.{stage}"]
+    if stage in OF_FAMILIES:
+        families = [name, below] if (below := config.below(name)) else [name]
+        roots += [f"calvaria.families.{config.fit[family].kind}" for family in families]
+    if stage in READ_SCANS:
+        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
+    return sorted(set().union(*(_closure(root) for root in roots)))
+
+
 def code(config: Config, stage: str, name: str) -> str:
     """A digest of all source code that a job of this stage, for this family or arm, may run."""
-    roots = [f"calvaria.stages.{stage}"]
-    if stage in ("template", "register", "fit", "sample", "screen", "audit"):
-        roots.append(f"calvaria.families.{config.fit[name].kind}")
-    if stage == "ingest":
-        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
-    modules = sorted(set().union(*(_closure(root) for root in roots)))
     digest = hashlib.sha256()
-    for module in modules:
+    for module in modules(config, stage, name):
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())
-    if stage == "inject":
+    if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
         for recipe in config.inject.recipes.values():
             if isinstance(recipe, CustomRecipe):
-                digest.update(_custom_source(recipe.function))
+                digest.update(custom_source(recipe.function))
     return digest.hexdigest()
 
 
-def _custom_source(function: str) -> bytes:
+def custom_source(function: str) -> bytes:
     """The module of a function of the user's own; if there is none, the job says so."""
     try:
         found = importlib.util.find_spec(function.split(":")[0])
@@ -135,14 +153,14 @@ def _custom_source(function: str) -> bytes:
 
 @cache
 def _closure(root: str) -> frozenset[str]:
-    """The calvaria modules that a module imports, directly or through others, and itself."""
+    """The calvaria modules that a module imports, directly or through others, their packages, and itself."""
     found: set[str] = set()
     pending = [root]
     while pending:
         module = pending.pop()
         if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
             found.add(module)
-            pending += _imports(module)
+            pending += [module.rpartition(".")[0], *_imports(module)]
     return frozenset(found)
 
 

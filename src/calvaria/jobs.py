@@ -9,6 +9,25 @@ from calvaria.config import HELD_OUT, Config
 from calvaria.paths import Run
 from calvaria.store import Store
 
+STAGES = (
+    "ingest",
+    "sheet",
+    "people",
+    "split",
+    "template",
+    "register",
+    "fit",
+    "sample",
+    "limits",
+    "screen",
+    "audit",
+    "inject",
+    "train",
+    "refine",
+    "evaluate",
+    "report",
+)  # in the order of the work
+
 
 @dataclass(frozen=True)
 class Job:
@@ -22,6 +41,16 @@ class Job:
     def name(self) -> str:
         """That of its log and its benchmark file, such as ``sample/vae/0``."""
         return "/".join(str(part) for part in (self.stage, *self.arguments))
+
+    @property
+    def subject(self) -> str:
+        """The family, cohort or arm; empty if it has none."""
+        return next((part for part in self.arguments if isinstance(part, str)), "")
+
+    @property
+    def shard(self) -> int:
+        """The shard, batch or seed; 0 if it has none."""
+        return next((part for part in self.arguments if isinstance(part, int)), 0)
 
     def run(self, run: Run, config: Config) -> None:
         """Does the work of the job, in this process."""

@@ -15,6 +15,7 @@ from calvaria.paths import Run
 from calvaria.provenance import provenance
 from calvaria.store import METADATA, Store, read_json, write_json
 
+KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "ancestry", "files")
 NOT_DATA = ("sheet", "report")  # pictures and pages for people
 
 
@@ -97,6 +98,11 @@ def read_manifest(run: Run) -> dict[str, Any]:
         StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.
     """
     found: dict[str, Any] = read_json(run.manifest)
+    if missing := [key for key in KEYS if key not in found]:
+        raise StoreError(
+            f"{run.manifest}: it lacks {', '.join(missing)}, as one of an older version does; "
+            "delete it and run snakemake again"
+        )
     if digest(found["files"]) != found["digest"]:
         raise StoreError(
             f"{run.manifest}: its own digest does not match its list of files; "

@@ -1,15 +1,18 @@
 """With what a run was made: code, package versions, hardware. None of it is part of the run's digest."""
 
 import hashlib
+import json
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.config import Config
+from calvaria.config import Config, CustomRecipe
+from calvaria.identity import custom_source
 
 PACKAGES = (
     "antspyx",
@@ -32,30 +35,44 @@ INSTRUCTIONS = ("avx512f", "avx2", "avx", "sse4_2", "asimd")
 def provenance(config: Config) -> dict[str, Any]:
     """What ``manifest.json`` says of how a run was made: keys ``code``, ``versions`` and ``hardware``."""
     return {
-        "code": code(),
+        "code": code(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "hardware": hardware(config),
     }
 
 
-def code() -> dict[str, str | bool | None]:
-    """Version, digest of the package's source, and the commit if it lies in a git checkout."""
+def code(config: Config) -> dict[str, Any]:
+    """Version, the commit if the code lies in a git checkout, and SHA-256 of every module.
+
+    Modules are those of calvaria and of the config's own recipes; ``source`` is one digest of them all.
+    """
     package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    modules = {_module(package, path): path.read_bytes() for path in sorted(package.rglob("*.py"))}
+    for recipe in config.inject.recipes.values():
+        if isinstance(recipe, CustomRecipe):
+            modules[recipe.function.split(":")[0]] = custom_source(recipe.function)
+    found = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {
         "version": __version__,
-        "source": digest.hexdigest(),
         "commit": commit,
         "uncommitted": None if changed is None else bool(changed),
+        "source": hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest(),
+        "modules": found,
     }
 
 
+def _module(package: Path, path: Path) -> str:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def hardware(config: Config) -> dict[str, str | int | None]:
-    """What floating-point results hang on: the CPU, its instructions, the GPU and the threads of a job."""
+    """What floating-point results hang on: the CPU, its instructions, the GPU and the threads of a job.
+
+    It is that of the machine that this runs on; on a cluster other jobs may have run elsewhere.
+    """
     cpu = _cpu()
     gpu = _gpu() if config.device != "cpu" else None
     return {
@@ -82,12 +99,18 @@ def _cpu() -> dict[str, str]:
 
 
 def _gpu() -> str | None:
-    """The name of the GPU that torch sees, and its CUDA version."""
+    """The name of the GPU that torch sees, and the versions of its driver and of CUDA."""
     import torch
 
     if not torch.cuda.is_available():
         return None
-    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    try:
+        told = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        told = ""
+    driver = re.search(r"\d+\.\d[\d.]*", told)
+    name = driver.group() if driver else "unknown"
+    return f"{torch.cuda.get_device_name()}, driver {name}, CUDA {torch.version.cuda}"
 
 
 def _git(*arguments: str) -> str | None:

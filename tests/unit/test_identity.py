@@ -1,116 +1,304 @@
-"""Changing a section of the config re-runs exactly the stages that depend on it."""
+"""What runs again when a key of the config, or a module, is edited: the tables below, and nothing else.
 
-import copy
+They name the jobs that change by themselves. What comes after such a job runs again, too, if the job's files
+come out otherwise.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from calvaria.config import Config, parse
-from calvaria.identity import _closure, identity
+from calvaria import identity as subject
+from calvaria.config import Config, Section, parse
+from calvaria.identity import OF_FAMILIES, identity, modules, sections
+from calvaria.jobs import Job, jobs
+from calvaria.paths import Run
 from tests.conftest import ROOT
 
-JOBS = {
-    "ingest": ("ingest", ""),
-    "sheet": ("sheet", ""),
-    "people": ("people", ""),
-    "split": ("split", ""),
-    "limits": ("limits", ""),
-    "fit real": ("fit", "real"),
-    "template template": ("template", "template"),
-    "register template": ("register", "template"),
-    "fit registration": ("fit", "registration"),
-    "fit template": ("fit", "template"),
-    "fit ssm": ("fit", "ssm"),
-    "fit vae": ("fit", "vae"),
-    "fit wgan": ("fit", "wgan"),
-    "fit ldm": ("fit", "ldm"),
-    "sample vae": ("sample", "vae"),
-    "screen vae": ("screen", "vae"),
-    "audit vae": ("audit", "vae"),
-    "inject vae": ("inject", "vae"),
-    "inject test": ("inject", "test"),
-    "train real": ("train", "real"),
-    "train all": ("train", "all"),
-    "evaluate real": ("evaluate", "real"),
-    "report": ("report", ""),
+RUN = Run(Path("results") / "run")
+SKULLS = 24  # in the sources; decides how many jobs there are, not what they are
+
+
+def of(*families: str) -> str:
+    """The jobs of families that make something of the whole family's settings."""
+    return " ".join(f"{stage}/{name}" for name in families for stage in ("fit", "sample", "screen", "audit"))
+
+
+FAMILIES = "template register fit sample screen audit"
+LEARNED = f"{FAMILIES} train refine evaluate"
+SYNTHETIC = "real registration template ssm vae vqvae wgan introvae ldm"
+CASES = " ".join(f"inject/{family}" for family in SYNTHETIC.split())
+
+# A key, or the section that it is in, to the jobs: STAGE for all of a stage, or STAGE/NAME. The report
+# depends on every key.
+KEYS = {
+    "name": "",
+    "seed": f"ingest split inject {LEARNED}",
+    "device": LEARNED,
+    "threads": LEARNED,
+    "precision": LEARNED,
+    "processes": LEARNED,
+    "loaders": "",
+    "checkpoint_s": "",
+    "tensorboard": "",
+    "grid": f"ingest sheet limits inject {LEARNED}",
+    "ingest.sources": "ingest refine evaluate",
+    "ingest.top_margin_mm": "ingest",
+    "ingest.strict": "people",
+    "ingest.shard_size": "ingest",
+    "people": "people",
+    "split": "split template register",
+    "fit.real": of("real"),
+    "fit.registration": f"register/registration {of('registration')}",
+    "fit.registration.fraction": of("registration"),
+    "fit.registration.gates": of("registration"),
+    "fit.template": f"template/template register/template {of('template', 'ssm')}",
+    "fit.template.fraction": of("template", "ssm"),
+    "fit.template.gates": of("template", "ssm"),
+    "fit.ssm": of("ssm"),
+    "fit.vae": of("vae"),
+    "fit.vqvae": of("vqvae", "ldm"),
+    "fit.wgan": of("wgan"),
+    "fit.introvae": of("introvae"),
+    "fit.ldm": of("ldm"),
+    "sample.count": f"sample screen {CASES}",
+    "sample.shard_size": f"sample screen {CASES}",
+    "sample.batch_size": "sample screen",
+    "screen": "limits screen",
+    "audit": "audit",
+    "inject": "inject refine",
+    "inject.per_skull": f"{CASES} train",
+    "inject.per_held_out_skull": "inject/validation inject/test",
+    "train": "train",
+    "train.arms.real": "train/real",
+    "train.arms.all": "train/all",
+    "train.seeds": "evaluate",
+    "train.predicts": "train evaluate",
+    "train.patch": "train evaluate",
+    "train.channels": "train evaluate",
+    "train.mirror": "train evaluate",
+    "train.completion": "train evaluate",
+    "train.deep_supervision": "train evaluate",
+    "refine": "refine evaluate",
+    "evaluate": "train evaluate",
+    "report": "",
 }
-TEMPLATE = {"template template", "register template", "fit template", "fit ssm"}
-VAE = {"fit vae", "sample vae", "screen vae", "audit vae"}
+# What a stage may run, beside the modules that all use; families' own modules are in EDITS.
+BASE = {"errors", "grid", "paths", "progress", "seeds", "stages", "store"}
+USES = {
+    "ingest": "conform defects sources",
+    "sheet": "conform report",
+    "people": "conform",
+    "split": "families",
+    "template": "families identity",
+    "register": "families identity",
+    "fit": "anatomy defects families identity learning",
+    "sample": "anatomy defects families identity learning",
+    "limits": "anatomy defects families screening",
+    "screen": "anatomy defects families identity learning screening",
+    "audit": "anatomy defects evaluation families identity learning",
+    "inject": "defects families",
+    "train": "defects families identity learning reconstruction",
+    "refine": "conform defects families identity learning reconstruction sources",
+    "evaluate": "commands conform defects evaluation families learning reconstruction sources",
+    "report": "conform evaluation identity jobs manifest provenance report",
+}
+EDITS = {
+    "families.vae": of("vae"),
+    "families.vqvae": of("vqvae", "ldm"),
+    "families.registration.syn": f"template register {of('registration', 'template', 'ssm')}",
+    "learning.training": f"fit {of('vae', 'vqvae', 'wgan', 'introvae', 'ldm')} train refine",
+    "sources.phantom": "ingest refine evaluate",
+    "conform.pose": "ingest",
+    "defects.healing": "inject train refine evaluate",
+    "reconstruction.network": "train refine evaluate",
+    "report.tables": "report",
+    "stages.split": f"split limits {FAMILIES} inject train refine evaluate",
+    "provenance": "report",
+    "cli.stages": "",
+    "config.train": "",
+}
 
 
-def loaded() -> dict:
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+def whole() -> dict[str, Any]:
+    """A config that has every section, and every kind of source, family and recipe."""
+    raw: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for kind in ("folder", "skullfix", "skullbreak", "mug500", "ct"):
+        raw["ingest"]["sources"][kind] = {"kind": kind, "path": kind}
+    options = {"healed": {}, "field_of_view": {"top_mm": {"mean": 5, "sd": 1}}}
+    for kind in ("craniotomy", "cuboid", "ellipsoid", "rounded_box", "spheres"):
+        raw["inject"]["recipes"][kind] = {"kind": kind, **options}
+    raw["inject"]["recipes"]["custom"] = {"kind": "custom", "function": "json:loads"}
+    own = {"probability": 0.5, "flips": ["x"], "rotate_deg": 5, "translate_voxels": 2, "scale": [0.9, 1.1]}
+    raw["sample"] = {"count": 20, "shard_size": 32}  # a shard that is not full, so that the count matters
+    raw["train"]["arms"] = {
+        "real": {"families": {"real": 1}, "geometric": own | {"crop": 0, "edge_noise": 0}},
+        "all": {"families": dict.fromkeys(SYNTHETIC.split(), 1)},
+    }
+    return raw | {"refine": {"optimiser": raw["train"]["optimiser"]}}
 
 
-def identities(config: Config) -> dict[str, str]:
-    return {job: identity(config, *about) for job, about in JOBS.items()}
+CONFIG = parse(whole(), "config")
 
 
-@pytest.mark.parametrize(
-    ("keys", "value", "changed"),
-    [
-        (("split", "test"), 0.3, {"split", "template template", "register template"}),
-        (("fit", "template", "refine"), 3, TEMPLATE),
-        (("fit", "template", "fraction"), [0.5, 1.0], {"fit template", "fit ssm"}),
-        (("fit", "template", "gates"), {"similarity": 0.5}, {"fit template", "fit ssm"}),
-        (("fit", "ssm", "spread"), 1.2, {"fit ssm"}),
-        (("ingest", "top_margin_mm"), 12.0, {"ingest"}),
-        (("ingest", "strict"), True, {"people"}),
-        (("people",), {"same_mm": 0.3}, {"people"}),
-        (("fit", "vae", "kl_weight"), 0.5, VAE),
-        (("fit", "vqvae", "commitment"), 0.5, {"fit ldm"}),
-        (("audit",), {"neighbours": 3}, {"audit vae"}),
-        (("checkpoint_s",), 5, set()),
-        (("tensorboard",), True, set()),
-        (("loaders",), 3, set()),
-        (("train", "completion"), 0, {"train real", "train all", "evaluate real"}),
-        (("fit", "wgan", "latent_size"), 32, {"fit wgan"}),
-        (("screen",), {"attempts": 3}, {"limits", "screen vae"}),
-        (("inject", "per_held_out_skull"), 2, {"inject vae", "inject test"}),
-        (("train", "arms", "all", "geometric"), "mild", {"train all"}),
-        (("train", "seeds"), 3, {"evaluate real"}),
-        (("evaluate",), {"threshold": 0.4}, {"train real", "train all", "evaluate real"}),
-        (("report",), {"skulls": 2}, set()),
-        (("name",), "other", set()),
-    ],
-)
-def test_a_section_changes_only_what_depends_on_it(keys, value, changed):
-    """Directly, that is: what comes after a re-run job is re-run for its new input files."""
-    raw = loaded()
-    before = identities(parse(copy.deepcopy(raw), "config"))
-    section = raw
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
-    after = identities(parse(raw, "config"))
-    assert {job for job in JOBS if before[job] != after[job]} == changed | {"report"}
+def planned() -> list[Job]:
+    """The first job of every stage for every family, cohort or arm."""
+    first: dict[tuple[str, str], Job] = {}
+    for job in jobs(RUN, CONFIG, SKULLS):
+        first.setdefault((job.stage, job.subject), job)
+    return list(first.values())
+
+
+def about(job: Job) -> str:
+    return f"{job.stage}/{job.subject}"
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every key of a config whose value is no section."""
+    if isinstance(node, Section):
+        node = {name: getattr(node, name) for name in type(node).model_fields}
+    if isinstance(node, Mapping) and node:
+        for name, inner in node.items():
+            yield from leaves(inner, (*path, name))
+    else:
+        yield path, node
+
+
+def replaced(node: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy of a config with another value, which is not validated."""
+    if not path:
+        return value
+    name, *rest = path
+    if isinstance(node, Section):
+        return node.model_copy(update={name: replaced(getattr(node, name), tuple(rest), value)})
+    return {**node, name: replaced(node[name], tuple(rest), value)}
+
+
+LOOKED_UP = {
+    "fit.ldm.autoencoder": "vae",
+    "fit.ssm.registration": "registration",
+    "train.arms.all.geometric": "mild",
+}
+
+
+def another(key: str, value: Any) -> Any:
+    """Some other value of a key."""
+    if key in LOOKED_UP:
+        return LOOKED_UP[key]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return f"{value}x"
+    return 1 if value is None else [1, *value] if isinstance(value, tuple | list) else {"other": 1}
+
+
+def entry(key: str) -> str:
+    """The line of the table that a key belongs to: its own, or that of the nearest section around it."""
+    while key not in KEYS:
+        assert "." in key, f"{key} has no entry in KEYS"
+        key = key.rpartition(".")[0]
+    return key
+
+
+def meant(words: str) -> set[str]:
+    """The jobs that a line of a table names."""
+    known = {about(job) for job in planned()}
+    found = {
+        word: {job for job in known if job == word or job.split("/")[0] == word} for word in words.split()
+    }
+    assert all(found.values()), f"a line of a table names no job: {found}"
+    return set().union(*found.values())
+
+
+def test_the_config_of_this_test_has_every_section():
+    def classes(node: Any) -> Iterator[type]:
+        if isinstance(node, Section):
+            yield type(node)
+            node = {name: getattr(node, name) for name in type(node).model_fields}
+        if isinstance(node, Mapping):
+            for inner in node.values():
+                yield from classes(inner)
+
+    assert {one.__name__ for one in classes(CONFIG)} - {"Config"} == set(Config.model_json_schema()["$defs"])
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # another value may not be a valid one
+def test_a_key_changes_only_what_depends_on_it():
+    plan = planned()
+
+    def parts(config: Config) -> dict[str, Any]:
+        return {about(job): sections(config, job.stage, job.subject, job.shard) for job in plan}
+
+    before, seen, wrong = parts(CONFIG), set(), []
+    for path, value in leaves(CONFIG):
+        key = ".".join(path)
+        seen.add(entry(key))
+        after = parts(replaced(CONFIG, path, another(key, value)))
+        changed = {name for name in before if before[name] != after[name]} - {"report/"}
+        if changed != meant(KEYS[entry(key)]):
+            wrong.append(f"{key}: {' '.join(sorted(changed ^ meant(KEYS[entry(key)])))}")
+        assert before["report/"] != after["report/"]
+    assert wrong == []
+    assert seen == set(KEYS), "a line of KEYS stands for no key"
+
+
+def test_what_the_config_says_is_part_of_an_identity():
+    job = next(job for job in planned() if job.stage == "fit")
+    other = CONFIG.model_copy(update={"seed": CONFIG.seed + 1})
+    assert identity(CONFIG, "fit", job.subject) != identity(other, "fit", job.subject)
+
+
+def test_stages_use_only_the_packages_that_the_table_names():
+    found: dict[str, set[str]] = {}
+    for job in planned():
+        names = {name.split(".")[1] for name in modules(CONFIG, job.stage, job.subject)}
+        found[job.stage] = found.get(job.stage, set()) | (names - BASE)
+    assert {stage: " ".join(sorted(names)) for stage, names in found.items()} == USES
+
+
+@pytest.mark.parametrize("module", EDITS)
+def test_editing_a_module_changes_the_stages_that_use_it(module, tmp_path, monkeypatch):
+    plan, source = planned(), subject._source
+    before = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
+    original = source(f"calvaria.{module}")
+    edited = tmp_path / "edited.py"
+    edited.write_text(original.read_text() + "# edited\n")
+    monkeypatch.setattr(subject, "_source", lambda name: edited if source(name) == original else source(name))
+    after = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
+    assert {name for name in before if before[name] != after[name]} == meant(EDITS[module])
 
 
 def test_growing_a_store_keeps_its_full_shards():
-    raw = loaded()
-    before = parse(copy.deepcopy(raw), "config")
-    raw["sample"]["count"] += 5 * raw["sample"]["shard_size"]
-    after = parse(raw, "config")
-    assert identity(before, "sample", "vae", 0) == identity(after, "sample", "vae", 0)
+    raw = whole()
+    small, large = ({**raw, "sample": {"count": count, "shard_size": 8}} for count in (20, 36))
+    one, other = parse(small, "config"), parse(large, "config")
+    same = [identity(one, "sample", "vae", k) == identity(other, "sample", "vae", k) for k in range(3)]
+    assert same == [True, True, False]
 
 
-def test_code_is_followed_through_imports():
-    assert "calvaria.families.representation" in _closure("calvaria.families.vae")
-    assert "calvaria.families.autoencoding" in _closure("calvaria.families.ldm")
-    assert "calvaria.families.vae" not in _closure("calvaria.stages.split")
-    assert "calvaria.report.page" not in _closure("calvaria.stages.train")
-    for stage in ("split", "register", "template", "inject"):
-        assert not {name for name in _closure(f"calvaria.stages.{stage}") if "learning" in name}, stage
-
-
-def test_changing_a_module_with_a_recipe_of_ones_own_makes_cases_anew(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("fresh", "changed"), [(False, "inject refine"), (True, "inject refine train")], ids=["stored", "fresh"]
+)
+def test_editing_a_recipe_of_ones_own_makes_its_defects_anew(fresh, changed, tmp_path, monkeypatch):
     module = tmp_path / "own_defects.py"
     module.write_text("def ball(rng, skull, grid): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
-    raw = loaded()
-    raw["inject"]["recipes"]["mine"] = {"kind": "custom", "function": "own_defects:ball"}
+    raw = whole()
+    raw["inject"]["recipes"]["custom"]["function"] = "own_defects:ball"
+    raw["train"]["fresh_defects"] = fresh
     config = parse(raw, "config")
-    before = identities(config)
+    before = {about(job): identity(config, job.stage, job.subject) for job in planned()}
     module.write_text("def ball(rng, skull, grid): return None\n")
-    after = identities(config)
-    assert {job for job in JOBS if before[job] != after[job]} == {"inject vae", "inject test"}
+    after = {about(job): identity(config, job.stage, job.subject) for job in planned()}
+    assert {name for name in before if before[name] != after[name]} == meant(changed)
+
+
+def test_every_stage_of_a_family_looks_at_its_module():
+    assert set(OF_FAMILIES) == set(FAMILIES.split())
+    for stage in OF_FAMILIES:
+        assert "calvaria.families.vae" in modules(CONFIG, stage, "vae")

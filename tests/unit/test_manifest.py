@@ -1,24 +1,39 @@
-"""The manifest sees every change of a file."""
+"""The manifest sees every change of a file, and says how a run was made."""
 
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from calvaria.commands.verify import faults
+import calvaria
+from calvaria import provenance
+from calvaria.commands.verify import SHARDED, choose, faults, recompute
+from calvaria.config import parse
 from calvaria.errors import StoreError
+from calvaria.jobs import Job, jobs
 from calvaria.manifest import digest, sha256
 from calvaria.paths import Run
 from calvaria.store import read_json, write_json
+from tests.unit.finished import finished, tiny
 
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    run = Run(tmp_path)
+    """A manifest that lists two files."""
+    made, _ = finished(tmp_path, tiny())
     (tmp_path / "sub").mkdir()
-    files = {}
     for name in ("a", "sub/b"):
         (tmp_path / name).write_text(name)
-        files[name] = sha256(tmp_path / name)
-    write_json(run.manifest, {"digest": digest(files), "files": files})
-    return run
+    listed(made, "a", "sub/b")
+    return made
+
+
+def listed(run: Run, *names: str) -> None:
+    """Makes the manifest list these files and no others."""
+    files = {name: sha256(run.root / name) for name in names}
+    write_json(run.manifest, read_json(run.manifest) | {"digest": digest(files), "files": files})
 
 
 def test_an_untouched_run_is_fine(run):
@@ -39,6 +54,12 @@ def test_a_changed_a_lost_and_a_forged_file_are_named(run):
         faults(run)
 
 
+def test_a_config_that_is_not_the_manifests_is_a_fault(run):
+    run.config.write_text(run.config.read_text().replace("seed: 7", "seed: 8"))
+    (found,) = faults(run)
+    assert "config.yaml: not the config of the manifest" in found
+
+
 def test_a_missing_manifest_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"manifest\.json: no such file"):
         faults(Run(tmp_path))
@@ -46,3 +67,65 @@ def test_a_missing_manifest_is_named(tmp_path):
 
 def test_the_digest_does_not_depend_on_the_order():
     assert digest({"a": "1", "b": "2"}) == digest({"b": "2", "a": "1"}) != digest({"a": "2", "b": "1"})
+
+
+def test_shards_to_be_made_anew_are_random_and_never_more_than_there_are(run):
+    config, all_of_them = choose(run, 1000, np.random.default_rng(0))
+    assert {job.stage for job in all_of_them} == set(SHARDED)
+    assert all_of_them == [job for job in jobs(run, config, 8) if job.stage in SHARDED]
+    some = [choose(run, 3, np.random.default_rng(seed))[1] for seed in range(5)]
+    assert all(len(chosen) == 3 for chosen in some)
+    assert any(chosen != some[0] for chosen in some)
+
+
+def test_a_shard_made_anew_is_compared_and_the_run_left_alone(tmp_path):
+    raw = tiny()
+    raw["ingest"] = {"sources": {"phantom": {"kind": "phantom", "count": 1, "spacing_mm": 4.0}}}
+    config = parse(raw, "config")
+    run, _ = finished(tmp_path / "run", raw)
+    job = jobs(run, config, 1)[0]
+    assert job == Job("ingest", (0,), job.outputs)
+    job.run(run, config)
+    store = [run.ingest.path / name for name in ("zarr.json", "labels/zarr.json")]
+    listed(run, *(path.relative_to(run.root).as_posix() for path in (*job.outputs, *store)))
+    assert recompute(run, config, job) == []
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run.root.rglob("*") if path.is_file()}
+
+    table = run.ingest.table(0)
+    table.write_text(table.read_text().replace('"ok"', '"OK"'))
+    listed(run, *read_json(run.manifest)["files"])
+    before = contents()
+    assert recompute(run, config, job) == ["ingest.zarr/rows/0.jsonl"]
+    assert contents() == before
+
+
+def test_code_is_known_by_module_and_by_one_digest():
+    code = provenance.code(parse(tiny(), "config"))
+    source = Path(calvaria.__file__).parent / "stages" / "split.py"
+    assert code["modules"]["calvaria.stages.split"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert "calvaria.stages" in code["modules"]
+    assert code["version"] == calvaria.__version__
+    assert re.fullmatch("[0-9a-f]{64}", code["source"])
+
+
+def test_a_recipe_of_ones_own_is_code_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    raw = tiny()
+    raw["inject"]["recipes"]["mine"] = {"kind": "custom", "function": "mine_alone:ball"}
+    digests = []
+    for text in ("one = 1\n", "two = 2\n"):
+        (tmp_path / "mine_alone.py").write_text(text)
+        code = provenance.code(parse(raw, "config"))
+        assert code["modules"]["mine_alone"] == hashlib.sha256(text.encode()).hexdigest()
+        digests.append(code["source"])
+    assert digests[0] != digests[1]
+
+
+def test_hardware_says_what_arithmetic_hangs_on():
+    found = provenance.hardware(parse(tiny(), "config"))
+    assert found["machine"]
+    assert found["cores"] >= 1
+    assert found["threads"] == 1
+    assert found["gpu"] is None, "the config asks for the CPU"

@@ -1,6 +1,7 @@
 """The workflow plans what it should, and refuses a wrong config before any job starts."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def planned(output: str) -> dict[str, int]:
 
 
 def test_the_demo_plans_every_stage(tmp_path):
-    done = snakemake("--dry-run", where=tmp_path)
+    done = snakemake("--dry-run", "--quiet", "host", where=tmp_path)
     assert done.returncode == 0, done.stderr
     jobs = planned(done.stdout)
     assert set(STAGES) < set(jobs)
@@ -56,8 +57,13 @@ def test_the_demo_plans_every_stage(tmp_path):
     assert jobs["fit"] == len(config["fit"])
     assert jobs["train"] == jobs["evaluate"] == len(config["train"]["arms"])
     assert not (tmp_path / "results").exists(), "a dry run leaves nothing behind"
-    listed = Counter(job.stage for job in run_jobs(Run(Path("results/demo")), parse(config, "config"), 24))
-    assert listed == {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
+    listed = run_jobs(Run(Path("results/demo")), parse(config, "config"), 24)
+    counts = {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
+    assert Counter(job.stage for job in listed) == counts
+    outputs = re.findall(r"^ +output: (.*)$", done.stdout, re.MULTILINE)
+    assert {path for line in outputs for path in line.split(", ")} == {
+        str(path) for job in listed for path in job.outputs
+    }
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)

@@ -1,5 +1,6 @@
 """Commands for whole runs."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,20 +25,23 @@ def verify(
     Shards are made anew from what they were made from, in a directory that is deleted again; this runs where
     snakemake ran, since sources are found from there. Exit code 4: something is not as it was.
     """
-    from calvaria.commands import verify as command
+    from calvaria.commands import verify
     from calvaria.manifest import read_manifest
     from calvaria.paths import Run
 
     opened = Run(run)
-    faults = command.faults(opened)
-    if not faults and recompute:
+    found = verify.faults(opened)
+    if not found and recompute:
         import numpy as np
 
-        for job, differing in command.recompute(opened, recompute, np.random.default_rng()):
+        config, jobs = verify.choose(opened, recompute, np.random.default_rng())
+        for job in jobs:
+            differing = verify.recompute(opened, config, job)
             typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
-            faults += [f"{run / path}: comes out otherwise when it is made anew" for path in differing]
-    if faults:
-        print("calvaria: " + "\n".join(faults), file=sys.stderr)
+            found += [f"{run / name}: comes out otherwise when it is made anew" for name in differing]
+        found += verify.made_otherwise(opened, config) if found else []
+    if found:
+        print("calvaria: " + "\n".join(found), file=sys.stderr)
         raise typer.Exit(4)
     manifest = read_manifest(opened)
     typer.echo(
@@ -58,6 +62,24 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
     typer.echo("\n".join(lines))
     if not same:
         raise typer.Exit(4)
+
+
+@command
+def ancestry(
+    run: FinishedRun,
+    store: Annotated[str, typer.Argument(help="A store of the run, such as inject/ldm.zarr.")],
+    volume: Annotated[int, typer.Argument(help="Number of a volume in the store.", min=0)],
+) -> None:
+    """Say what one volume was made from, back to the real skulls.
+
+    Prints a JSON object a line: the volume's row, that of the skull or case it was made from, and so on, and
+    last those of the real skulls.
+    """
+    from calvaria.commands.ancestry import ancestry
+
+    opened, config = opened_run(run)
+    for row in ancestry(opened, config, store, volume):
+        typer.echo(json.dumps(row, allow_nan=False))
 
 
 @command

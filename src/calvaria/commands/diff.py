@@ -1,11 +1,12 @@
 """What differs between two finished runs, in words, and where it started."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from calvaria.config import Config, parse
-from calvaria.identity import sections
-from calvaria.jobs import Job, jobs
+from calvaria.identity import modules, sections
+from calvaria.jobs import STAGES, Job, jobs
 from calvaria.manifest import NOT_DATA, read_manifest
 from calvaria.paths import Run
 
@@ -16,24 +17,23 @@ SHOWN = 5  # jobs that are named of a stage
 class Side:
     """One of the two runs."""
 
-    run: Run
     manifest: dict[str, Any]
     config: Config
+    made: dict[
+        str, tuple[Job, list[str | None]]
+    ]  # jobs by name in their order, with the sha256 of their files
 
     @classmethod
     def of(cls, run: Run) -> "Side":
         """What a finished run says of itself."""
         manifest = read_manifest(run)
-        return cls(run, manifest, parse(manifest["config"], f"{run.manifest}: config"))
-
-    def made(self) -> dict[str, tuple[Job, list[str | None]]]:
-        """The jobs by name in their order, each with the sha256 of its files."""
-        found = {}
-        for job in jobs(self.run, self.config, len(self.run.ingest)):
+        config = parse(manifest["config"], f"{run.manifest}: config")
+        made = {}
+        for job in jobs(run, config, len(run.ingest)):
             if job.stage not in NOT_DATA:
-                names = [path.relative_to(self.run.root).as_posix() for path in job.outputs]
-                found[job.name] = job, [self.manifest["files"].get(name) for name in names]
-        return found
+                names = [path.relative_to(run.root).as_posix() for path in job.outputs]
+                made[job.name] = job, [manifest["files"].get(name) for name in names]
+        return cls(manifest, config, made)
 
 
 def diff(one: Run, other: Run) -> tuple[bool, list[str]]:
@@ -46,22 +46,33 @@ def diff(one: Run, other: Run) -> tuple[bool, list[str]]:
         StoreError: if one has no manifest, or a damaged one.
     """
     left, right = Side.of(one), Side.of(other)
-    lines = [
-        line
-        for part in ("config", "code", "versions", "hardware")
-        for line in _changes(part, left.manifest[part], right.manifest[part])
-    ]
+    told = _changes("config", left.manifest["config"], right.manifest["config"])
+    told += changes(left.manifest, right.manifest)
     if left.manifest["digest"] == right.manifest["digest"]:
-        return True, [f"the data is the same: digest {left.manifest['digest']}", *lines]
-    mine, theirs = left.made(), right.made()
-    differing = [name for name in mine if name not in theirs or mine[name][1] != theirs[name][1]]
-    differing += [name for name in theirs if name not in mine]
-    order = [*mine, *(name for name in theirs if name not in mine)]
-    for stage in dict.fromkeys(name.split("/")[0] for name in order):
-        of_stage = [name for name in order if name.split("/")[0] == stage]
-        lines.append(_told(stage, of_stage, differing, mine, theirs))
-    first = next((name for name in order if name in differing and name in mine and name in theirs), None)
-    return False, [*lines, *([_start(mine[first][0], left, right)] if first else [])]
+        return True, [f"the data is the same: digest {left.manifest['digest']}", *told]
+    made = {**left.made, **right.made}
+    order = sorted(made, key=lambda name: STAGES.index(made[name][0].stage))  # stable
+    differing = [name for name in order if _shas(left, name) != _shas(right, name)]
+    for stage in dict.fromkeys(made[name][0].stage for name in order):
+        of_stage = [name for name in order if made[name][0].stage == stage]
+        told.append(_told(stage, of_stage, [name for name in of_stage if name in differing], left, right))
+    return False, [*told, _start(made[differing[0]][0], left, right)] if differing else told
+
+
+def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """How code, package versions and hardware of two manifests differ, a line each."""
+    changed = _changed_modules(one, other)
+    return [
+        *_changes("code", *({**side["code"], "modules": None} for side in (one, other))),
+        *([f"code.modules: {len(changed)} differ: {', '.join(changed)}"] if changed else []),
+        *_changes("versions", one["versions"], other["versions"]),
+        *_changes("hardware", one["hardware"], other["hardware"]),
+    ]
+
+
+def _changed_modules(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    mine, theirs = one["code"]["modules"], other["code"]["modules"]
+    return [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
 
 
 def _changes(part: str, one: Any, other: Any) -> list[str]:
@@ -83,23 +94,35 @@ def _flat(value: Any, prefix: str) -> dict[str, Any]:
     }
 
 
-def _told(stage: str, names: list[str], differing: list[str], mine: Any, theirs: Any) -> str:
-    changed = [name for name in names if name in differing]
-    if not changed:
+def _shas(side: Side, name: str) -> list[str | None]:
+    return side.made[name][1] if name in side.made else []
+
+
+def _told(stage: str, names: list[str], differing: list[str], left: Side, right: Side) -> str:
+    if not differing:
         return f"{stage}: the same"
-    only = {name: " (only in the first)" for name in mine if name not in theirs}
-    only |= {name: " (only in the second)" for name in theirs if name not in mine}
-    shown = ", ".join(name + only.get(name, "") for name in changed[:SHOWN])
-    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    return f"{stage}: {len(changed)} of {len(names)} jobs differ: {shown}{more}"
+    shown = ", ".join(name + _only(name, left, right) for name in differing[:SHOWN])
+    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    return f"{stage}: {len(differing)} of {len(names)} jobs differ: {shown}{more}"
+
+
+def _only(name: str, left: Side, right: Side) -> str:
+    if name not in right.made:
+        return " (only in the first)"
+    return "" if name in left.made else " (only in the second)"
 
 
 def _start(job: Job, left: Side, right: Side) -> str:
     """Where it started: the first job that differs, and what of it may be the cause."""
-    name = str(job.arguments[0]) if job.arguments and isinstance(job.arguments[0], str) else ""
-    mine, theirs = (sections(side.config, job.stage, name, 0) for side in (left, right))
+    if only := _only(job.name, left, right):
+        return f"it started at {job.name}{only}"
+    mine, theirs = (sections(side.config, job.stage, job.subject, job.shard) for side in (left, right))
+    used = {module for side in (left, right) for module in modules(side.config, job.stage, job.subject)}
+    changed = _changed_modules(left.manifest, right.manifest)
+    own = job.stage in ("inject", "train", "refine")  # they run the user's own recipes
     causes = [line.split(":")[0] for line in _changes("config", mine, theirs)]
-    for part in ("code", "versions", "hardware"):
+    causes += [name for name in changed if name in used or (own and not name.startswith("calvaria."))]
+    for part in ("versions", "hardware"):
         causes += [line.split(":")[0] for line in _changes(part, left.manifest[part], right.manifest[part])]
     told = ", ".join(causes) or "nothing that is recorded: look at its sources, and at faults of the machine"
     return f"it started at {job.name}; what it depends on and differs: {told}"

@@ -1,16 +1,17 @@
 """Whether a run is what its manifest says, and whether it can be made again."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from calvaria.config import load
+from calvaria.commands.diff import changes
+from calvaria.config import Config, load, parse
+from calvaria.errors import StoreError
 from calvaria.jobs import Job, jobs
 from calvaria.manifest import read_manifest, sha256
 from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.provenance import provenance
 
 SHARDED = ("ingest", "sample", "screen", "inject", "evaluate")  # stages whose jobs write a shard
 
@@ -21,39 +22,64 @@ def faults(run: Run) -> list[str]:
     Raises:
         StoreError: if there is no manifest, or it is damaged.
     """
+    manifest = read_manifest(run)
     found = []
-    for name, wanted in read_manifest(run)["files"].items():
+    for name, wanted in manifest["files"].items():
         path = run.root / name
         if not path.is_file():
             found.append(f"{path}: missing; run snakemake again, which makes it")
         elif sha256(path) != wanted:
             found.append(f"{path}: damaged or changed; delete it and run snakemake again")
+    if load(run.config).model_dump(mode="json") != manifest["config"]:
+        found.append(f"{run.config}: not the config of the manifest; run snakemake again with either")
     return found
 
 
-def recompute(run: Run, count: int, rng: np.random.Generator) -> Iterator[tuple[Job, list[Path]]]:
-    """Makes random shards anew, from what they were made from, in a directory that is deleted again.
+def choose(run: Run, count: int, rng: np.random.Generator) -> tuple[Config, list[Job]]:
+    """The config of a finished run, and so many of its jobs that write a shard; all, if there are fewer.
 
-    Args:
-        count: how many shards; all there are, if there are fewer.
-
-    Yields:
-        each job with those of its files that came out otherwise, relative to the run.
+    Raises:
+        StoreError: if there is no manifest, or it is damaged.
     """
-    config = load(run.config)
+    config = parse(read_manifest(run)["config"], f"{run.manifest}: config")
     sharded = [job for job in jobs(run, config, len(run.ingest)) if job.stage in SHARDED]
     chosen = rng.choice(len(sharded), size=min(count, len(sharded)), replace=False)
-    progress = Progress("recompute", len(chosen), "shards")
-    for number in sorted(chosen):
-        with tempfile.TemporaryDirectory(prefix="calvaria-") as directory:
-            again = Run(Path(directory) / run.root.name)
-            job = sharded[number]
-            files = [path.relative_to(run.root) for path in job.outputs]
-            _link(run.root.resolve(), again.root, {_whole(path) for path in files})
-            job.run(again, config)
-            differing = [path for path in files if sha256(again.root / path) != sha256(run.root / path)]
-        progress.advance(job.name)
-        yield job, differing
+    return config, [sharded[number] for number in sorted(chosen)]
+
+
+def recompute(run: Run, config: Config, job: Job) -> list[str]:
+    """Does the work of one job again, in a directory that is deleted afterwards.
+
+    What it is made from is linked from the run, which has to be whole: see ``faults``.
+
+    Returns:
+        those of the files that it wrote whose bytes are not those of the manifest, relative to the run.
+
+    Raises:
+        StoreError: if it did not write its files.
+        InputError: if the sources of the run are no longer where the config says.
+    """
+    wanted = read_manifest(run)["files"]
+    made = {_whole(path.relative_to(run.root)) for path in job.outputs}
+    with tempfile.TemporaryDirectory(prefix="calvaria-") as directory:
+        again = Run(Path(directory) / "again")
+        _link(run.root.resolve(), again.root, made)
+        job.run(again, config)
+        found = {
+            name: sha256(again.root / name)
+            for name in wanted
+            if any(Path(name).is_relative_to(whole) for whole in made) and (again.root / name).is_file()
+        }
+    missing = {path.relative_to(run.root).as_posix() for path in job.outputs} - set(found)
+    if missing:
+        raise StoreError(f"{job.name}: made anew, it did not write {', '.join(sorted(missing))}")
+    return [name for name in found if found[name] != wanted[name]]
+
+
+def made_otherwise(run: Run, config: Config) -> list[str]:
+    """Why shards may come out otherwise: how code, versions and hardware differ then and now, a line each."""
+    found = changes(read_manifest(run), provenance(config))
+    return ["code, versions and hardware, then -> now:", *found] if found else []
 
 
 def _whole(path: Path) -> Path:
