@@ -9,6 +9,26 @@ from calvaria.config import HELD_OUT, Config
 from calvaria.paths import Run
 from calvaria.store import Store
 
+# In the order of the work.
+STAGES = (
+    "ingest",
+    "sheet",
+    "people",
+    "split",
+    "template",
+    "register",
+    "fit",
+    "sample",
+    "limits",
+    "screen",
+    "audit",
+    "inject",
+    "train",
+    "refine",
+    "evaluate",
+    "report",
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -22,6 +42,16 @@ class Job:
     def name(self) -> str:
         """That of its log and its benchmark file, such as ``sample/vae/0``."""
         return "/".join(str(part) for part in (self.stage, *self.arguments))
+
+    @property
+    def subject(self) -> str:
+        """The family, cohort or arm; empty if the stage has none."""
+        return next((part for part in self.arguments if isinstance(part, str)), "")
+
+    @property
+    def number(self) -> int:
+        """The shard, batch or seed; 0 if the stage has none."""
+        return next((part for part in self.arguments if isinstance(part, int)), 0)
 
     def run(self, run: Run, config: Config) -> None:
         """Does the work of the job, in this process."""
