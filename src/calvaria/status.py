@@ -20,12 +20,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
-from calvaria import sources
+from calvaria import costs, sources
 from calvaria.config import Config
 from calvaria.jobs import STAGES, Job, jobs
 from calvaria.paths import Run
+from calvaria.progress import duration
 from calvaria.store import read_json
 
 STATES = ("done", "running", "submitted", "interrupted", "failed", "left")
@@ -165,11 +167,24 @@ def _is_error(log: Path) -> bool:
     return said and not tail[-1].startswith("KeyboardInterrupt")
 
 
-def text(run: Run, found: Sequence[JobStatus]) -> str:
+def left_s(run: Run, config: Config, found: Sequence[JobStatus]) -> float:
+    """Seconds of one core that what is not done will take; what running jobs have done does not count.
+
+    As if every source had as many skulls as the others: sources need not be at hand to ask for the status.
+    """
+    kinds = [source.kind for source in config.ingest.sources.values()]
+    sizes = costs.sizes(config, list(islice(cycle(kinds), ingested(run, config))))
+    return sum(costs.seconds(one.job, config, sizes) for one in found if one.state != "done")
+
+
+def text(run: Run, config: Config, found: Sequence[JobStatus]) -> str:
     """For people: a sum, a line per stage, and what the jobs that are neither done nor left say."""
     counts = Counter(one.state for one in found)
     others = [f"{counts[state]} {state}" for state in STATES[1:] if counts[state]]
-    lines = [", ".join([f"{run.root}: {counts['done']} of {len(found)} jobs done", *others]), ""]
+    lines = [", ".join([f"{run.root}: {counts['done']} of {len(found)} jobs done", *others])]
+    if counts["done"] < len(found):
+        lines.append(f"What is not done takes about {duration(left_s(run, config, found))} of one core.")
+    lines.append("")
     for stage in STAGES:
         mine = [one for one in found if one.job.stage == stage]
         if mine:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -158,6 +159,7 @@ def test_the_command_shows_it_and_its_exit_code_tells_of_failures(run):
     assert good.exit_code == 0
     assert "1 of 68 jobs done, 67 left" in good.output
     assert "ingest        1 of 2" in good.output
+    assert re.search(r"not done takes about \d+ (s|min) of one core", good.output)
     said(run, "fit/vae", "calvaria: fit vae: loss is nan\n")
     bad = call(app, ["status", str(run.root)])
     assert bad.exit_code == 4

@@ -57,7 +57,7 @@ def status(
         found = status.status(opened, config)
         if watch:
             click.clear()
-        typer.echo(status.as_json(found) if as_json else status.text(opened, found))
+        typer.echo(status.as_json(found) if as_json else status.text(opened, config, found))
         if not watch or all(one.state == "done" for one in found):
             break
         time.sleep(WATCH_S)
