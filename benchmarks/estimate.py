@@ -11,6 +11,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from environment import header
+
 from calvaria import costs
 from calvaria.config import load
 from calvaria.estimate import source_kinds
@@ -55,6 +57,10 @@ def compare(root: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("# What runs took, and what `calvaria estimate` says\n")
+    print(header("What runs took, and what `calvaria estimate` says", "python benchmarks/estimate.py RUN..."))
+    print(
+        "\nTime of one core. The costs were fitted to the demo and to skullfix, so those two show that one "
+        "model fits both, not how well it foretells others.\n"
+    )
     for root in sys.argv[1:]:
         print("\n".join(compare(Path(root))))

@@ -58,11 +58,20 @@ ArmName = Annotated[
 
 
 def opened_run(directory: Path) -> tuple["Run", "Config"]:
-    """A run and its config."""
+    """A run and its config.
+
+    Raises:
+        CalvariaError: if there is no run, or its config is wrong.
+    """
     from calvaria.config import load
     from calvaria.paths import Run
 
     run = Run(directory)
+    if not run.config.is_file():
+        raise CalvariaError(
+            f"{directory}: no run there, {run.config} is missing; wanted results/NAME of a run that "
+            f"`snakemake --cores all --configfile CONFIG` has begun"
+        )
     return run, load(run.config)
 
 
