@@ -9,6 +9,7 @@ from calvaria.config import HELD_OUT, Config
 from calvaria.paths import Run
 from calvaria.store import Store
 
+# In the order of the work.
 STAGES = (
     "ingest",
     "sheet",
@@ -26,7 +27,7 @@ STAGES = (
     "refine",
     "evaluate",
     "report",
-)  # in the order of the work
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class Job:
 
     @property
     def subject(self) -> str:
-        """The family, cohort or arm; empty if it has none."""
+        """The family, cohort or arm; empty if the stage has none."""
         return next((part for part in self.arguments if isinstance(part, str)), "")
 
     @property
-    def shard(self) -> int:
-        """The shard, batch or seed; 0 if it has none."""
+    def number(self) -> int:
+        """The shard, batch or seed; 0 if the stage has none."""
         return next((part for part in self.arguments if isinstance(part, int)), 0)
 
     def run(self, run: Run, config: Config) -> None:

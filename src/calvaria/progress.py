@@ -1,10 +1,13 @@
 """Progress: a bar in a terminal, plain lines in a log file."""
 
+import atexit
 import sys
 import time
 from typing import Any
 
-INTERVAL_S = 5.0
+# A line at first every few seconds, later less often: a log of a day has some 1500 of them.
+INTERVALS_S = (5.0, 60.0)
+SHARE = 0.1  # of the time that it has been going on, between two lines
 
 
 class Progress:
@@ -14,11 +17,11 @@ class Progress:
         self.title, self.total, self.unit = title, total, unit
         self.done = self.first = done
         self.started = self.shown = time.monotonic()
-        self._bar: Any = None
-        if sys.stderr.isatty():
-            self._bar = _bar()
+        self._bar = _bar()
+        if self._bar is not None:
             self._task = self._bar.add_task(title, total=total, completed=done, unit=unit, note="")
             self._bar.start()
+            atexit.register(self._bar.stop)  # gives the cursor back when the work fails, too
 
     def advance(self, note: str = "") -> None:
         """Counts one more; prints a line if the last one is a while ago or all is done."""
@@ -29,25 +32,37 @@ class Progress:
                 self._bar.stop()
             return
         now = time.monotonic()
-        if now - self.shown < INTERVAL_S and self.done < self.total:
-            return
-        self.shown = now
-        rate = (self.done - self.first) / max(now - self.started, 1e-9)
-        left = (self.total - self.done) / rate
-        parts = [
-            f"{self.title}: {self.done}/{self.total} {self.unit}",
-            f"{rate:.3g}/s",
-            f"{left:.0f} s left",
-            note,
-        ]
-        print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+        least, most = INTERVALS_S
+        if self.done >= self.total or now - self.shown >= min(most, max(least, SHARE * (now - self.started))):
+            self.shown = now
+            rate = (self.done - self.first) / max(now - self.started, 1e-9)
+            if self.done < self.total:
+                left = f"{duration((self.total - self.done) / rate)} left"
+            else:
+                left = f"in {duration(now - self.started)}"
+            parts = [f"{self.title}: {self.done}/{self.total} {self.unit}", f"{rate:.3g}/s", left, note]
+            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``41 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _bar() -> Any:
+    """A bar, if standard error is a terminal that can move its cursor; else none."""
+    if not sys.stderr.isatty():
+        return None
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    console = Console(stderr=True)  # honours NO_COLOR
+    if console.is_dumb_terminal:
+        return None
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -55,5 +70,5 @@ def _bar() -> Any:
         TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=console,
     )

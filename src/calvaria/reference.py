@@ -1,4 +1,4 @@
-"""Generates the JSON schema and the reference page of the config: ``python -m calvaria.reference``."""
+"""Generates the config's JSON schema and the reference pages: ``python -m calvaria.reference``."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from calvaria.store import write_atomically
 ROOT = Path(__file__).parents[2]
 SCHEMA = Path("workflow/schemas/config.schema.json")
 PAGE = Path("docs/config.md")
+COMMANDS = Path("docs/commands.md")
 
 
 def schema() -> str:
@@ -43,6 +44,49 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def commands() -> str:
+    """The reference page of the command line: exit codes, and every command with its options."""
+    from typer.main import get_command
+
+    from calvaria.cli import app
+    from calvaria.cli.options import EXIT_CODES
+
+    lines = [
+        "# Command reference",
+        "",
+        "Generated from `src/calvaria/cli/` by `make reference`; do not edit.",
+        "",
+        "`calvaria --install-completion` makes the shell complete commands, options and the names of a run's "
+        "families and arms; `calvaria COMMAND --help` says what is below. `NO_COLOR=1` turns colours off.",
+        "",
+        "| exit code | when |",
+        "|---|---|",
+        *(f"| {code} | {when} |" for code, when in EXIT_CODES.items()),
+    ]
+    every: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in every.items():
+        about, _, example = command.help.partition("\n\nExample: ")
+        lines += ["", f"## calvaria {name}", "", about, "", f"    {example}", ""]
+        lines += ["| option | default | meaning |", "|---|---|---|"]
+        for option in command.params:
+            called = (
+                " ".join(f"`{one}`" for one in option.opts)
+                if option.opts[0][0] == "-"
+                else f"`{option.name.upper()}`"
+            )
+            default = (
+                "required"
+                if option.required
+                else ""
+                if option.default in (None, False)
+                else f"`{option.default}`"
+            )
+            lines.append(f"| {called} | {default} | {option.help} |")
+        if not command.params:
+            lines = lines[:-2]
+    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
 def _type(value: dict[str, Any]) -> str:
     """A short name of a JSON schema type."""
     if "$ref" in value:
@@ -70,3 +114,4 @@ _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 if __name__ == "__main__":
     write_atomically(ROOT / SCHEMA, schema())
     write_atomically(ROOT / PAGE, page())
+    write_atomically(ROOT / COMMANDS, commands())

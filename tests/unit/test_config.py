@@ -83,7 +83,12 @@ def test_every_key_is_described():
 
 
 @pytest.mark.parametrize(
-    ("path", "made"), [(reference.SCHEMA, reference.schema), (reference.PAGE, reference.page)]
+    ("path", "made"),
+    [
+        (reference.SCHEMA, reference.schema),
+        (reference.PAGE, reference.page),
+        (reference.COMMANDS, reference.commands),
+    ],
 )
 def test_the_reference_is_not_stale(path: Path, made):
     assert (ROOT / path).read_text() == made(), f"{path} is stale: make reference"

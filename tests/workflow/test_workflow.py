@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from calvaria.config import parse
+from calvaria.config import load, parse
 from calvaria.jobs import jobs as run_jobs
 from calvaria.paths import Run
+from calvaria.sources import catalogue
 from tests.conftest import ROOT
 
+SKULLS = 75
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
 STAGES = (
     "ingest",
@@ -77,6 +79,7 @@ def test_every_preset_plans(preset, tmp_path):
     done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(STAGES) < set(planned(done.stdout))
+    assert planned(done.stdout)["total"] <= 500, "clusters count jobs; make shards larger"
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
@@ -85,6 +88,25 @@ def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
     assert done.returncode != 0
     assert "ingest.sources.skullfix.path: no such folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "source", [ROOT / "tests" / "end_to_end" / "tiny.yaml", PRESETS[-1]], ids=lambda path: path.stem
+)
+def test_jobs_are_those_that_snakemake_plans(source, tmp_path):
+    """`calvaria status` and `estimate` go by a list of their own; it must not drift from the rules."""
+    for number in range(SKULLS):
+        file = tmp_path / "data" / "skullfix_1mm" / f"{number:03d}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    done = snakemake("--summary", "--configfile", source, where=tmp_path)
+    rows = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("results/")]
+    config = load(source)
+    skulls = len(catalogue(config.ingest.sources)) if source.stem == "tiny" else SKULLS
+    every = run_jobs(Run(Path("results") / config.name), config, skulls)
+    assert {(row[0], row[2]) for row in rows} == {
+        (str(path), job.stage) for job in every for path in job.outputs
+    }
 
 
 def test_a_wrong_config_is_refused_before_any_job(tmp_path):

@@ -7,24 +7,16 @@ import sys
 
 import typer
 
-from calvaria import __version__
-from calvaria.cli import files, runs, stages
+from calvaria.cli import files, installation, runs, stages
 from calvaria.errors import CalvariaError
 
 app = typer.Typer(
     help="Synthetic skulls with synthetic defects, and an honest comparison of what they are worth.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (runs, files, stages):
+for part in (runs, files, installation, stages):
     app.add_typer(part.app)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
 
 
 def main() -> None:

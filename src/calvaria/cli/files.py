@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from calvaria.cli.options import NO_DEFECT, NOT_WELL
+
 app = typer.Typer()
 command = app.command(rich_help_panel="Your own files")
 
@@ -22,6 +24,8 @@ def score(
     Distances are in mm; null stands for an infinite one, as JSON has none: that of an empty prediction.
     Files whose shapes differ, or whose corners lie more than 0.01 mm apart, are an error: nothing is
     resampled.
+
+    Example: calvaria score --prediction p.nrrd --reference r.nrrd --defective d.nrrd
     """
     from calvaria.commands.score import score_files
 
@@ -47,6 +51,8 @@ def reconstruct(
 
     The verdict of every check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing
     was written; 3: no defect found, nothing was written; 4: an implant that fails a check.
+
+    Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
     from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
     from calvaria.reconstruction.pretrained import pretrained
@@ -57,7 +63,7 @@ def reconstruct(
         )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)
-        raise typer.Exit(3) from None
+        raise typer.Exit(NO_DEFECT) from None
     typer.echo(json.dumps(found, indent=2))
     if not found["passed"]:
-        raise typer.Exit(4)
+        raise typer.Exit(NOT_WELL)

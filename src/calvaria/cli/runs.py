@@ -2,15 +2,67 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
-from calvaria.cli.options import ArmName, FinishedRun, RunDir, check_name, opened_run
+from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, for programs.")]
+WATCH_S = 2.0
+
+
+@command
+def estimate(
+    config: Annotated[Path, typer.Argument(help="A config file.")],
+    cores: Annotated[int | None, typer.Option(help="Cores to count with, all if not given.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would take: jobs, hours, gigabytes. Starts nothing.
+
+    Example: calvaria estimate workflow/presets/skullfix.yaml --cores 16
+    """
+    from dataclasses import asdict
+
+    from calvaria import estimate
+    from calvaria.config import load
+
+    loaded = load(config)
+    found = estimate.estimate(loaded, estimate.source_kinds(loaded))
+    typer.echo(json.dumps(asdict(found), indent=1) if as_json else estimate.text(found, cores))
+
+
+@command
+def status(
+    run: StartedRun,
+    watch: Annotated[bool, typer.Option(help="Show it again and again, until Ctrl-C or the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what of a run is done, running, failed and left. Reads only.
+
+    Exit code 4: a job has failed or was interrupted and does not run again.
+
+    Example: calvaria status results/demo --watch
+    """
+    from calvaria import status
+
+    opened, config = opened_run(run)
+    while True:
+        found = status.status(opened, config)
+        if watch:
+            click.clear()
+        typer.echo(status.as_json(found) if as_json else status.text(opened, config, found))
+        if not watch or all(one.state == "done" for one in found):
+            break
+        time.sleep(WATCH_S)
+    if any(one.state in ("failed", "interrupted") for one in found):
+        raise typer.Exit(NOT_WELL)
 
 
 @command
@@ -24,6 +76,8 @@ def verify(
 
     Shards are made anew from what they were made from, in a directory that is deleted again; this runs where
     snakemake ran, since sources are found from there. Exit code 4: something is not as it was.
+
+    Example: calvaria verify results/demo --recompute 3
     """
     from calvaria.commands import verify
     from calvaria.manifest import read_manifest
@@ -42,7 +96,7 @@ def verify(
         found += verify.made_otherwise(opened, config) if found else []
     if found:
         print("calvaria: " + "\n".join(found), file=sys.stderr)
-        raise typer.Exit(4)
+        raise typer.Exit(NOT_WELL)
     manifest = read_manifest(opened)
     typer.echo(
         f"{run}: all {len(manifest['files'])} files are as they were written, digest {manifest['digest']}"
@@ -54,6 +108,8 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
     """Say what differs between two finished runs, and where it started.
 
     Config, code, package versions, hardware, and the data stage by stage. Exit code 4: the data differs.
+
+    Example: calvaria diff results/demo results/other
     """
     from calvaria.commands.diff import diff
     from calvaria.paths import Run
@@ -61,7 +117,7 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
     same, lines = diff(Run(run), Run(other))
     typer.echo("\n".join(lines))
     if not same:
-        raise typer.Exit(4)
+        raise typer.Exit(NOT_WELL)
 
 
 @command
@@ -88,7 +144,10 @@ def export(
     arm: ArmName,
     out: Annotated[Path, typer.Option(help="Folder to be made for the model.")],
 ) -> None:
-    """Write an arm's networks into a folder of their own, for reconstruct."""
+    """Write an arm's networks into a folder of their own, for reconstruct.
+
+    Example: calvaria export --run results/demo --arm ldm --out model
+    """
     from calvaria.reconstruction.model import export
 
     opened, config = opened_run(run)

@@ -14,7 +14,10 @@ command = app.command(rich_help_panel="Stages, called by the workflow")
 
 @command
 def ingest(run: RunDir, shard: Shard = 0) -> None:
-    """Read skulls from their sources, check them and conform them to the grid."""
+    """Read skulls from their sources, check them and conform them to the grid.
+
+    Example: calvaria ingest --run results/demo --shard 0
+    """
     from calvaria.stages.ingest import ingest
 
     ingest(*opened_run(run), shard)
@@ -22,7 +25,10 @@ def ingest(run: RunDir, shard: Shard = 0) -> None:
 
 @command
 def sheet(run: RunDir, shard: Shard = 0) -> None:
-    """Make a contact sheet of the ingested skulls."""
+    """Make a contact sheet of the ingested skulls.
+
+    Example: calvaria sheet --run results/demo --shard 0
+    """
     from calvaria.stages.sheet import sheet
 
     sheet(*opened_run(run), shard)
@@ -30,7 +36,10 @@ def sheet(run: RunDir, shard: Shard = 0) -> None:
 
 @command
 def people(run: RunDir) -> None:
-    """Find scans of the same person."""
+    """Find scans of the same person.
+
+    Example: calvaria people --run results/demo
+    """
     from calvaria.stages.people import people
 
     people(*opened_run(run))
@@ -38,7 +47,10 @@ def people(run: RunDir) -> None:
 
 @command
 def split(run: RunDir) -> None:
-    """Divide the people into training, validation and test."""
+    """Divide the people into training, validation and test.
+
+    Example: calvaria split --run results/demo
+    """
     from calvaria.stages.split import split
 
     split(*opened_run(run))
@@ -46,7 +58,10 @@ def split(run: RunDir) -> None:
 
 @command
 def template(run: RunDir, family: Family) -> None:
-    """Build the template of a registration family."""
+    """Build the template of a registration family.
+
+    Example: calvaria template --run results/demo --family template
+    """
     from calvaria.stages.template import template
 
     opened, config = opened_run(run)
@@ -56,7 +71,10 @@ def template(run: RunDir, family: Family) -> None:
 
 @command
 def register(run: RunDir, family: Family, batch: Shard = 0) -> None:
-    """Register one batch of training skulls to each other, or to the template."""
+    """Register one batch of training skulls to each other, or to the template.
+
+    Example: calvaria register --run results/demo --family registration --batch 0
+    """
     from calvaria.stages.register import register
 
     opened, config = opened_run(run)
@@ -75,6 +93,8 @@ def fit(
     """Fit an augmentation family to the training skulls.
 
     An interrupted training goes on from its last checkpoint, and ends with the same bits.
+
+    Example: calvaria fit --run results/demo --family vae --dry-run
     """
     from calvaria.stages.fit import dry_run as estimated
     from calvaria.stages.fit import fit
@@ -89,7 +109,10 @@ def fit(
 
 @command
 def sample(run: RunDir, family: Family, shard: Shard = 0) -> None:
-    """Draw skulls from a fitted family."""
+    """Draw skulls from a fitted family.
+
+    Example: calvaria sample --run results/demo --family vae --shard 0
+    """
     from calvaria.stages.sample import sample
 
     opened, config = opened_run(run)
@@ -99,7 +122,10 @@ def sample(run: RunDir, family: Family, shard: Shard = 0) -> None:
 
 @command
 def limits(run: RunDir) -> None:
-    """Measure the training skulls; the screen accepts what is like them."""
+    """Measure the training skulls; the screen accepts what is like them.
+
+    Example: calvaria limits --run results/demo
+    """
     from calvaria.stages.limits import limits
 
     limits(*opened_run(run))
@@ -107,7 +133,10 @@ def limits(run: RunDir) -> None:
 
 @command
 def screen(run: RunDir, family: Family, shard: Shard = 0) -> None:
-    """Reject implausible skulls of a family and redraw them."""
+    """Reject implausible skulls of a family and redraw them.
+
+    Example: calvaria screen --run results/demo --family vae --shard 0
+    """
     from calvaria.stages.screen import screen
 
     opened, config = opened_run(run)
@@ -117,7 +146,10 @@ def screen(run: RunDir, family: Family, shard: Shard = 0) -> None:
 
 @command
 def audit(run: RunDir, family: Family) -> None:
-    """Compare a family's skulls with real ones that it has not learned from."""
+    """Compare a family's skulls with real ones that it has not learned from.
+
+    Example: calvaria audit --run results/demo --family vae
+    """
     from calvaria.stages.audit import audit
 
     opened, config = opened_run(run)
@@ -145,6 +177,8 @@ def inject(
 
     Of a SKULL it writes OUT/000.nii.gz ..., label volumes on the skull's own grid (0 background, 1 remaining
     bone, 2 implant), and OUT/defects.jsonl, which says how each was made. OUT must not exist or be empty.
+
+    Example: calvaria inject skull.nii.gz --recipe spheres --count 10 --out cases
     """
     of_run = {"--run": run, "--cohort": cohort, "--shard": shard}
     of_skull = {"SKULL": skull, "--recipe": recipe, "--count": count, "--seed": seed, "--out": out}
@@ -184,7 +218,10 @@ def train(
     arm: ArmName,
     seed: Annotated[int, typer.Option(help="Which of the arm's networks.", min=0)] = 0,
 ) -> None:
-    """Train a reconstruction network of an arm."""
+    """Train a reconstruction network of an arm.
+
+    Example: calvaria train --run results/demo --arm ldm --seed 0
+    """
     from calvaria.stages.train import train
 
     opened, config = opened_run(run)
@@ -194,7 +231,10 @@ def train(
 
 @command
 def refine(run: RunDir) -> None:
-    """Train the network that draws implants on the finer grid."""
+    """Train the network that draws implants on the finer grid.
+
+    Example: calvaria refine --run results/demo
+    """
     from calvaria.stages.refine import refine
 
     refine(*opened_run(run))
@@ -202,7 +242,10 @@ def refine(run: RunDir) -> None:
 
 @command
 def evaluate(run: RunDir, arm: ArmName) -> None:
-    """Predict the implants of the test cohort and score them."""
+    """Predict the implants of the test cohort and score them.
+
+    Example: calvaria evaluate --run results/demo --arm ldm
+    """
     from calvaria.stages.evaluate import evaluate
 
     opened, config = opened_run(run)
@@ -212,7 +255,10 @@ def evaluate(run: RunDir, arm: ArmName) -> None:
 
 @command
 def report(run: RunDir) -> None:
-    """Write the manifest and the report of a finished run."""
+    """Write the manifest and the report of a finished run.
+
+    Example: calvaria report --run results/demo
+    """
     from calvaria.stages.report import report
 
     report(*opened_run(run))

@@ -116,7 +116,7 @@ def _start(job: Job, left: Side, right: Side) -> str:
     """Where it started: the first job that differs, and what of it may be the cause."""
     if only := _only(job.name, left, right):
         return f"it started at {job.name}{only}"
-    mine, theirs = (sections(side.config, job.stage, job.subject, job.shard) for side in (left, right))
+    mine, theirs = (sections(side.config, job.stage, job.subject, job.number) for side in (left, right))
     used = {module for side in (left, right) for module in modules(side.config, job.stage, job.subject)}
     changed = _changed_modules(left.manifest, right.manifest)
     own = job.stage in ("inject", "train", "refine")  # they run the user's own recipes

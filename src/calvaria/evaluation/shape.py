@@ -9,6 +9,7 @@ moments     bone volume (cube root, mm), width, length and height (mm), where th
 ==========  ==================================================================================================
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,16 @@ def features(skull: np.ndarray, grid: Grid) -> np.ndarray:
     return np.concatenate([radii, thickness, asymmetry, moments])
 
 
-def all_features(skulls: np.ndarray, grid: Grid) -> np.ndarray:
-    """(n, f) features of skulls (n, x, y, z)."""
-    return np.stack([features(skull, grid) for skull in skulls])
+def all_features(
+    skulls: Iterable[np.ndarray], grid: Grid, done: Callable[[], None] | None = None
+) -> np.ndarray:
+    """(n, f) features of n skulls (x, y, z), read one by one; ``done`` is called after each."""
+    found = []
+    for skull in skulls:
+        found.append(features(skull, grid))
+        if done is not None:
+            done()
+    return np.stack(found)
 
 
 def scale_of(training: np.ndarray) -> Scale:

@@ -20,7 +20,7 @@ Where a network is trained it also has ``training(population, task) -> Training`
 training loop; and autoencoders have ``reconstruct(model, masks, task)``, which the audit looks at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +76,10 @@ class Drawn:
     fault: str | None = None  # why the family itself rejects it
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Task:
     """Which family of which run is being fitted or sampled."""
@@ -83,6 +87,7 @@ class Task:
     run: Run
     config: Config
     family: str
+    drawn: Callable[[], None] = _nothing  # called by ``sample`` after every skull, for those who wait
 
     @property
     def settings(self) -> Any:

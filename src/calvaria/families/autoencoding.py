@@ -184,7 +184,9 @@ def sample_gaussian(model: Model, population: Population, draws: Sequence[Draw],
     for batch, count in full_batches(draws, task.config.sample.batch_size):
         latents = _drawn(model.tensors["latents"], [task.draw_generator(draw) for draw in batch])
         skulls = decode(decoded(network, latents, task, device), threshold)
-        drawn += [Drawn(skull, population.ids, {}) for skull in skulls[:count]]
+        for skull in skulls[:count]:
+            drawn.append(Drawn(skull, population.ids, {}))
+            task.drawn()
     return drawn
 
 

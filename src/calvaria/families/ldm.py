@@ -223,6 +223,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         for skull, values in zip(decode(fields, threshold)[:count], asked, strict=False):
             wanted = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
             drawn.append(Drawn(skull, population.ids, {"condition": wanted} if wanted else {}))
+            task.drawn()
     return drawn
 
 

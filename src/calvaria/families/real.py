@@ -17,4 +17,5 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         round_, place = divmod(draw.index + draw.attempt, len(population))
         which = int(task.generator("round", round_).permutation(len(population))[place])
         drawn.append(Drawn(population.masks[which], (population.ids[which],), {}))
+        task.drawn()
     return drawn

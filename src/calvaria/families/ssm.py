@@ -83,6 +83,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         # The shape has something of everyone.
         parents = tuple(population.ids[place] for place in ways.skulls)
         drawn[number] = Drawn(warped, parents, parameters, verdict(measured, settings.gates))
+        task.drawn()
     return [drawn[number] for number in range(len(draws))]
 
 

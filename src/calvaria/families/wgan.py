@@ -145,5 +145,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         with torch.inference_mode(), autocast(task.config, device):
             fields = network(torch.from_numpy(np.stack(noise)).to(device))
         skulls = decode(fields.float().cpu().numpy(), threshold)
-        drawn += [Drawn(skull, population.ids, {}) for skull in skulls[:count]]
+        for skull in skulls[:count]:
+            drawn.append(Drawn(skull, population.ids, {}))
+            task.drawn()
     return drawn

@@ -122,8 +122,9 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
     workers = Workers(place.config, device)
     loop = _Loop(training, place, device, workers)
     loop.resume()
-    progress = Progress(place.title, place.settings.steps, "steps", loop.position.step)
-    board = _board(place) if workers.rank == 0 else None
+    first = workers.rank == 0
+    progress = Progress(place.title, place.settings.steps, "steps", loop.position.step) if first else None
+    board = _board(place) if first else None
     saved = time.monotonic()
     place.log.parent.mkdir(parents=True, exist_ok=True)
     log = place.log if workers.rank == 0 else Path(os.devnull)
@@ -131,7 +132,8 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
         while loop.position.step < place.settings.steps and not loop.position.stopped:
             scalars = loop.step()
             lines.write(json.dumps({"step": loop.position.step, **scalars}) + "\n")
-            progress.advance(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+            if progress is not None:
+                progress.advance(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
             if board is not None:
                 for name, value in scalars.items():
                     board.add_scalar(name, value, loop.position.step)

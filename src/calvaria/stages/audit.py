@@ -13,6 +13,7 @@ from calvaria.evaluation.rebuilding import compare
 from calvaria.evaluation.shape import all_features, scale_of
 from calvaria.families import Task, family_module, load_model
 from calvaria.paths import Run
+from calvaria.progress import Progress
 from calvaria.stages.split import skulls
 from calvaria.store import write_json
 
@@ -28,10 +29,11 @@ def audit(run: Run, config: Config, family: str) -> None:
     held_out = np.concatenate([skulls(run, cohort)[1] for cohort in HELD_OUT])
     store = run.screen(family)
     rows = store.rows()
-    made = np.stack(list(store.volumes(rows)))
     learned = all_features(np.concatenate([training, training[:, ::-1]]), grid)
     scale = scale_of(learned)
-    samples, real = scale(all_features(made, grid)), scale(all_features(held_out, grid))
+    progress = Progress(f"audit {family}", len(rows), "skulls")
+    samples = scale(all_features(store.volumes(rows), grid, progress.advance))
+    real = scale(all_features(held_out, grid))
     neighbours = min(config.audit.neighbours, len(real) - 1, len(samples) - 1)
     rejected = Counter(one["reason"].split(" of ")[0] for row in rows for one in row["rejections"])
     found: dict[str, Any] = {

@@ -1,5 +1,7 @@
 """ingest: skulls from their sources onto the canonical grid, with a verdict for each."""
 
+import sys
+
 import numpy as np
 
 from calvaria import sources
@@ -41,8 +43,9 @@ def ingest(run: Run, config: Config, shard: int) -> None:
                 vault[:] = found.vault.inner_mm, found.vault.outer_mm, found.vault.exit_mm
             row = _row(entry, found.fault) | _geometry(scan, found)
         rows.append(row)
-        told = "" if row["verdict"] == ACCEPTED else f": LEFT OUT, {row['verdict']}: {row['reason']}"
-        progress.advance(f"{row['id']}{told}")
+        if row["verdict"] != ACCEPTED:
+            print(f"ingest: LEFT OUT {row['id']}: {row['verdict']}: {row['reason']}", file=sys.stderr)
+        progress.advance(row["id"])
     write_shard(run.ingest, shard, len(entries), size, grid, volumes, rows)
     write_tensors(run.vaults(shard), {"vaults": vaults})
 

@@ -3,10 +3,14 @@
 from calvaria.config import Config
 from calvaria.manifest import write_manifest
 from calvaria.paths import Run
+from calvaria.progress import Progress
 from calvaria.report.page import write_report
 
 
 def report(run: Run, config: Config) -> None:
     """Writes ``manifest.json`` and ``report.html``."""
+    progress = Progress("report", 2, "files")
     write_manifest(run, config)
+    progress.advance(run.manifest.name)
     write_report(run, config)
+    progress.advance(run.report.name)

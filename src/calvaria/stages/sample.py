@@ -5,6 +5,7 @@ import numpy as np
 from calvaria.config import Config
 from calvaria.families import Draw, Drawn, Task, draw_skulls
 from calvaria.paths import Run
+from calvaria.progress import Progress
 from calvaria.stages.split import training_population
 from calvaria.store import Row, write_shard
 
@@ -13,7 +14,9 @@ def sample(run: Run, config: Config, family: str, shard: int) -> None:
     """Writes one shard of the family's sample store: the first attempt of every sample."""
     size, count = config.sample.shard_size, config.sample.count
     draws = [Draw(index, 0) for index in range(shard * size, min((shard + 1) * size, count))]
-    drawn = draw_skulls(training_population(run), draws, Task(run, config, family))
+    progress = Progress(f"sample {family} {shard}", len(draws), "skulls")
+    task = Task(run, config, family, progress.advance)
+    drawn = draw_skulls(training_population(run), draws, task)
     volumes = np.stack([one.skull for one in drawn])
     rows = [ancestry(draw, family, one) for draw, one in zip(draws, drawn, strict=True)]
     write_shard(run.sample(family), shard, count, size, config.grid.voxels(), volumes, rows)

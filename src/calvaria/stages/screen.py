@@ -10,6 +10,7 @@ from calvaria.config import Config
 from calvaria.errors import BudgetError
 from calvaria.families import Draw, Drawn, Task, draw_skulls
 from calvaria.paths import Run
+from calvaria.progress import Progress
 from calvaria.screening import Limits, Originals, screen_skull
 from calvaria.stages.sample import ancestry
 from calvaria.stages.split import training_population
@@ -37,6 +38,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     copies_allowed = config.fit[family].kind == "real"
     done: dict[int, tuple[np.ndarray, Row]] = {}
     rejections: dict[int, list[Row]] = {draw.index: [] for draw in pending}
+    progress = Progress(f"screen {family} {shard}", len(pending), "skulls")
     while True:
         rejected = []
         for draw, one in zip(pending, drawn, strict=True):
@@ -49,12 +51,13 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
                 row |= {"rejections": rejections[draw.index], "measures": asdict(verdict.measures)}
                 row |= {"nearest": asdict(nearest)}
                 done[draw.index] = verdict.skull, row
+                progress.advance()
             else:
                 rejections[draw.index].append({"attempt": draw.attempt, "reason": reason})
                 rejected.append(Draw(draw.index, draw.attempt + 1))
-        print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
         if not rejected:
             break
+        print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
         if rejected[0].attempt >= settings.attempts:
             raise BudgetError(_give_up(family, shard, len(rejected), rejections, accepted, settings.attempts))
         pending = rejected

@@ -168,6 +168,7 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         if ways.through_template:
             field = space.refined(moving, ways.depth(target), field)
         drawn[number] = warp_pair(space, moving, target, field, fraction)
+        task.drawn()
     return [drawn[number] for number in range(len(draws))]
 
 

@@ -1,0 +1,66 @@
+"""How near `calvaria estimate` comes to what finished runs took, stage by stage.
+
+    python benchmarks/estimate.py RUN... > benchmarks/estimate.md
+
+Each RUN is the directory of a run with the benchmark files that Snakemake wrote. Of a job of more than a
+minute its processor time counts, else its wall time: Snakemake looks at processor times every thirty seconds.
+"""
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+from environment import header
+
+from calvaria import costs
+from calvaria.config import load
+from calvaria.estimate import source_kinds
+from calvaria.jobs import STAGES, jobs
+from calvaria.paths import Run
+from calvaria.progress import duration
+
+LONG_S = 60.0
+
+
+def took(benchmark: Path) -> float:
+    """Seconds of a job."""
+    with benchmark.open(encoding="utf-8") as file:
+        row = next(csv.DictReader(file, delimiter="\t"))
+    return float(row["cpu_time"]) if float(row["s"]) > LONG_S else float(row["s"])
+
+
+def compare(root: Path) -> list[str]:
+    """A table of one run; jobs that were not measured, or whose result is gone, are left out."""
+    run = Run(root)
+    config = load(run.config)
+    kinds = source_kinds(config)
+    sizes = costs.sizes(config, kinds)
+    measured, estimated, counted = Counter(), Counter(), Counter()
+    for job in jobs(run, config, len(kinds)):
+        file = run.benchmark(job.name)
+        if file.is_file() and all(path.is_file() for path in job.outputs):
+            measured[job.stage] += took(file)
+            estimated[job.stage] += costs.seconds(job, config, sizes)
+            counted[job.stage] += 1
+    lines = [
+        f"## {config.name}",
+        "",
+        "| stage | jobs | measured | estimated | estimated / measured |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [(stage, counted[stage], measured[stage], estimated[stage]) for stage in STAGES if counted[stage]]
+    rows.append(("all", counted.total(), measured.total(), estimated.total()))
+    for stage, count, one, other in rows:
+        lines.append(f"| {stage} | {count} | {duration(one)} | {duration(other)} | {other / one:.2f} |")
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    print(header("What runs took, and what `calvaria estimate` says", "python benchmarks/estimate.py RUN..."))
+    print(
+        "\nTime of one core. The costs were fitted to the demo and to skullfix, so those two show that one "
+        "model fits both, not how well it foretells others.\n"
+    )
+    for root in sys.argv[1:]:
+        print("\n".join(compare(Path(root))))

@@ -1,0 +1,156 @@
+"""How the factory scales: planning 100,000 samples, what they take on many nodes, and two cores against one.
+
+    python benchmarks/scale.py > benchmarks/scale.md
+
+The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty: nothing
+opens them. Times on many nodes are those of `calvaria estimate`. Two cores against one are timed on jobs of
+`benchmarks/scale.yaml`, from the start of the first to the end of the last, as Snakemake recorded them; the
+machine has to be idle for that.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from environment import header
+
+from calvaria.config import Config, load
+from calvaria.estimate import estimate
+from calvaria.jobs import Job, jobs
+from calvaria.paths import Run
+from calvaria.progress import duration
+from calvaria.status import snakemake_records
+
+ROOT = Path(__file__).parents[1]
+FACTORY = ROOT / "workflow" / "presets" / "factory.yaml"
+TIMED = ROOT / "benchmarks" / "scale.yaml"
+SKULLS, CORES_PER_NODE = 75, 8
+
+
+def snakemake(where: Path, *arguments: str | Path) -> str:
+    """Runs Snakemake in a directory; what it printed."""
+    command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", where, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command}: exit code {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def planning(config: Config, where: Path, times: int = 3) -> str:
+    """What the dry run takes, whole process, and how many jobs it plans."""
+    folder = where / config.ingest.sources["skullfix"].path
+    folder.mkdir(parents=True)
+    for number in range(SKULLS):
+        (folder / f"{number:03d}.nii.gz").touch()
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        said = snakemake(where, "--dry-run", "--configfile", FACTORY)
+        took.append(time.perf_counter() - began)
+    (total,) = {line.split()[1] for line in said.splitlines() if line.startswith("total ")}
+    synthetic = sum(config.sample.count for family in config.fit.values() if family.kind != "real")
+    return (
+        f"{synthetic:,} synthetic skulls of {SKULLS} real ones, and as many cases: {total} jobs, planned in "
+        f"{median(took):.1f} s (median of {times}; {min(took):.1f} to {max(took):.1f} s)."
+    )
+
+
+def nodes(config: Config) -> list[str]:
+    """The table of what the factory takes."""
+    kinds = ["folder"] * SKULLS
+    found = estimate(config, kinds)
+    lines = ["| stage | jobs | core hours | longest job | GB |", "|---|---|---|---|---|"]
+    for row in found.stages:
+        lines.append(
+            f"| {row.stage} | {row.jobs} | {row.seconds / 3600:.2f} | {duration(row.longest_s)} | "
+            f"{row.bytes / 1e9:.2f} |"
+        )
+    lines += [f"| all | {found.jobs} | {found.seconds / 3600:.1f} | | {found.bytes / 1e9:.1f} |", ""]
+    lines += [f"| nodes of {CORES_PER_NODE} cores | hours | drawing, screening and cutting alone |"]
+    lines += ["|---|---|---|"]
+    for count in (1, 10, 100):
+        cores = count * CORES_PER_NODE
+        making = [row for row in found.stages if row.stage in ("sample", "screen", "inject")]
+        alone = type(found)(tuple(making))
+        lines.append(f"| {count} | {found.wall_s(cores) / 3600:.2f} | {alone.wall_s(cores) / 3600:.2f} |")
+    return lines
+
+
+def span(where: Path, some: list[Job]) -> float:
+    """Seconds from the start of the first of these jobs to the end of the last, as Snakemake recorded."""
+    outputs = {str(path) for job in some for path in job.outputs}
+    times = []
+    for record, name in snakemake_records(where / ".snakemake" / "metadata"):
+        if name in outputs:
+            content = json.loads(record.read_text(encoding="utf-8"))
+            times.append((content["starttime"], content["endtime"]))
+    if len(times) != len(outputs):
+        sys.exit(f"{len(times)} of {len(outputs)} outputs have a record")
+    return max(end for _, end in times) - min(start for start, _ in times)
+
+
+def speed_up(where: Path, rounds: int) -> list[str]:
+    """The table of one core against two, in turns."""
+    config = load(TIMED)
+    run = Run(Path("results") / config.name)
+    all_jobs = jobs(run, config, 8)
+    of = {stage: [job for job in all_jobs if job.stage == stage] for stage in ("sample", "screen", "inject")}
+    of["inject"] = [job for job in of["inject"] if job.subject in config.fit]
+    targets = {stage: [job.outputs[0] for job in some] for stage, some in of.items()}
+    snakemake(where, "--cores", "2", "--configfile", TIMED, *targets["screen"])
+    took: dict[tuple[str, int], list[float]] = {}
+    for _ in range(rounds):
+        for cores in (1, 2):
+            for stage in ("sample", "inject"):
+                shutil.rmtree(where / run.root / stage)
+                keep = ["--rerun-triggers", "mtime"] if stage == "inject" else []
+                snakemake(where, "--cores", str(cores), "--configfile", TIMED, *keep, *targets[stage])
+                took.setdefault((stage, cores), []).append(span(where, of[stage]))
+            snakemake(where, "--cores", "2", "--configfile", TIMED, *targets["screen"])
+    lines = [
+        f"| stage | jobs | one core | two cores | times as fast (median of {rounds} rounds, and each) |",
+        "|---|---|---|---|---|",
+    ]
+    for stage in ("sample", "inject"):
+        one, two = took[stage, 1], took[stage, 2]
+        ratios = [a / b for a, b in zip(one, two, strict=True)]
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(
+            f"| {stage} | {len(of[stage])} | {median(one):.1f} s | {median(two):.1f} s | "
+            f"{median(ratios):.2f} ({each}) |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="of one core and two; 0 leaves that out")
+    arguments = parser.parse_args()
+    config = load(FACTORY)
+    print(header("Scale", "python benchmarks/scale.py"))
+    with tempfile.TemporaryDirectory() as scratch:
+        print("\n## Planning\n")
+        print(planning(config, Path(scratch) / "plan"))
+        print("\n## On many nodes\n")
+        print("By `calvaria estimate`, from what jobs were measured to cost on one core without a GPU.")
+        print("One job does not become faster with more nodes: with many the longest chain of jobs counts.\n")
+        print("\n".join(nodes(config)))
+        if arguments.rounds:
+            print("\n## Two cores against one\n")
+            load_before = os.getloadavg()[0]
+            table = speed_up(Path(scratch) / "timed", arguments.rounds)
+            print(
+                f"Load of the machine before: {load_before:.1f}; these figures count if that is near zero.\n"
+            )
+            print("\n".join(table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The estimate of a run covers every stage, grows with what is asked for, and is near what runs took."""
+
+import json
+from typing import Any, get_args
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from calvaria import costs
+from calvaria.cli import app
+from calvaria.config import Config, Source, parse
+from calvaria.estimate import estimate, source_kinds
+from calvaria.jobs import STAGES
+from tests.conftest import ROOT
+
+DEMO, SKULLFIX = ROOT / "config.yaml", ROOT / "workflow" / "presets" / "skullfix.yaml"
+
+# Mean seconds of a job on one core, from the benchmark files of two runs (benchmarks/estimate.md); what takes
+# less than four seconds is mostly imports. The demo's introvae took 150 steps then.
+DEMO_TOOK = {
+    "ingest": 12.7,
+    "template": 15.0,
+    "register": 29.8,
+    "fit": 37.6,
+    "sample": 7.3,
+    "screen": 6.7,
+    "audit": 9.1,
+    "train": 42.4,
+    "evaluate": 13.6,
+    "report": 34.2,
+}
+SKULLFIX_TOOK = {
+    "ingest": 16.2,
+    "people": 20.6,
+    "template": 133.5,
+    "register": 259.7,
+    "fit": 348.2,
+    "sample": 33.8,
+    "screen": 9.5,
+    "audit": 20.4,
+    "train": 328.3,
+    "evaluate": 127.2,
+    "report": 47.4,
+}
+
+
+def config_of(path, **changes: Any) -> Config:
+    """A config file with some values changed; a key is a path such as ``fit.vae.optimiser.steps``."""
+    raw = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        *above, last = key.split("__")
+        section = raw
+        for name in above:
+            section = section.setdefault(name, {})
+        section[last] = value
+    return parse(raw, "test")
+
+
+@pytest.mark.parametrize(
+    ("config", "kinds", "took"),
+    [
+        (
+            config_of(DEMO, fit__introvae__optimiser__steps=150, train__optimiser__steps=200),
+            ["phantom"] * 24,
+            DEMO_TOOK,
+        ),
+        (config_of(SKULLFIX), ["folder"] * 75, SKULLFIX_TOOK),
+    ],
+    ids=["demo", "skullfix"],
+)
+def test_it_is_near_what_was_measured(config, kinds, took):
+    found = {row.stage: row for row in estimate(config, kinds).stages}
+    total, measured = 0.0, 0.0
+    for stage, mean in took.items():
+        each = found[stage].seconds / found[stage].jobs
+        assert mean / 1.6 < each < mean * 1.6, f"{stage}: measured {mean} s a job, estimated {each:.1f} s"
+        total += found[stage].seconds
+        measured += mean * found[stage].jobs
+    assert measured / 1.25 < total < measured * 1.25
+
+
+def test_every_rule_is_a_stage_that_has_a_cost():
+    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")} - {"common"} | {"limits"}
+    assert rules == set(STAGES) == set(costs.SECONDS)
+    assert {row.stage for row in estimate(config_of(SKULLFIX), ["folder"] * 75).stages} == set(STAGES)
+
+
+GROWS = [
+    ("grid__shape", [64, 80, 64]),
+    ("sample__count", 200),
+    ("inject__per_skull", 3),
+    ("inject__per_held_out_skull", 4),
+    ("train__seeds", 3),
+    ("train__optimiser__steps", 900),
+    ("train__channels", [32, 32, 64]),
+    ("refine__optimiser__steps", 600),
+    ("refine__window_mm", 120.0),
+    ("fit__registration__pairs", 90),
+    ("fit__template__iterations", [30, 30, 30]),
+    ("fit__template__template_rounds", 4),
+    ("fit__vae__optimiser__steps", 700),
+    ("fit__vqvae__channels", [128]),
+    ("fit__wgan__critic_steps", 4),
+    ("fit__introvae__optimiser__batch_size", 8),
+    ("fit__ldm__sampling_steps", 50),
+    ("fit__more", {"kind": "vae", "optimiser": {"steps": 9, "batch_size": 1, "learning_rate": 1e-3}}),
+    ("train__arms__more", {"families": {"real": 1}}),
+    ("evaluate__ensemble", True),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), GROWS, ids=[key for key, _ in GROWS])
+def test_who_asks_for_more_is_told_more(key, value):
+    kinds = ["folder"] * 75
+    less, more = estimate(config_of(SKULLFIX), kinds), estimate(config_of(SKULLFIX, **{key: value}), kinds)
+    assert more.seconds > less.seconds
+    assert more.bytes >= less.bytes
+    for one, other in zip(less.stages, more.stages, strict=True):
+        assert other.seconds >= one.seconds, one.stage
+
+
+def test_more_skulls_take_longer_and_more_cores_less_long():
+    few, many = (estimate(config_of(SKULLFIX), ["folder"] * count) for count in (50, 100))
+    assert many.seconds > few.seconds
+    walls = [few.wall_s(cores) for cores in (1, 2, 16, 1000)]
+    assert walls[0] == few.seconds
+    assert walls == sorted(walls, reverse=True)
+    assert walls[-1] >= max(row.longest_s for row in few.stages), "no job is faster on many cores"
+
+
+def test_the_kinds_of_sources_have_a_cost():
+    assert source_kinds(config_of(DEMO)) == ["phantom"] * 24
+    sections = get_args(get_args(Source)[0])
+    assert set(costs.SCAN) == {get_args(one.model_fields["kind"].annotation)[0] for one in sections}
+
+
+def test_the_command_prints_a_table_or_json():
+    call = CliRunner().invoke
+    text = call(app, ["estimate", str(DEMO), "--cores", "4"]).output
+    assert "on 1 core\n" in text
+    assert "on 4 cores\n" in text
+    assert "With a GPU: not measured" in text
+    stages = json.loads(call(app, ["estimate", str(DEMO), "--json"]).output)["stages"]
+    assert sum(row["jobs"] for row in stages) == 78
