@@ -45,20 +45,26 @@ def snakemake(where: Path, *arguments: str | Path) -> str:
 
 def planning(config: Config, where: Path, times: int = 3) -> str:
     """What the dry run takes, whole process, and how many jobs it plans."""
+    others = os.getloadavg()[0]
     folder = where / config.ingest.sources["skullfix"].path
     folder.mkdir(parents=True)
     for number in range(SKULLS):
         (folder / f"{number:03d}.nii.gz").touch()
-    took = []
+    took, busy = [], []
     for _ in range(times):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), os.times()
         said = snakemake(where, "--dry-run", "--configfile", FACTORY)
         took.append(time.perf_counter() - began)
+        after = os.times()
+        busy.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
     (total,) = {line.split()[1] for line in said.splitlines() if line.startswith("total ")}
     synthetic = sum(config.sample.count for family in config.fit.values() if family.kind != "real")
     return (
         f"{synthetic:,} synthetic skulls of {SKULLS} real ones, and as many cases: {total} jobs, planned in "
-        f"{median(took):.1f} s (median of {times}; {min(took):.1f} to {max(took):.1f} s)."
+        f"{median(took):.1f} s (median of {times}; {min(took):.1f} to {max(took):.1f} s), of which the "
+        f"processor works {median(busy):.1f} s. Load of the machine before: {others:.1f}."
     )
 
 
