@@ -130,6 +130,8 @@ def ancestry(
 
     Prints a JSON object a line: the volume's row, that of the skull or case it was made from, and so on, and
     last those of the real skulls.
+
+    Example: calvaria ancestry results/demo inject/ldm.zarr 7
     """
     from calvaria.commands.ancestry import ancestry
 
