@@ -1,5 +1,6 @@
 # make demo    install, run the demo workflow, say where its report lies
 # make test    install, run all tests
+# make test-slurm    the same through a real SLURM, which it installs and starts; needs root and apt-get, else skips
 # make check   install, run formatters, linters and the type checker without changing anything
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Commands of the environment come first, whether or not it is activated.
 IN_VENV := PATH="$(BIN):$$PATH"
 
-.PHONY: demo test check reference clean
+.PHONY: demo test test-slurm check reference clean
 
 demo: $(VENV)/.installed
 	$(IN_VENV) snakemake --cores all
@@ -18,6 +19,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
 	$(IN_VENV) python -m pytest tests/end_to_end
+
+test-slurm: $(VENV)/.installed-slurm
+	$(IN_VENV) python -m pytest -rs tests/slurm
 
 check: $(VENV)/.installed-dev
 	$(IN_VENV) ruff check .
@@ -39,6 +43,10 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-slurm: $(VENV)/.installed-dev
+	$(PIP) --editable ".[dev,slurm]"
 	@touch $@
 
 clean:

@@ -13,8 +13,8 @@ rule audit:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=4 * 60,
+        mem_mb=memory(750, 1200 + 2 * CONFIG.sample.count),
+        runtime=drawing_time(CONFIG.sample.count),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "audit", wildcards.family),

@@ -14,8 +14,10 @@ rule evaluate:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=4 * 60,
+        mem_mb=memory(750, 800, 90),
+        # four times the 26 s of a case, if there are as many of them as of skulls
+        runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
+        gpu=GPU,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),

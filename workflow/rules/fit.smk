@@ -10,10 +10,14 @@ rule fit:
         RUN.benchmark("fit/{family}")
     conda:
         "../../envs/calvaria.yaml"
-    threads: CONFIG.threads
+    threads: lambda wildcards: TRAINING_CPUS if network(wildcards.family) else CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=24 * 60,
+        # The components from which networks start are made of all skulls at once.
+        mem_mb=memory(1200, 2200 + 110 * len(SKULLS)),
+        runtime=lambda wildcards: (
+            training_time(CONFIG.fit[wildcards.family].optimiser) if network(wildcards.family) else 60
+        ),
+        gpu=lambda wildcards: GPU * CONFIG.processes if network(wildcards.family) else 0,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),

@@ -11,7 +11,7 @@ rule inject:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(200, 2.5 * CONFIG.sample.shard_size * (1 + CONFIG.inject.per_skull)),
         runtime=60,
     params:
         run=RUN.root,

@@ -11,7 +11,7 @@ rule people:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(200 + len(SKULLS)),
         runtime=60,
     params:
         run=RUN.root,

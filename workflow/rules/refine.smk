@@ -10,10 +10,11 @@ rule refine:
         RUN.benchmark("refine")
     conda:
         "../../envs/calvaria.yaml"
-    threads: CONFIG.threads
+    threads: TRAINING_CPUS
     resources:
-        mem_mb=6000,
-        runtime=24 * 60,
+        mem_mb=memory(1100, per_million_fine=90),
+        runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # it sees windows
+        gpu=GPU * CONFIG.processes,
     params:
         run=RUN.root,
         identity=identity(CONFIG, "refine"),

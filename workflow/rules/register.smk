@@ -15,8 +15,9 @@ rule register:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=12 * 60,
+        mem_mb=memory(900, 200),
+        # four times the 17 s of a registration
+        runtime=lambda wildcards: 30 + 2 * CONFIG.fit[wildcards.family].batch_size,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "register", wildcards.family),

@@ -22,7 +22,7 @@ rule report:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(250, 600),
         runtime=60,
     params:
         run=RUN.root,

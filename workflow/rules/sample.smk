@@ -13,8 +13,9 @@ rule sample:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=4 * 60,
+        mem_mb=memory(900, 1700 + 2 * CONFIG.sample.shard_size),
+        runtime=drawing_time(CONFIG.sample.shard_size),
+        gpu=lambda wildcards: int(GPU and CONFIG.fit[wildcards.family].kind == "ldm"),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),

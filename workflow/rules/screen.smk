@@ -10,7 +10,7 @@ rule limits:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(200, 4 * len(SKULLS)),
         runtime=60,
     params:
         run=RUN.root,
@@ -37,8 +37,8 @@ rule screen:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=4 * 60,
+        mem_mb=memory(900, 1700 + 2 * CONFIG.sample.shard_size),
+        runtime=drawing_time(2 * CONFIG.sample.shard_size),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),

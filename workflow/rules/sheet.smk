@@ -11,7 +11,7 @@ rule sheet:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(200, 12 * CONFIG.ingest.shard_size),
         runtime=60,
     params:
         run=RUN.root,

@@ -11,7 +11,7 @@ rule split:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(100),
         runtime=10,
     params:
         run=RUN.root,

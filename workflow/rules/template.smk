@@ -11,8 +11,8 @@ rule template:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=3000,
-        runtime=12 * 60,
+        mem_mb=memory(700, 200),
+        runtime=2 * 60,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "template", wildcards.family),

@@ -14,10 +14,11 @@ rule train:
         RUN.benchmark("train/{arm}/{seed}")
     conda:
         "../../envs/calvaria.yaml"
-    threads: CONFIG.threads
+    threads: TRAINING_CPUS
     resources:
-        mem_mb=3000,
-        runtime=24 * 60,
+        mem_mb=memory(750, 1600),
+        runtime=training_time(CONFIG.train.optimiser),
+        gpu=GPU * CONFIG.processes,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),

@@ -1,0 +1,161 @@
+"""A run through a real SLURM, with the profile that users take, has the digest of a run without it.
+
+On the way a job is cancelled, the node goes down and up, and Snakemake is stopped; the same command then
+makes what is left.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from calvaria.store import read_json
+from tests.conftest import ROOT
+from tests.end_to_end.conftest import LIMIT_S, TINY, environment, finish
+
+FAMILIES = ("real", "vae")  # one without a network and one with one; every rule but those that register
+PROFILE = ROOT / "profiles" / "slurm"
+OFTEN = ["--slurm-init-seconds-before-status-checks", "1"]  # jobs are short here
+
+
+@dataclass(frozen=True)
+class Job:
+    """One that was submitted."""
+
+    id: str
+    state: str
+    partition: str
+    restarts: int
+    memory: str  # 500M
+    gpus: str  # gres:gpu:1 or N/A
+    comment: str  # by which Snakemake names rule and wildcards
+
+
+def mb(job: Job) -> int:
+    return int(job.memory.removesuffix("M"))
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def jobs(comment: str = "", state: str = "all") -> list[Job]:
+    """Those of a rule that SLURM knows, the finished ones, too."""
+    form = "JobID:|,State:|,Partition:|,RestartCnt:|,MinMemory:|,tres-per-job:|,Comment:256"
+    lines = slurm("squeue", "--noheader", f"--states={state}", f"--Format={form}").splitlines()
+    rows = [[part.strip() for part in line.split("|")] for line in lines]
+    found = [Job(*row[:3], int(row[3]), *row[4:]) for row in rows]
+    return sorted((job for job in found if comment in job.comment), key=lambda job: int(job.id))
+
+
+def begin(where: Path, config: Path) -> subprocess.Popen[str]:
+    """The command that a user gives, in the background; it writes to ``snakemake.log``."""
+    place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", config]
+    with (where / "snakemake.log").open("a") as log:
+        return subprocess.Popen(
+            ["snakemake", *place, "--profile", PROFILE, *OFTEN],
+            env=environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Waits for something to be true while the run goes on."""
+    deadline = time.monotonic() + LIMIT_S
+    while not what():
+        assert process.poll() is None, "the run ended too early"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    """The tiny config with fewer families, as a job of SLURM's takes some seconds whatever it does."""
+    settings = yaml.safe_load(TINY.read_text())
+    settings["device"] = "auto"
+    settings["ingest"]["shard_size"] = settings["ingest"]["sources"]["phantom"]["count"]
+    settings["fit"] = {name: settings["fit"][name] for name in FAMILIES}
+    settings["train"]["arms"] = {"all": {"families": dict.fromkeys(FAMILIES, 1), "geometric": "strong"}}
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def disturb(where: Path, config: Path) -> Path:
+    """A run through SLURM that everything happens to."""
+    process = begin(where, config)
+    try:
+        until((where / "results/tiny/fit/vae/scratch/checkpoint.safetensors").is_file, process)
+        (fit,) = jobs("rule_fit_wildcards_vae", "running")
+        slurm("scancel", fit.id)
+
+        until(lambda: jobs("rule_fit_wildcards_vae", "running") not in ([], [fit]), process)
+        node = slurm("sinfo", "--noheader", "--Node", "--format=%N", "--partition=cpu").strip()
+        slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        until(lambda: not jobs(state="running,completing"), process)
+        slurm("scontrol", "update", f"nodename={node}", "state=resume")
+
+        until(lambda: jobs("rule_train", "running"), process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) != 0
+        assert not jobs(state="pending,running"), "Snakemake was stopped and left jobs behind"
+
+        process = begin(where, config)
+        assert process.wait(LIMIT_S) == 0, (where / "snakemake.log").read_text()[-4000:]
+    finally:
+        process.kill()
+        process.wait()
+    return where / "results" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def runs(cluster, config, tmp_path_factory) -> dict[str, Path]:
+    """One through SLURM, and meanwhile one without it."""
+    place = tmp_path_factory.mktemp("runs")
+    (place / "slurm").mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        local = pool.submit(finish, place / "local", 1, config)
+        return {"slurm": disturb(place / "slurm", config), "local": local.result()}
+
+
+@pytest.fixture
+def disturbed(runs) -> Path:
+    return runs["slurm"]
+
+
+def test_the_digest_is_that_of_a_run_without_slurm(runs):
+    wanted, found = (read_json(runs[which] / "manifest.json") for which in ("local", "slurm"))
+    assert [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha] == []
+    assert found["digest"] == wanted["digest"]
+
+
+def test_a_cancelled_training_goes_on_with_more_memory(disturbed):
+    first, second = jobs("rule_fit_wildcards_vae")
+    assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
+    assert mb(second) == 2 * mb(first)
+    assert "fit vae: resumed after step" in (disturbed / "logs" / "fit" / "vae.log").read_text()
+
+
+def test_what_ran_on_the_failed_node_ran_again(disturbed):
+    assert jobs("rule_fit_wildcards_vae")[-1].restarts == 1
+
+
+def test_only_networks_get_a_gpu(disturbed):
+    asked = {job.comment: (job.partition, job.gpus) for job in jobs()}
+    assert len(asked) == 20
+    with_gpu = {comment for comment, request in asked.items() if request == ("gpu", "gres:gpu:1")}
+    assert with_gpu == {"rule_fit_wildcards_vae", "rule_train_wildcards_all_0", "rule_evaluate_wildcards_all"}
+    assert {request for comment, request in asked.items() if comment not in with_gpu} == {("cpu", "N/A")}
+
+
+def test_nothing_is_left_to_do(disturbed, config):
+    again = begin(disturbed.parents[1], config)
+    assert again.wait(LIMIT_S) == 0
+    assert "Nothing to be done" in (disturbed.parents[1] / "snakemake.log").read_text()[-1000:]
