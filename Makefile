@@ -1,7 +1,7 @@
-# make demo    install, run the demo workflow, say where its report lies
-# make test    install, run all tests
-# make test-slurm    the same through a real SLURM, which it installs and starts; needs root and apt-get, else skips
-# make check   install, run formatters, linters and the type checker without changing anything
+# make demo         install, run the demo workflow, say where its report lies
+# make test         install, run all tests
+# make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
+# make check        install, run formatters, linters and the type checker without changing anything
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin

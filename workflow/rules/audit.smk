@@ -15,6 +15,7 @@ rule audit:
     resources:
         mem_mb=memory(750, 1200 + 2 * CONFIG.sample.count),
         runtime=drawing_time(CONFIG.sample.count),
+        gpu=lambda wildcards: drawing_gpus(wildcards.family),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "audit", wildcards.family),

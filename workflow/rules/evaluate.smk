@@ -17,7 +17,7 @@ rule evaluate:
         mem_mb=memory(750, 800, 90),
         # four times the 26 s of a case, if there are as many of them as of skulls
         runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
-        gpu=GPU,
+        gpu=int(CONFIG.device == "cuda"),  # a quarter of its time is the networks
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),

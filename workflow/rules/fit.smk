@@ -17,7 +17,7 @@ rule fit:
         runtime=lambda wildcards: (
             training_time(CONFIG.fit[wildcards.family].optimiser) if network(wildcards.family) else 60
         ),
-        gpu=lambda wildcards: GPU * CONFIG.processes if network(wildcards.family) else 0,
+        gpu=lambda wildcards: TRAINING_GPUS if network(wildcards.family) else 0,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),

@@ -14,7 +14,7 @@ rule refine:
     resources:
         mem_mb=memory(1100, per_million_fine=90),
         runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # it sees windows
-        gpu=GPU * CONFIG.processes,
+        gpu=TRAINING_GPUS,
     params:
         run=RUN.root,
         identity=identity(CONFIG, "refine"),

@@ -5,7 +5,7 @@ import math
 MILLIONS = math.prod(CONFIG.grid.shape) / 1e6  # voxels of a volume
 FINE = MILLIONS * CONFIG.refine.factor**3 if CONFIG.refine else 0  # of a volume on the fine grid
 SNAKEMAKE_MB = 300  # two of its processes run beside every job and count for it
-GPU = int(CONFIG.device != "cpu")
+TRAINING_GPUS = CONFIG.processes * int(CONFIG.device != "cpu")
 # Every process of a training has its own threads, and with a GPU those that prepare its batches are the busy ones.
 TRAINING_CPUS = CONFIG.processes * max(CONFIG.threads, CONFIG.loaders)
 
@@ -29,3 +29,8 @@ def drawing_time(volumes):
 def network(family):
     """Whether a family trains a network; its section says how, then."""
     return hasattr(CONFIG.fit[family], "optimiser")
+
+
+def drawing_gpus(family, helps=False):
+    """One GPU for what a network draws or rebuilds if that helps, or if the config wants no network without one."""
+    return int(network(family) and (CONFIG.device == "cuda" or (helps and CONFIG.device == "auto")))

@@ -15,7 +15,7 @@ rule sample:
     resources:
         mem_mb=memory(900, 1700 + 2 * CONFIG.sample.shard_size),
         runtime=drawing_time(CONFIG.sample.shard_size),
-        gpu=lambda wildcards: int(GPU and CONFIG.fit[wildcards.family].kind == "ldm"),
+        gpu=lambda wildcards: drawing_gpus(wildcards.family, helps=CONFIG.fit[wildcards.family].kind == "ldm"),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),

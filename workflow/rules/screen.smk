@@ -39,6 +39,7 @@ rule screen:
     resources:
         mem_mb=memory(900, 1700 + 2 * CONFIG.sample.shard_size),
         runtime=drawing_time(2 * CONFIG.sample.shard_size),
+        gpu=lambda wildcards: drawing_gpus(wildcards.family),
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),

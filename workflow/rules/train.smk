@@ -18,7 +18,7 @@ rule train:
     resources:
         mem_mb=memory(750, 1600),
         runtime=training_time(CONFIG.train.optimiser),
-        gpu=GPU * CONFIG.processes,
+        gpu=TRAINING_GPUS,
     params:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
