@@ -57,9 +57,10 @@ def jobs(comment: str = "", state: str = "all") -> list[Job]:
 def begin(where: Path, config: Path) -> subprocess.Popen[str]:
     """The command that a user gives, in the background; it writes to ``snakemake.log``."""
     place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", config]
+    listening = ["env", "--default-signal=INT"]  # a shell's background jobs would ignore Ctrl-C
     with (where / "snakemake.log").open("a") as log:
         return subprocess.Popen(
-            ["snakemake", *place, "--profile", PROFILE, *OFTEN],
+            [*listening, "snakemake", *place, "--profile", PROFILE, *OFTEN],
             env=environment(),
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -68,6 +68,40 @@ def test_the_demo_plans_every_stage(tmp_path):
     }
 
 
+def requests(config: dict, where: Path) -> dict[str, list[dict[str, int]]]:
+    """What the jobs of every rule ask a cluster for."""
+    path = where / "asked.yaml"
+    path.write_text(yaml.safe_dump(config))
+    plan = snakemake("--dry-run", "--workflow-profile", "none", "--configfile", path, where=where).stdout
+    found: dict[str, list[dict[str, int]]] = {}
+    for rule, asked in re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE):
+        numbers = {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)(?:,|$)", asked)}
+        found.setdefault(rule, []).append(numbers)
+    return found
+
+
+def test_every_job_says_what_it_takes_and_larger_grids_take_more(tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    small = requests(config, tmp_path)
+    assert set(STAGES) | {"audit", "register", "template"} < set(small)
+    for rule in set(small) - {"all"}:
+        assert all(job["mem_mb"] >= 400 and job["runtime"] >= 10 for job in small[rule]), rule
+    config["grid"] = {"shape": [96, 112, 96], "spacing_mm": 1.875}
+    large = requests(config, tmp_path)
+    for rule in ("fit", "sample", "screen", "audit", "train", "evaluate"):
+        assert large[rule][0]["mem_mb"] > 1.5 * small[rule][0]["mem_mb"], rule
+
+
+@pytest.mark.parametrize(
+    ("device", "jobs"), [("auto", (5, 1, 0, 10, 0)), ("cpu", (0,) * 5), ("cuda", (5, 5, 5, 10, 10))]
+)
+def test_a_gpu_is_asked_for_where_the_config_wants_one(device, jobs, tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"device": device}
+    asked = requests(config, tmp_path)
+    rules = ("fit", "sample", "screen", "train", "evaluate")
+    assert tuple(sum(job["gpu"] for job in asked[rule]) for rule in rules) == jobs
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_plans(preset, tmp_path):
     config = yaml.safe_load(preset.read_text())

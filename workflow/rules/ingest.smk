@@ -18,7 +18,7 @@ rule ingest:
     conda:
         "../../envs/calvaria.yaml"
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(1000),
         runtime=60,
     params:
         run=RUN.root,
