@@ -1,8 +1,8 @@
 """The same config gives the same bytes: however it is cut into jobs, wherever and with whatever it is run.
 
-Three runs of the tiny config. ``here`` has two cores and no disturbance. ``elsewhere`` is a copy of the project
-at another path, with one core, another hash seed, killed and resumed. ``cut`` has other shard sizes and
-more loaders. The digest of the manifest covers every store, weight file, record and score.
+Three runs of the tiny config: ``here`` on two cores; ``elsewhere``, a copy of the project at another path, on
+one core, with another hash seed, killed and resumed; ``cut``, with other shard sizes and more loaders. The digest
+of the manifest covers every store, weight file, record and score.
 """
 
 import json
