@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 from tests.end_to_end.anchors import dice, skulls, stored
 from tests.end_to_end.conftest import LIMIT_S, TINY, command, environment, finish
 
-# Least Dice with the skulls of another machine, of which docs/determinism.md tells. Different phantoms have 0.6.
+# Least Dice with the skulls of another machine (docs/determinism.md); that of two phantoms is 0.75 at most.
 NEAR = {"ingest": 0.98, "sample": 0.9}
 # Every job prints into its log which modules it imports.
 ELSEWHERE = {"PYTHONHASHSEED": "12345", "PYTHONPROFILEIMPORTTIME": "1"}
