@@ -131,11 +131,7 @@ def ancestry(
     Prints a JSON object a line: the volume's row, that of the skull or case it was made from, and so on, and
     last those of the real skulls.
 
-<<<<<<< HEAD
     Example: calvaria ancestry results/demo inject/ldm.zarr 7
-=======
-    Example: calvaria ancestry results/demo inject/ldm.zarr 3
->>>>>>> 003781f (README, changelog and docs/commands.md name ancestry and docs/determinism.md)
     """
     from calvaria.commands.ancestry import ancestry
 
