@@ -13,22 +13,26 @@ TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
 LIMIT_S = 900
 
 
-def environment() -> dict[str, str]:
-    """The environment in which commands of the tested installation come first."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def environment(project: Path = ROOT, **more: str) -> dict[str, str]:
+    """The environment in which commands of the tested installation, and a project's sources, come first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    sources = os.pathsep.join([str(project / "src"), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONPATH": sources.rstrip(os.pathsep), **more}
 
 
-def command(where: Path, cores: int, *more: str, config: Path = TINY) -> list[str | Path]:
+def command(
+    where: Path, cores: int, *more: str, config: Path = TINY, project: Path = ROOT
+) -> list[str | Path]:
     """The command that makes a run below ``where``."""
-    place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", config]
+    place = ["--snakefile", project / "Snakefile", "--directory", where, "--configfile", config]
     return ["snakemake", *place, "--cores", str(cores), *more]
 
 
-def finish(where: Path, cores: int, config: Path = TINY) -> Path:
+def finish(where: Path, cores: int, config: Path = TINY, project: Path = ROOT, **variables: str) -> Path:
     """Makes a run, or what is missing of it, and says where it lies."""
     done = subprocess.run(
-        command(where, cores, config=config),
-        env=environment(),
+        command(where, cores, config=config, project=project),
+        env=environment(project, **variables),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

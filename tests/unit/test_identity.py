@@ -87,7 +87,7 @@ KEYS = {
     "report": "",
 }
 # What a stage may run, beside the modules that all use; families' own modules are in EDITS.
-BASE = {"errors", "grid", "paths", "progress", "seeds", "stages", "store"}
+BASE = {"errors", "grid", "paths", "progress", "seeds", "stages", "store", "tensors"}
 USES = {
     "ingest": "conform defects sources",
     "sheet": "conform report",
@@ -232,7 +232,7 @@ def test_a_key_changes_only_what_depends_on_it():
     plan = planned()
 
     def parts(config: Config) -> dict[str, Any]:
-        return {about(job): sections(config, job.stage, job.subject, job.shard) for job in plan}
+        return {about(job): sections(config, job.stage, job.subject, job.number) for job in plan}
 
     before, seen, wrong = parts(CONFIG), set(), []
     for path, value in leaves(CONFIG):
