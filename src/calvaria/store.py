@@ -136,17 +136,22 @@ def write_shard(
 
 
 def _shard(volumes: np.ndarray, shard_size: int) -> bytes:
-    """The bytes that Zarr writes for a shard, without its two copies of every volume.
+    """The bytes that Zarr writes for a shard, without its two copies of every volume."""
+    from numcodecs import blosc
+
+    blosc.use_threads = False  # several threads write their blocks in the order in which they finish
+    pack = blosc.Blosc(**{**PACKING, "shuffle": blosc.BITSHUFFLE})
+    return joined([pack.encode(np.ascontiguousarray(volume)) for volume in volumes], shard_size)
+
+
+def joined(chunks: Sequence[bytes], shard_size: int) -> bytes:
+    """A shard of encoded chunks.
 
     Chunks one after the other, then where each starts and how long it is, and a checksum of that
     (Zarr 3, sharding_indexed codec, version 1).
     """
     import google_crc32c
-    from numcodecs import blosc
 
-    blosc.use_threads = False  # several threads write their blocks in the order in which they finish
-    pack = blosc.Blosc(**{**PACKING, "shuffle": blosc.BITSHUFFLE})
-    chunks = [pack.encode(np.ascontiguousarray(volume)) for volume in volumes]
     index = np.full((shard_size, 2), 2**64 - 1, "<u8")  # what is not there
     sizes = np.array([len(chunk) for chunk in chunks])
     index[: len(chunks)] = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
@@ -163,6 +168,16 @@ def _open(path: Path) -> Any:
         raise StoreError(f"{path}: no such store; run the stage that makes it") from None
 
 
+def attributes(grid: Grid) -> dict[str, Any]:
+    """What a store says of its volumes to whoever opens it."""
+    return {
+        "labels": {"0": "background", "1": "bone", "2": "implant"},
+        "axes": "x to the right, y to the front, z to the top (RAS+)",
+        "affine": grid.affine.tolist(),
+        "spacing_mm": grid.spacing_mm,
+    }
+
+
 def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
     """Writes the store's metadata; shards that exist stay, so a store can grow."""
     import zarr
@@ -172,12 +187,7 @@ def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
     files: dict[str, Any] = {}
     group = zarr.create_group(
         MemoryStore(files),
-        attributes={
-            "labels": {"0": "background", "1": "bone", "2": "implant"},
-            "axes": "x to the right, y to the front, z to the top (RAS+)",
-            "affine": grid.affine.tolist(),
-            "spacing_mm": grid.spacing_mm,
-        },
+        attributes=attributes(grid),
     )
     group.create_array(
         "labels",

@@ -10,6 +10,7 @@ import click
 import typer
 
 from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
+from calvaria.errors import CalvariaError
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
@@ -155,3 +156,45 @@ def export(
     opened, config = opened_run(run)
     check_name(arm, config.train.arms, "--arm")
     export(opened, config, arm, out)
+
+
+@command
+def publish(
+    run: FinishedRun,
+    out: Annotated[Path, typer.Option(help="Directory to be made for the data set.")],
+    licence: Annotated[str, typer.Option(help="Licence of the data set, by its SPDX identifier.")],
+    author: Annotated[list[str], typer.Option(help="Who publishes it; may be given several times.")],
+    source_licence: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=SPDX", help="Licence of a source; one for each that reads files."),
+    ] = None,
+    real: Annotated[
+        bool, typer.Option("--real", help="Also publish real skulls, if their licences allow it.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(help="Title of the data set.")] = None,
+    number: Annotated[str, typer.Option("--version", help="Version of the data set.")] = "1.0.0",
+    url: Annotated[str | None, typer.Option(help="Where it will be found.")] = None,
+) -> None:
+    """Write the data set of a finished RUN into a directory that stands for itself.
+
+    Packed Zarr stores of synthetic skulls and cases with their rows, a manifest, a data-set card, a Croissant
+    description, a RO-Crate and checksums. Real skulls, and cases made from them, are left out without --real.
+    OUT must not exist or be empty.
+    """
+    from calvaria.publishing.publish import publish
+    from calvaria.publishing.terms import Terms
+
+    opened, config = opened_run(run)
+    pairs = [pair.partition("=") for pair in source_licence or []]
+    for name, _, found in pairs:
+        if not (name and found):
+            raise CalvariaError(f"--source-licence {name}: wanted SOURCE=SPDX, such as fix=CC-BY-NC-SA-4.0")
+    terms = Terms(
+        licence=licence,
+        sources={name: found for name, _, found in pairs},
+        authors=tuple(author),
+        title=title or f"Synthetic skulls with cranial defects: {config.name}",
+        version=number,
+        url=url,
+    )
+    typer.echo(f"{out}: digest {publish(opened, config, out, terms, real)}")

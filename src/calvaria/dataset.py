@@ -1,0 +1,86 @@
+"""A torch data set of a store: of a published directory, or of a run."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from calvaria.grid import BONE, IMPLANT
+from calvaria.packed import PackedStore, open_store
+from calvaria.store import Row, read_json
+
+KEYS = ("defective", "implant", "skull", "labels")
+
+
+class SkullDataset(Dataset[dict[str, Any]]):
+    """The volumes of one store as dictionaries of tensors, as MONAI's transforms want them.
+
+    An item has ``index``, the volume's number, and for every key a (1, x, y, z) tensor, x to the right, y to
+    the front and z to the top:
+
+    - ``defective``: 1 where bone remains;
+    - ``implant``: 1 where bone is missing, nowhere in a store of skulls;
+    - ``skull``: 1 in either, the complete skull;
+    - ``labels``: 0 background, 1 remaining bone, 2 implant.
+
+    ``rows[index]`` says what a volume is; it is no part of an item, since lists and nulls cannot be collated.
+    Nothing is read before the first item, and no file is kept open, so loaders may spawn their workers.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        keys: Collection[str] = ("defective", "implant"),
+        *,
+        dtype: torch.dtype = torch.uint8,
+        transform: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
+        """Opens a store.
+
+        Args:
+            path: of the store, such as ``cases/ldm.zarr``.
+            keys: what an item has of the four.
+            dtype: of the tensors.
+            transform: of an item.
+
+        Raises:
+            StoreError: if there is no store, or its rows are damaged.
+            ValueError: if a key is none of the four.
+        """
+        if unknown := [key for key in keys if key not in KEYS]:
+            raise ValueError(f"unknown keys {', '.join(unknown)}; there are {', '.join(KEYS)}")
+        self.store = open_store(Path(path))
+        self.keys = tuple(keys)
+        self.dtype = dtype
+        self.transform = transform
+        self.rows: list[Row] = self.store.rows()
+        about = read_json(self.store.path / "zarr.json")["attributes"]
+        self.affine: np.ndarray = np.array(about["affine"])
+        """(4, 4) float64, from voxels to millimetres, RAS+."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        number = range(len(self.rows))[index]  # negative ones count from the end
+        masks = self._masks(number)
+        tensors = {key: torch.from_numpy(masks[key])[None].to(self.dtype) for key in self.keys}
+        item: dict[str, Any] = {**tensors, "index": number}
+        return item if self.transform is None else self.transform(item)
+
+    def _masks(self, number: int) -> dict[str, np.ndarray]:
+        """What is asked for, and maybe more, each (x, y, z) uint8."""
+        if isinstance(self.store, PackedStore) and not {"skull", "labels"} & set(self.keys):
+            defective, *implant = self.store.masks(number)  # these two are what is stored
+            return {"defective": defective, "implant": implant[0] if implant else np.zeros_like(defective)}
+        labels = self.store.volume(number)
+        where = {
+            "defective": lambda: labels == BONE,
+            "implant": lambda: labels == IMPLANT,
+            "skull": lambda: labels > 0,
+        }
+        masks = {key: where[key]().view(np.uint8) for key in self.keys if key != "labels"}
+        return masks | {"labels": labels}

@@ -1,0 +1,76 @@
+"""The data-set card: README.md for people, with the front matter that hubs read."""
+
+from typing import Any
+
+import yaml
+
+from calvaria.publishing.published import KEYWORDS, METHOD, Published, licence_url
+
+
+def card(data: Published, config: dict[str, Any]) -> str:
+    """The text of the card; ``config`` is the one that is published."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("calvaria", "publishing"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    cases = next(part for part in data.parts if part.cases)
+    return environment.get_template("card.md").render(
+        data=data,
+        front=yaml.safe_dump(_front(data), sort_keys=False).strip(),
+        config=config,
+        cases=cases,
+        sources=_sources(data, config),
+        phantoms=any(source["kind"] == "phantom" for source in config["ingest"]["sources"].values()),
+        licence_url=licence_url(data.terms.licence),
+        method=METHOD,
+        megabytes={part.name: _megabytes(data, part.path) for part in data.parts},
+        audits=[_audit(family, found) for family, found in data.audits.items()],
+    )
+
+
+def _front(data: Published) -> dict[str, Any]:
+    return {
+        "pretty_name": data.terms.title,
+        "license": data.terms.licence.lower(),
+        "tags": list(KEYWORDS),
+        "task_categories": ["image-segmentation", "other"],
+    }
+
+
+def _megabytes(data: Published, folder: str) -> str:
+    size = sum(size for name, size in data.sizes.items() if name.startswith(f"{folder}/"))
+    return f"{size / 1e6:.3g}"
+
+
+def _sources(data: Published, config: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "kind": source["kind"],
+            "licence": data.terms.sources.get(name, "none needed: procedural, of nobody"),
+        }
+        for name, source in config["ingest"]["sources"].items()
+    ]
+
+
+def _audit(family: str, found: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table, and a warning where samples lie nearer to training skulls than real ones do."""
+    memory = found["memorisation"]
+    nearer = memory["ratio"] < 1 and memory["p_value"] < 0.05
+    return {
+        "family": family,
+        "samples": found["samples"],
+        **{name: f"{found['fidelity'][name]:.2f}" for name in ("precision", "recall", "coverage")},
+        "neighbour_accuracy": f"{found['fidelity']['neighbour_accuracy']:.2f}",
+        "ratio": f"{memory['ratio']:.2f}",
+        "p_value": f"{memory['p_value']:.2g}",
+        "nearer": nearer,
+        "rejected": found["rejected"],
+        "copies": found["copies_dropped"],
+        "held_out": found["held_out"],
+    }

@@ -1,0 +1,133 @@
+"""publish: writes a directory that stands for itself."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from calvaria.commands.verify import faults
+from calvaria.config import Config
+from calvaria.errors import InputError, StoreError
+from calvaria.manifest import digest, read_manifest, sha256
+from calvaria.packed import write_packed
+from calvaria.paths import Run
+from calvaria.progress import Progress
+from calvaria.publishing.card import card
+from calvaria.publishing.crate import crate
+from calvaria.publishing.croissant import croissant
+from calvaria.publishing.published import Published
+from calvaria.publishing.selection import Part, families, select, shard_size
+from calvaria.publishing.terms import Terms, check_terms
+from calvaria.store import read_json, write_atomically, write_json
+
+# Of a run's manifest; ancestry is in the rows.
+PROVENANCE = ("digest", "seed", "code", "versions", "hardware")
+
+
+def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> str:
+    """Writes a finished run's data set into a new directory; whole, or not at all.
+
+    Args:
+        real: whether real skulls are published too.
+
+    Returns:
+        the data set's digest.
+
+    Raises:
+        InputError: if the directory exists and is not empty, or cannot be written.
+        StoreError: if the run is not finished, or not what its manifest says.
+        TermsError: if the licences are incomplete or contradict each other.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
+    check_terms(config, terms)
+    manifest = _verified(run, config)
+    parts = select(run, config, real)
+    target = out.expanduser().resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        _write_data(partial, run, config, parts, real)
+        found = _describe(partial, manifest, config, parts, terms, real)
+        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return found
+
+
+def _verified(run: Run, config: Config) -> dict[str, Any]:
+    manifest = read_manifest(run)
+    found = faults(run)
+    if found:
+        raise StoreError("only a run that is what its manifest says can be published\n" + "\n".join(found))
+    if manifest["config"] != config.model_dump(mode="json"):
+        raise StoreError(
+            f"{run.config}: is not the config in {run.manifest}; run snakemake again, which writes both"
+        )
+    return manifest
+
+
+def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real: bool) -> None:
+    """Stores, audits and the config. Every volume is checked when it is read, and again as it was written."""
+    progress = Progress("publish", 2 * sum(part.count for part in parts), "volumes")
+    grid = config.grid.voxels()
+    for part in parts:
+        rows = part.source.rows()
+
+        def counted(volumes: Any) -> Any:
+            for volume in volumes:
+                yield volume
+                progress.advance()
+
+        checked = counted(part.source.volumes(rows))
+        size = shard_size(part.source)
+        packed = write_packed(partial / part.path, checked, rows, size, grid, part.cases)
+        for _ in counted(packed.volumes(packed.rows())):
+            pass
+    for family in families(config, real):
+        write_json(partial / "audit" / f"{family}.json", read_json(run.audit(family)))
+    write_atomically(partial / "config.yaml", yaml.safe_dump(_public(config), sort_keys=False))
+
+
+def _public(config: Config) -> dict[str, Any]:
+    """The config without the places of files on this machine: they name people and projects."""
+    found = config.model_dump(mode="json")
+    for name, source in found["ingest"]["sources"].items():
+        if "path" in source:
+            source["path"] = f"data/{name}"
+    return found
+
+
+def _describe(
+    partial: Path, manifest: dict[str, Any], config: Config, parts: list[Part], terms: Terms, real: bool
+) -> str:
+    files = _digests(partial)
+    found = digest(files)
+    made = {key: manifest[key] for key in PROVENANCE if key in manifest}
+    licences = {"licence": terms.licence, "source_licences": terms.sources}
+    about = {"digest": found, "title": terms.title, "version": terms.version, **licences}
+    write_json(partial / "manifest.json", {**about, "run": made, "files": files})
+    audits = {family: read_json(partial / "audit" / f"{family}.json") for family in families(config, real)}
+    data = Published(
+        config.name, config.grid, terms, parts, audits, found, made, datetime.now(UTC).date(), _sizes(partial)
+    )
+    write_atomically(partial / "README.md", card(data, _public(config)))
+    write_json(partial / "croissant.json", croissant(data, _digests(partial)))
+    write_json(partial / "ro-crate-metadata.json", crate(data))
+    lines = [f"{value}  {name}\n" for name, value in sorted(_digests(partial).items())]
+    write_atomically(partial / "SHA256SUMS", "".join(lines))
+    return found
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in _sizes(folder)}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file below a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
