@@ -12,7 +12,7 @@ from calvaria.grid import BONE, IMPLANT
 from calvaria.packed import PackedStore, open_store
 from calvaria.store import Row, read_json
 
-KEYS = ("defective", "implant", "skull", "labels")
+KEYS = ("defective", "implant", "skull", "labels", "planes")
 
 
 class SkullDataset(Dataset[dict[str, Any]]):
@@ -24,7 +24,9 @@ class SkullDataset(Dataset[dict[str, Any]]):
     - ``defective``: 1 where bone remains;
     - ``implant``: 1 where bone is missing, nowhere in a store of skulls;
     - ``skull``: 1 in either, the complete skull;
-    - ``labels``: 0 background, 1 remaining bone, 2 implant.
+    - ``labels``: 0 background, 1 remaining bone, 2 implant;
+    - ``planes``: (plane, x, y, z / 8), bits of defective skull and implant, for `unpack` on a GPU: an eighth
+      of the bytes to make and to send.
 
     ``rows[index]`` says what a volume is; it is no part of an item, since lists and nulls cannot be collated.
     Nothing is read before the first item, and no file is kept open, so loaders may spawn their workers.
@@ -42,13 +44,13 @@ class SkullDataset(Dataset[dict[str, Any]]):
 
         Args:
             path: of the store, such as ``cases/ldm.zarr``.
-            keys: what an item has of the four.
-            dtype: of the tensors.
+            keys: what an item has of the five.
+            dtype: of the tensors but ``planes``, which stay uint8.
             transform: of an item.
 
         Raises:
             StoreError: if there is no store, or its rows are damaged.
-            ValueError: if a key is none of the four.
+            ValueError: if a key is none of the five.
         """
         if unknown := [key for key in keys if key not in KEYS]:
             raise ValueError(f"unknown keys {', '.join(unknown)}; there are {', '.join(KEYS)}")
@@ -67,13 +69,17 @@ class SkullDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> Any:
         number = range(len(self.rows))[index]  # negative ones count from the end
         masks = self._masks(number)
-        tensors = {key: torch.from_numpy(masks[key])[None].to(self.dtype) for key in self.keys}
-        item: dict[str, Any] = {**tensors, "index": number}
+        item: dict[str, Any] = {"index": number}
+        for key in self.keys:
+            tensor = torch.from_numpy(masks[key])
+            item[key] = tensor if key == "planes" else tensor[None].to(self.dtype)
         return item if self.transform is None else self.transform(item)
 
     def _masks(self, number: int) -> dict[str, np.ndarray]:
         """What is asked for, and maybe more, each (x, y, z) uint8."""
-        if isinstance(self.store, PackedStore) and not {"skull", "labels"} & set(self.keys):
+        if isinstance(self.store, PackedStore) and self.keys == ("planes",):
+            return {"planes": self.store.planes(number)}
+        if isinstance(self.store, PackedStore) and set(self.keys) <= {"defective", "implant"}:
             defective, *implant = self.store.masks(number)  # these two are what is stored
             return {"defective": defective, "implant": implant[0] if implant else np.zeros_like(defective)}
         labels = self.store.volume(number)
@@ -82,5 +88,20 @@ class SkullDataset(Dataset[dict[str, Any]]):
             "implant": lambda: labels == IMPLANT,
             "skull": lambda: labels > 0,
         }
-        masks = {key: where[key]().view(np.uint8) for key in self.keys if key != "labels"}
+        masks = {key: where[key]().view(np.uint8) for key in self.keys if key in where}
+        if "planes" in self.keys:
+            masks["planes"] = np.packbits(np.stack([labels == BONE, labels == IMPLANT]), axis=-1)
         return masks | {"labels": labels}
+
+
+def unpack(planes: torch.Tensor) -> torch.Tensor:
+    """The masks of ``planes``, on the device where they are.
+
+    Args:
+        planes: (..., plane, x, y, z / 8) uint8.
+
+    Returns:
+        (..., plane, x, y, z) uint8 masks; plane 0 is the defective skull, plane 1 the implant.
+    """
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=planes.device)
+    return ((planes[..., None] >> shifts) & 1).flatten(-2)

@@ -65,16 +65,14 @@ class PackedStore:
 
     def masks(self, index: int) -> list[np.ndarray]:
         """The (x, y, z) uint8 masks of a volume's bone and implant; of bone alone in a store of skulls."""
-        return [_unpacked(plane) for plane in self._planes(index)]
+        return [np.unpackbits(plane, axis=-1) for plane in self.planes(index)]
 
     def volume(self, index: int) -> np.ndarray:
         """One (x, y, z) uint8 label volume."""
-        planes = self._planes(index)
-        labels = _unpacked(planes[0])
-        for label, plane in enumerate(planes[1:], IMPLANT):
-            box = _filled(plane)
-            labels[box] += label * np.unpackbits(plane[box], axis=-1)
-        return labels
+        bone, *implant = self.masks(index)
+        for mask in implant:
+            bone += np.left_shift(mask, 1, out=mask)  # label 2
+        return bone
 
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
         """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.
@@ -103,7 +101,7 @@ class PackedStore:
         """Where the volumes of each shard lie, of those shards that were read."""
         return {}
 
-    def _planes(self, index: int) -> np.ndarray:
+    def planes(self, index: int) -> np.ndarray:
         """(plane, x, y, z / 8) uint8 bits of one volume.
 
         Read without Zarr, whose way to a chunk takes longer than all the rest.
@@ -121,8 +119,9 @@ class PackedStore:
                     self._indexes[number] = _read_index(file, size)
                 start, length = (int(value) for value in self._indexes[number][within])
                 file.seek(start)
-                bits = Zstd().decode(file.read(length))
-            return np.frombuffer(bits, np.uint8).reshape(self._array["shape"][1:])
+                bits = np.empty(self._array["shape"][1:], np.uint8)
+                Zstd().decode(file.read(length), out=bits)
+            return bits
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file; {AGAIN}") from None
         except (OSError, OverflowError, RuntimeError, ValueError) as error:
@@ -139,22 +138,6 @@ def _read_index(file: BinaryIO, size: int) -> np.ndarray:
     if google_crc32c.value(index) != int.from_bytes(checksum, "little"):
         raise ValueError("the index does not match its checksum")
     return np.frombuffer(index, "<u8").reshape(size, 2)
-
-
-def _filled(plane: np.ndarray) -> tuple[slice, slice]:
-    """The rows of voxels along z, a range in x and one in y, outside of which all bits are 0."""
-    rows = np.any(plane, axis=-1)
-    spans = (np.flatnonzero(np.any(rows, axis=1)), np.flatnonzero(np.any(rows, axis=0)))
-    x, y = (slice(span[0], span[-1] + 1) if len(span) else slice(0, 0) for span in spans)
-    return x, y
-
-
-def _unpacked(plane: np.ndarray) -> np.ndarray:
-    """(x, y, z) uint8 mask of (x, y, z / 8) bits; half of a head's box is empty and not looked at twice."""
-    mask = np.zeros((*plane.shape[:2], plane.shape[2] * 8), np.uint8)
-    box = _filled(plane)
-    mask[box] = np.unpackbits(plane[box], axis=-1)
-    return mask
 
 
 def open_store(path: Path) -> Store | PackedStore:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from calvaria.dataset import SkullDataset
+from calvaria.dataset import SkullDataset, unpack
 from calvaria.errors import StoreError
 from calvaria.grid import Grid
 from calvaria.packed import write_packed
@@ -43,6 +43,18 @@ def test_items_are_views_of_one_label_volume(place, keys):
             assert np.array_equal(item[key][0], wanted[key][index])
     assert data[-1]["index"] == 4
     assert np.allclose(data.affine, GRID.affine)
+
+
+def test_planes_are_unpacked_on_the_device(place):
+    data = SkullDataset(place, ("planes",), dtype=torch.float32)
+    planes = torch.stack([data[0]["planes"], data[3]["planes"]])
+    assert planes.shape == (2, 2, 8, 16, 3)
+    masks = unpack(planes)
+    assert masks.dtype == torch.uint8
+    assert np.array_equal(masks[:, 0], VOLUMES[[0, 3]] == 1)
+    assert np.array_equal(masks[:, 1], VOLUMES[[0, 3]] == 2)
+    both = SkullDataset(place, ("planes", "implant"))[3]
+    assert np.array_equal(unpack(both["planes"])[1], both["implant"][0])
 
 
 def test_it_ends_and_takes_a_dtype_and_a_transform(place):
