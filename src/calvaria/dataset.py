@@ -76,22 +76,23 @@ class SkullDataset(Dataset[dict[str, Any]]):
         return item if self.transform is None else self.transform(item)
 
     def _masks(self, number: int) -> dict[str, np.ndarray]:
-        """What is asked for, and maybe more, each (x, y, z) uint8."""
-        if isinstance(self.store, PackedStore) and self.keys == ("planes",):
+        """What is asked for: (x, y, z) uint8, planes (plane, x, y, z / 8)."""
+        if not isinstance(self.store, PackedStore):
+            labels = self.store.volume(self.rows[number])
+            masks = [(labels == label).view(np.uint8) for label in (BONE, IMPLANT)]
+        elif self.keys == ("planes",):
             return {"planes": self.store.planes(number)}
-        if isinstance(self.store, PackedStore) and set(self.keys) <= {"defective", "implant"}:
-            defective, *implant = self.store.masks(number)  # these two are what is stored
-            return {"defective": defective, "implant": implant[0] if implant else np.zeros_like(defective)}
-        labels = self.store.volume(number)
-        where = {
-            "defective": lambda: labels == BONE,
-            "implant": lambda: labels == IMPLANT,
-            "skull": lambda: labels > 0,
+        else:
+            masks = self.store.masks(number)
+        defective, implant = masks if len(masks) == 2 else (masks[0], np.zeros_like(masks[0]))
+        made = {
+            "defective": lambda: defective,
+            "implant": lambda: implant,
+            "skull": lambda: defective | implant,
+            "labels": lambda: defective + IMPLANT * implant,
+            "planes": lambda: np.packbits(np.stack(masks), axis=-1),
         }
-        masks = {key: where[key]().view(np.uint8) for key in self.keys if key in where}
-        if "planes" in self.keys:
-            masks["planes"] = np.packbits(np.stack([labels == BONE, labels == IMPLANT]), axis=-1)
-        return masks | {"labels": labels}
+        return {key: made[key]() for key in self.keys}
 
 
 def unpack(planes: torch.Tensor) -> torch.Tensor:

@@ -67,12 +67,18 @@ class PackedStore:
         """The (x, y, z) uint8 masks of a volume's bone and implant; of bone alone in a store of skulls."""
         return [np.unpackbits(plane, axis=-1) for plane in self.planes(index)]
 
-    def volume(self, index: int) -> np.ndarray:
-        """One (x, y, z) uint8 label volume."""
-        bone, *implant = self.masks(index)
+    def volume(self, row: Row) -> np.ndarray:
+        """The (x, y, z) uint8 label volume of a row, checked against its sha256.
+
+        Raises:
+            StoreError: if the volume's bytes are not those that were written.
+        """
+        labels, *implant = self.masks(row["index"])
         for mask in implant:
-            bone += np.left_shift(mask, 1, out=mask)  # label 2
-        return bone
+            labels += IMPLANT * mask
+        if digest(labels) != row["sha256"]:
+            raise StoreError(f"{self.path}: volume {row['index']} does not match its sha256; {AGAIN}")
+        return labels
 
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
         """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.
@@ -81,10 +87,7 @@ class PackedStore:
             StoreError: if a volume's bytes are not those that were written.
         """
         for row in rows:
-            volume = self.volume(row["index"])
-            if digest(volume) != row["sha256"]:
-                raise StoreError(f"{self.path}: volume {row['index']} does not match its sha256; {AGAIN}")
-            yield volume
+            yield self.volume(row)
 
     @cached_property
     def _array(self) -> dict[str, Any]:
