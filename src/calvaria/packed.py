@@ -77,7 +77,7 @@ class PackedStore:
         for mask in implant:
             labels += IMPLANT * mask
         if digest(labels) != row["sha256"]:
-            raise StoreError(f"{self.path}: volume {row['index']} does not match its sha256; {AGAIN}")
+            raise StoreError(f"{self.path}: volume {row['index']}: does not match its sha256; {AGAIN}")
         return labels
 
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:

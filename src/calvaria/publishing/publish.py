@@ -23,8 +23,7 @@ from calvaria.publishing.selection import Part, families, select, shard_size
 from calvaria.publishing.terms import Terms, check_terms
 from calvaria.store import read_json, write_atomically, write_json
 
-# Of a run's manifest; ancestry is in the rows.
-PROVENANCE = ("digest", "seed", "code", "versions", "hardware")
+PROVENANCE = ("seed", "code", "versions", "hardware")  # of a run's manifest
 
 
 def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> str:
@@ -44,7 +43,7 @@ def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> st
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
     check_terms(config, terms)
-    manifest = _verified(run, config)
+    manifest = _verified(run)
     parts = select(run, config, real)
     target = out.expanduser().resolve()
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -59,16 +58,11 @@ def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> st
     return found
 
 
-def _verified(run: Run, config: Config) -> dict[str, Any]:
-    manifest = read_manifest(run)
+def _verified(run: Run) -> dict[str, Any]:
     found = faults(run)
     if found:
         raise StoreError("only a run that is what its manifest says can be published\n" + "\n".join(found))
-    if manifest["config"] != config.model_dump(mode="json"):
-        raise StoreError(
-            f"{run.config}: is not the config in {run.manifest}; run snakemake again, which writes both"
-        )
-    return manifest
+    return read_manifest(run)
 
 
 def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real: bool) -> None:
@@ -107,10 +101,13 @@ def _describe(
 ) -> str:
     files = _digests(partial)
     found = digest(files)
-    made = {key: manifest[key] for key in PROVENANCE if key in manifest}
+    made = {key: manifest[key] for key in PROVENANCE} | {"digest": manifest["digest"]}
+    ancestry = {part.path: manifest["ancestry"][part.of_run] for part in parts}
     licences = {"licence": terms.licence, "source_licences": terms.sources}
-    about = {"digest": found, "title": terms.title, "version": terms.version, **licences}
-    write_json(partial / "manifest.json", {**about, "run": made, "files": files})
+    about = {"title": terms.title, "version": terms.version, **licences, "run_digest": manifest["digest"]}
+    same = {key: manifest[key] for key in PROVENANCE} | {"config": _public(config), "ancestry": ancestry}
+    # The keys of a run's manifest, so that calvaria verify reads it.
+    write_json(partial / "manifest.json", {"digest": found, **about, **same, "files": files})
     audits = {family: read_json(partial / "audit" / f"{family}.json") for family in families(config, real)}
     data = Published(
         config.name, config.grid, terms, parts, audits, found, made, datetime.now(UTC).date(), _sizes(partial)

@@ -24,6 +24,11 @@ class Part:
         return f"{self.name}.zarr"
 
     @property
+    def of_run(self) -> str:
+        """Where the run has it, relative to the run."""
+        return "/".join(self.source.path.parts[-2:])
+
+    @property
     def cases(self) -> bool:
         """Whether its volumes have implants."""
         return self.name.startswith("cases/")
