@@ -180,6 +180,8 @@ def publish(
     Packed Zarr stores of synthetic skulls and cases with their rows, a manifest, a data-set card, a Croissant
     description, a RO-Crate and checksums. Real skulls, and cases made from them, are left out without --real.
     OUT must not exist or be empty.
+
+    Example: calvaria publish results/demo --out published/demo --licence CC0-1.0 --author "A. Author"
     """
     from calvaria.publishing.publish import publish
     from calvaria.publishing.terms import Terms
