@@ -206,7 +206,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    lines = [header("Loading: cases of 256 x 256 x 256 voxels", "python benchmarks/loading.py DATA"), ""]
+    lines = [
+        header(
+            "Loading: cases of 256 x 256 x 256 voxels",
+            f"python benchmarks/loading.py DATA --count {given.count} --reads {given.reads}",
+        ),
+        "",
+    ]
     lines += [
         "Real skulls with the defects that they came with. An item is the defective skull and the implant as",
         f"two uint8 tensors. Reads: seconds of CPU on one thread, the lower quartile of {given.reads} random",
