@@ -5,43 +5,24 @@ CALVARIA_KILLS and CALVARIA_SEED in the environment say how many kills there are
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calvaria.manifest import read_manifest
 from calvaria.paths import Run
-from tests.conftest import ROOT
 from tests.end_to_end.conftest import command, environment
+from tests.faults.conftest import SMALL, begun
 from tests.faults.killing import Starter
 
-SMALL = ROOT / "tests" / "faults" / "small.yaml"
 KILLS = int(os.environ.get("CALVARIA_KILLS", "6"))
 SEED = int(os.environ.get("CALVARIA_SEED", "0"))
 TRIES = 30  # a job may be done before it is killed
 LIMIT_S = 900
-
-
-def begun(where: Path) -> Run:
-    """A run of which nothing is done."""
-    run = Run(where / "results" / "small")
-    run.root.mkdir(parents=True)
-    shutil.copy(SMALL, run.config)
-    return run
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory) -> tuple[Run, list[float]]:
-    """The run without a disturbance, and how long its jobs took."""
-    starter = Starter(begun(tmp_path_factory.mktemp("calm")))
-    starter.finish(0)  # starts the server, too, so that the times are right
-    return starter.run, [starter.finish(number) for number in range(len(starter.jobs))]
 
 
 def test_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import yaml
 
+from calvaria.conform import ACCEPTED
 from calvaria.paths import Run
 from tests.end_to_end.conftest import command, environment
-from tests.faults.test_kills import SMALL
+from tests.faults.conftest import SMALL
 from tests.unit.builders import write_nifti
 from tests.unit.heads import head
 
@@ -19,7 +20,7 @@ NASTY = (
     "$(touch pwned) `touch pwned`",
     "; touch pwned; & touch pwned |",
     "line\nbreak",
-    "{shard} {wildcards.shard} %s ~ * ? [a] \\ é",
+    "%s ~ * ? [a] \\ é",
     "-rf",
 )
 
@@ -30,7 +31,7 @@ def snakemake(where: Path, config: Path, *more: str) -> subprocess.CompletedProc
 
 
 def test_no_string_of_the_config_and_no_file_name_reaches_a_shell(tmp_path):
-    folder = tmp_path / "a 'folder'; $(touch pwned)\n{shard} \"&\" é"
+    folder = tmp_path / "a 'folder'; $(touch pwned)\n \"&\" é"
     folder.mkdir()
     one = head(1, 6.0)
     scan = write_nifti(tmp_path / "scan.nii.gz", one.labels, one.affine)
@@ -44,8 +45,13 @@ def test_no_string_of_the_config_and_no_file_name_reaches_a_shell(tmp_path):
     run = Run(tmp_path / "results" / "small")
     rows = run.ingest.rows()
     assert sorted(row["id"] for row in rows) == sorted(f"mine/{name}" for name in NASTY)
-    assert {row["verdict"] for row in rows} == {"accepted"}, rows
+    assert {row["verdict"] for row in rows} == {ACCEPTED}, rows
     assert not list(tmp_path.rglob("pwned"))
+
+    (folder / "-rf.nii.gz").rename(folder / "{shard}.nii.gz")
+    refused = snakemake(tmp_path, tmp_path / "nasty.yaml", "--dry-run")
+    assert refused.returncode != 0
+    assert "{shard}.nii.gz: has a brace in its name" in refused.stdout + refused.stderr
 
 
 def test_the_directory_of_another_run_is_refused_and_stays_as_it_is(tmp_path):
