@@ -1,15 +1,18 @@
 # make demo         install, run the demo workflow, say where its report lies
 # make test         install, run all tests
+# make test-faults  install, kill jobs of every stage KILLS times, stop commands, damage files
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
 # make check        install, run formatters, linters and the type checker without changing anything
 PYTHON ?= python3
 VENV ?= .venv
+KILLS ?= 50
+SEED ?= 0
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 # Commands of the environment come first, whether or not it is activated.
 IN_VENV := PATH="$(BIN):$$PATH"
 
-.PHONY: demo test test-slurm check reference clean
+.PHONY: demo test test-faults test-slurm check reference clean
 
 demo: $(VENV)/.installed
 	$(IN_VENV) snakemake --cores all
@@ -19,6 +22,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
 	$(IN_VENV) python -m pytest tests/end_to_end
+
+test-faults: $(VENV)/.installed-dev
+	$(IN_VENV) CALVARIA_KILLS=$(KILLS) CALVARIA_SEED=$(SEED) python -m pytest tests/faults --capture=no
 
 test-slurm: $(VENV)/.installed-slurm
 	$(IN_VENV) python -m pytest -rs tests/slurm

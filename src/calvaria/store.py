@@ -13,8 +13,10 @@ standard Zarr codec, so any Zarr 3 reader opens the array.
 
 import hashlib
 import json
-import os
+import secrets
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from calvaria.grid import IMPLANT, Grid
 Row = dict[str, Any]
 
 METADATA = ("zarr.json", "labels/zarr.json")  # what Zarr says of a store
+PARTIAL = ".partial"
+ABANDONED_S = 3600.0  # no file takes longer to write
 PACKING: dict[str, Any] = {"cname": "zstd", "clevel": 1, "blocksize": 2**20}
 
 
@@ -67,23 +71,6 @@ class Store:
         """The open Zarr array, (n, x, y, z) uint8, for whoever reads many volumes in any order."""
         return _open(self.path)
 
-    def volume(self, row: Row, labels: Any = None) -> np.ndarray:
-        """The (x, y, z) uint8 label volume of a row, checked against its sha256.
-
-        Args:
-            labels: the open array, for whoever reads many volumes.
-
-        Raises:
-            StoreError: if the volume's bytes are not those that were written.
-        """
-        try:
-            volume = np.asarray((self.labels if labels is None else labels)[row["index"]])
-        except (RuntimeError, ValueError) as error:  # what the codecs say of damaged bytes
-            raise StoreError(self._damaged(row, str(error))) from None
-        if digest(volume) != row["sha256"]:
-            raise StoreError(self._damaged(row, "does not match its sha256"))
-        return volume
-
     def volumes(self, rows: Sequence[Row]) -> Iterator[np.ndarray]:
         """The (x, y, z) uint8 label volumes of these rows, each checked against its sha256.
 
@@ -94,8 +81,28 @@ class Store:
         for row in rows:
             yield self.volume(row, labels)
 
-    def _damaged(self, row: Row, what: str) -> str:
-        return f"{self.path}: volume {row['index']}: {what}; its shard is damaged: delete it and run again"
+    def volume(self, row: Row, labels: Any = None) -> np.ndarray:
+        """The (x, y, z) uint8 label volume of one row, checked against its sha256.
+
+        Args:
+            labels: the open array, for whoever reads many volumes.
+
+        Raises:
+            StoreError: if its bytes are not those that were written, or are gone.
+        """
+        labels = self.labels if labels is None else labels
+        index = row["index"]
+        try:
+            volume = np.asarray(labels[index])
+        except Exception as error:  # whatever Zarr and its codecs make of damaged bytes
+            fault = f"cannot be read ({error})"
+        else:
+            if digest(volume) == row["sha256"]:
+                return volume
+            fault = "does not match its sha256"  # Zarr takes a file that is gone for zeros
+        shard = self.shard(index // (labels.shards or labels.chunks)[0])
+        what = "damaged: delete it" if shard.is_file() else "lost:"
+        raise StoreError(f"{self.path}: volume {index} {fault}; {shard} is {what} and run again")
 
 
 def digest(volume: np.ndarray) -> str:
@@ -162,10 +169,16 @@ def joined(chunks: Sequence[bytes], shard_size: int) -> bytes:
 def _open(path: Path) -> Any:
     import zarr
 
+    described = path / "labels" / "zarr.json"
+    if not described.is_file():
+        raise StoreError(f"{path}: no such store; run the stage that makes it")
     try:
-        return zarr.open_array(path / "labels", mode="r")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such store; run the stage that makes it") from None
+        # The format is fixed: version 2 knows a codec that unpickles.
+        return zarr.open_array(path / "labels", mode="r", zarr_format=3)
+    except Exception as error:  # whatever Zarr makes of damaged metadata
+        raise StoreError(
+            f"{described}: damaged ({error}); delete it and a shard of that store and run again"
+        ) from None
 
 
 def attributes(grid: Grid) -> dict[str, Any]:
@@ -203,14 +216,48 @@ def _create(path: Path, count: int, shard_size: int, grid: Grid) -> None:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes a whole file or none; a file with this content already is left untouched."""
+    """Writes a whole file or none; a file with this content already is left untouched.
+
+    Raises:
+        StoreError: if it cannot be written, because the disk is full or may only be read.
+    """
     data = content.encode() if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    # Jobs on several machines may write the same file, and have the same process id.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    with writing(path):
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        except BaseException:  # of a killed job it stays; the workflow clears it away
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says of a file that cannot be written which it is, why, and what to do.
+
+    Raises:
+        StoreError: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, or get the right to write "
+            "there, and run again"
+        ) from None
+
+
+def clear_partial(root: Path) -> None:
+    """Deletes what killed jobs had begun to write below a directory, if that is more than an hour ago."""
+    for path in root.rglob(f".*{PARTIAL}"):
+        with suppress(FileNotFoundError):  # another job may just have finished it
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

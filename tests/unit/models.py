@@ -18,6 +18,7 @@ from calvaria.conform.resample import resample
 from calvaria.grid import BONE, IMPLANT
 from calvaria.learning.device import prepare_device
 from calvaria.learning.weights import weights
+from calvaria.manifest import digest, sha256
 from calvaria.paths import Run
 from calvaria.reconstruction.bridging import surfaces
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target, new_network
@@ -140,7 +141,11 @@ def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Ru
     rows = [{"seed": 0, **scores} for scores in (SCORES, EMPTY)]
     grid = config.grid.voxels()
     write_shard(run.evaluate(ARM), 0, 2, 2, grid, np.zeros((2, *grid.shape), np.uint8), rows)
-    write_json(run.manifest, {"digest": "5ca1ab1e", "files": {}})
+    weights = sorted(run.root.rglob("model.safetensors"))
+    files = {path.relative_to(run.root).as_posix(): sha256(path) for path in weights}
+    described = {"config": config.model_dump(mode="json"), "files": files, "digest": digest(files)}
+    not_looked_at = {"seed": 0, "code": {}, "versions": {}, "hardware": {}, "ancestry": {}}
+    write_json(run.manifest, {**not_looked_at, **described})
     return run
 
 

@@ -13,7 +13,7 @@ from calvaria.conform.pose import find_pose
 from calvaria.conform.resample import resample
 from calvaria.errors import CalvariaError, InputError, StoreError
 from calvaria.grid import BONE
-from calvaria.manifest import sha256
+from calvaria.manifest import read_manifest, sha256
 from calvaria.paths import Run
 from calvaria.reconstruction.model import export, load_model
 from calvaria.reconstruction.predictor import (
@@ -24,7 +24,7 @@ from calvaria.reconstruction.predictor import (
     fine_bone,
     predict_implant,
 )
-from calvaria.tensors import read_tensors
+from calvaria.tensors import read_tensors, write_tensors
 from tests.unit.models import ARM, contents, learned, operated, remaining, small_config, write_run
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_a_model_is_its_networks_in_half_precision_its_config_and_where_they_are
             assert np.array_equal(half, whole[key].astype(np.float16))
     assert load(model / "config.yaml") == config
     about = json.loads((model / "model.json").read_text(), parse_constant=pytest.fail)
-    assert (about["run"], about["arm"], about["run_digest"]) == ("small", ARM, "5ca1ab1e")
+    assert (about["run"], about["arm"], about["run_digest"]) == ("small", ARM, read_manifest(run)["digest"])
     assert about["sha256"] == {name: sha256(model / name) for name in (*networks, "config.yaml")}
     scores = about["scores"]["0"]  # a distance of an empty prediction is infinite, and left out of the mean
     assert (scores["cases"], scores["empty"], scores["dsc"], scores["hd95_mm"]) == (2, 1, 0.375, 1.5)
@@ -130,6 +130,19 @@ def test_an_unfinished_run_is_named_and_leaves_no_half_model(tmp_path, missing):
     (run.root / missing).write_bytes(content)
     export(run, load(run.config), ARM, out)
     assert (out / "model.json").is_file()
+
+
+def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
+    """Weights of one config with another, since a run was edited and not finished; or other weights."""
+    run = a_run(tmp_path)
+    config = load(run.config)
+    edited = config.model_copy(update={"seed": config.seed + 1})
+    with pytest.raises(StoreError, match=r"manifest\.json: is of another config.*snakemake"):
+        export(run, edited, ARM, tmp_path / "model")
+    write_tensors(run.refine / "model.safetensors", {"network.weight": np.zeros(3, np.float32)})
+    with pytest.raises(StoreError, match=r"refine/model\.safetensors: is not what .*manifest.*snakemake"):
+        export(run, config, ARM, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_fault_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ rule audit:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "audit", wildcards.family),
     shell:
-        "calvaria audit --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
+        "calvaria audit --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"
 
 
 # Every family's audit, without training an arm: snakemake audits

@@ -6,19 +6,25 @@ from snakemake.exceptions import WorkflowError
 
 from calvaria import config as configuration
 from calvaria import sources
-from calvaria.errors import CalvariaError
+from calvaria.another_run import refuse_another_run
+from calvaria.errors import CalvariaError, InputError
 from calvaria.identity import identity
 from calvaria.paths import Run
-from calvaria.store import write_atomically
+from calvaria.store import clear_partial, write_atomically
 
 try:
     CONFIG = configuration.parse(config, "config")
     SKULLS = sources.catalogue(CONFIG.ingest.sources)
+    if braced := [str(path) for entry in SKULLS for path in entry.files if "{" in str(path)]:
+        raise InputError(
+            f"{braced[0]}: has a brace in its name, which Snakemake takes for a wildcard; rename it"
+        )
+    RUN = Run(Path("results") / CONFIG.name)
+    refuse_another_run(RUN, CONFIG)
 except CalvariaError as error:
     raise WorkflowError(str(error))
 
 SKULL_SHARDS = range(-(-len(SKULLS) // CONFIG.ingest.shard_size))
-RUN = Run(Path("results") / CONFIG.name)
 NAME = "[A-Za-z0-9][A-Za-z0-9_+-]*"
 
 
@@ -32,6 +38,7 @@ wildcard_constraints:
 
 
 onstart:
+    clear_partial(RUN.root)
     write_atomically(RUN.config, configuration.dump(CONFIG))
 
 

@@ -22,4 +22,4 @@ rule evaluate:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),
     shell:
-        "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee {log:q}"
+        "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee -i {log:q}"

@@ -22,4 +22,4 @@ rule fit:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),
     shell:
-        "calvaria fit --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
+        "calvaria fit --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"

@@ -24,4 +24,4 @@ rule ingest:
         run=RUN.root,
         identity=identity(CONFIG, "ingest"),
     shell:
-        "calvaria ingest --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"
+        "calvaria ingest --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee -i {log:q}"

@@ -18,4 +18,4 @@ rule inject:
         identity=lambda wildcards: identity(CONFIG, "inject", wildcards.cohort, int(wildcards.shard)),
     shell:
         "calvaria inject --run {params.run:q} --cohort {wildcards.cohort} --shard {wildcards.shard}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -17,4 +17,4 @@ rule people:
         run=RUN.root,
         identity=identity(CONFIG, "people"),
     shell:
-        "calvaria people --run {params.run:q} 2>&1 | tee {log:q}"
+        "calvaria people --run {params.run:q} 2>&1 | tee -i {log:q}"

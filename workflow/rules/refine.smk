@@ -19,4 +19,4 @@ rule refine:
         run=RUN.root,
         identity=identity(CONFIG, "refine"),
     shell:
-        "calvaria refine --run {params.run:q} 2>&1 | tee {log:q}"
+        "calvaria refine --run {params.run:q} 2>&1 | tee -i {log:q}"

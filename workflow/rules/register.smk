@@ -23,4 +23,4 @@ rule register:
         identity=lambda wildcards: identity(CONFIG, "register", wildcards.family),
     shell:
         "calvaria register --run {params.run:q} --family {wildcards.family} --batch {wildcards.batch}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -28,4 +28,4 @@ rule report:
         run=RUN.root,
         identity=identity(CONFIG, "report"),
     shell:
-        "calvaria report --run {params.run:q} 2>&1 | tee {log:q}"
+        "calvaria report --run {params.run:q} 2>&1 | tee -i {log:q}"

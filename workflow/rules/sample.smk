@@ -21,4 +21,4 @@ rule sample:
         identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),
     shell:
         "calvaria sample --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

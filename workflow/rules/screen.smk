@@ -16,7 +16,7 @@ rule limits:
         run=RUN.root,
         identity=identity(CONFIG, "limits"),
     shell:
-        "calvaria limits --run {params.run:q} 2>&1 | tee {log:q}"
+        "calvaria limits --run {params.run:q} 2>&1 | tee -i {log:q}"
 
 
 rule screen:
@@ -45,4 +45,4 @@ rule screen:
         identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),
     shell:
         "calvaria screen --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -17,4 +17,4 @@ rule sheet:
         run=RUN.root,
         identity=identity(CONFIG, "sheet"),
     shell:
-        "calvaria sheet --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee {log:q}"
+        "calvaria sheet --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee -i {log:q}"

@@ -17,4 +17,4 @@ rule split:
         run=RUN.root,
         identity=identity(CONFIG, "split"),
     shell:
-        "calvaria split --run {params.run:q} 2>&1 | tee {log:q}"
+        "calvaria split --run {params.run:q} 2>&1 | tee -i {log:q}"

@@ -17,4 +17,4 @@ rule template:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "template", wildcards.family),
     shell:
-        "calvaria template --run {params.run:q} --family {wildcards.family} 2>&1 | tee {log:q}"
+        "calvaria template --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"

@@ -23,4 +23,4 @@ rule train:
         run=RUN.root,
         identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
     shell:
-        "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee {log:q}"
+        "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee -i {log:q}"

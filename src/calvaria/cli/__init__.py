@@ -9,6 +9,7 @@ import typer
 
 from calvaria.cli import files, installation, runs, stages
 from calvaria.errors import CalvariaError
+from calvaria.interruption import Interrupted, ignore_signals, raise_on_signals
 
 app = typer.Typer(
     help="Synthetic skulls with synthetic defects, and an honest comparison of what they are worth.",
@@ -20,9 +21,17 @@ for part in (runs, files, installation, stages):
 
 
 def main() -> None:
-    """Runs a command; an expected failure is one message and exit code 1."""
+    """Runs a command.
+
+    An expected failure is one message and exit code 1; Ctrl-C is one line and 130, SIGTERM one line and 143.
+    """
+    raise_on_signals()
     try:
         app()
+    except Interrupted as interrupted:
+        ignore_signals()
+        print(f"calvaria: {interrupted}", file=sys.stderr)
+        sys.exit(interrupted.exit_code)
     except CalvariaError as error:
         print(f"calvaria: {error}", file=sys.stderr)
         sys.exit(1)

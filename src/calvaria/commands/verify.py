@@ -26,10 +26,12 @@ def faults(run: Run) -> list[str]:
     found = []
     for name, wanted in manifest["files"].items():
         path = run.root / name
+        # Jobs that write shards write a store's metadata, too, but Snakemake does not know of it.
+        also = f"delete {_whole(path)} and " if path.name == "zarr.json" else ""
         if not path.is_file():
-            found.append(f"{path}: missing; run snakemake again, which makes it")
+            found.append(f"{path}: missing; {also}run snakemake again, which makes it")
         elif sha256(path) != wanted:
-            found.append(f"{path}: damaged or changed; delete it and run snakemake again")
+            found.append(f"{path}: damaged or changed; {also or 'delete it and '}run snakemake again")
     if load(run.config).model_dump(mode="json") != manifest["config"]:
         found.append(f"{run.config}: not the config of the manifest; run snakemake again with either")
     return found

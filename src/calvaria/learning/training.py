@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,11 +18,13 @@ from calvaria.config import Config, Optimiser
 from calvaria.errors import CalvariaError
 from calvaria.families import Task
 from calvaria.identity import identity
+from calvaria.interruption import postponed
 from calvaria.learning import checkpoint
 from calvaria.learning.checkpoint import Named, Position, under
 from calvaria.learning.device import autocast
 from calvaria.learning.workers import Workers
 from calvaria.progress import Progress
+from calvaria.store import writing
 
 WARM_UP = 0.05  # fraction of the steps with rising learning rate
 GRADIENT_NORM = 1.0
@@ -114,7 +115,8 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
 
     Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
     figure was best if there is one. A training that was interrupted goes on from its last checkpoint and ends
-    with the same bits; the checkpoint is deleted by ``forget`` when the result is written.
+    with the same bits; the checkpoint is deleted by ``forget`` when the result is written. On SIGINT and
+    SIGTERM it ends its step and writes a checkpoint first.
 
     Raises:
         DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
@@ -126,25 +128,33 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
     progress = Progress(place.title, place.settings.steps, "steps", loop.position.step) if first else None
     board = _board(place) if first else None
     saved = time.monotonic()
-    place.log.parent.mkdir(parents=True, exist_ok=True)
-    log = place.log if workers.rank == 0 else Path(os.devnull)
-    with log.open("a", encoding="utf-8") as lines:
+    with postponed() as stop:
         while loop.position.step < place.settings.steps and not loop.position.stopped:
             scalars = loop.step()
-            lines.write(json.dumps({"step": loop.position.step, **scalars}) + "\n")
+            if first:
+                _append(place.log, {"step": loop.position.step, **scalars})
+            if stop:
+                break
             if progress is not None:
                 progress.advance(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
             if board is not None:
                 for name, value in scalars.items():
                     board.add_scalar(name, value, loop.position.step)
-            if workers.rank == 0 and time.monotonic() - saved >= place.config.checkpoint_s:
-                lines.flush()
+            if first and time.monotonic() - saved >= place.config.checkpoint_s:
                 loop.save()
                 saved = time.monotonic()
-    if workers.rank == 0:
-        loop.save()  # what comes after the last step may be interrupted, too
+        if first:
+            loop.save()  # what comes after the last step may be interrupted, too
     loop.finish()
     return loop.position
+
+
+def _append(log: Path, row: dict[str, float]) -> None:
+    """Adds a line to the log of a training."""
+    with writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
 
 
 def forget(place: Place) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from calvaria.config import Config
 from calvaria.errors import CalvariaError
+from calvaria.interruption import Interrupted
 
 RANK = "RANK"  # set by torch's launcher in every process that it starts
 
@@ -35,9 +36,15 @@ def launched(config: Config) -> bool:
     environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads)}
     # Without the dashes the launcher would take --run for an abbreviation of an option of its own.
     command = [sys.executable, *launcher, "-m", "calvaria.cli", "--", *sys.argv[1:]]
-    done = subprocess.run(command, env=environment, check=False)
-    if done.returncode:
-        raise CalvariaError(f"one of {config.processes} processes failed with exit code {done.returncode}")
+    process = subprocess.Popen(command, env=environment)
+    try:
+        code = process.wait()
+    except Interrupted:  # the launcher tells the others, and waits for their checkpoint
+        process.terminate()
+        process.wait()
+        raise
+    if code:
+        raise CalvariaError(f"one of {config.processes} processes failed with exit code {code}")
     return True
 
 

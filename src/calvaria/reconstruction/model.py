@@ -17,7 +17,7 @@ import numpy as np
 
 from calvaria.config import Config, dump, load
 from calvaria.errors import InputError, StoreError
-from calvaria.manifest import sha256
+from calvaria.manifest import read_manifest, sha256
 from calvaria.paths import Run
 from calvaria.reconstruction.predictor import Predictor, build_predictor
 from calvaria.store import read_json, write_atomically, write_json
@@ -35,7 +35,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
 
     Raises:
         InputError: if the folder exists and is not empty, or cannot be written.
-        StoreError: if the run is not finished.
+        StoreError: if the run is not finished, or was changed since.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
@@ -44,6 +44,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
     }
     if config.refine is not None:
         files[FINE] = run.refine / "model.safetensors"
+    manifest = _manifest(run, config, list(files.values()))
     halves = {
         name: {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
         for name, source in files.items()
@@ -51,7 +52,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
     about = {
         "run": config.name,
         "arm": arm,
-        "run_digest": read_json(run.manifest)["digest"],
+        "run_digest": manifest["digest"],
         "scores": _scores(run, arm),
     }
     target = out.expanduser().resolve()
@@ -65,8 +66,22 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
         partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    except StoreError as error:
+        raise InputError(f"--out {out}: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
+    """The manifest of a run, if config and weights are still those that it was written of."""
+    manifest = read_manifest(run)
+    again = "finish the run again with snakemake"
+    if manifest["config"] != config.model_dump(mode="json"):
+        raise StoreError(f"{run.manifest}: is of another config than {run.config}; {again}")
+    for path in weights:
+        if manifest["files"].get(path.relative_to(run.root).as_posix()) != sha256(path):
+            raise StoreError(f"{path}: is not what {run.manifest} was written of; {again}")
+    return manifest
 
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""Jobs of a run in processes of their own, forked from one that has imported all that is slow.
+
+They work at once, so a random instant of their time is an instant of their work.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from calvaria import sources
+from calvaria.config import load
+from calvaria.jobs import Job, jobs
+from calvaria.paths import Run
+
+PRELOADED = [
+    "calvaria.stages.report",
+    "calvaria.stages.evaluate",
+    "calvaria.reconstruction.refine_training",
+    "calvaria.reconstruction.training",
+    "calvaria.families.vae",
+    "calvaria.families.registration.template",
+    "calvaria.families.real",
+    "tests.faults.killing",
+]
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")
+}  # as Snakemake sets them
+
+
+def all_jobs(run: Run) -> list[Job]:
+    """The jobs of a run in the order of the work."""
+    config = load(run.config)
+    return jobs(run, config, len(sources.catalogue(config.ingest.sources)))
+
+
+class Starter:
+    """Starts jobs of a run."""
+
+    def __init__(self, run: Run) -> None:
+        os.environ.update(ONE_THREAD)
+        self.run, self.jobs = run, all_jobs(run)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOADED)
+
+    def start(self, number: int, deadly_write: int = 0) -> "multiprocessing.process.BaseProcess":
+        """Starts a job; it kills itself when its so many-th file is written but not yet in place, if any."""
+        process = self._context.Process(target=work, args=(self.run.root, number, deadly_write))
+        process.start()
+        return process
+
+    def finish(self, number: int) -> float:
+        """Does a whole job and says how many seconds that took."""
+        begun = time.monotonic()
+        process = self.start(number)
+        process.join()
+        assert process.exitcode == 0, f"{self.jobs[number].name}: {log_of(self.run.root).read_text()[-4000:]}"
+        return time.monotonic() - begun
+
+
+def log_of(root: Path) -> Path:
+    """What all jobs of a run printed."""
+    return root.with_suffix(".log")
+
+
+def work(root: Path, number: int, deadly_write: int) -> None:
+    """A job, in a process of its own."""
+    log = os.open(log_of(root), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    if deadly_write:
+        _die_in_write(deadly_write)
+    run = Run(root)
+    all_jobs(run)[number].run(run, load(run.config))
+
+
+def _die_in_write(number: int) -> None:
+    replace, count = Path.replace, 0
+
+    def replace_or_die(path: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(path, target)
+
+    Path.replace = replace_or_die  # type: ignore[method-assign]

@@ -1,0 +1,113 @@
+"""Killed anywhere and resumed, a run ends with the same bytes.
+
+CALVARIA_KILLS and CALVARIA_SEED in the environment say how many kills there are, and which; so do those of
+`make test-faults KILLS=50 SEED=0`.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from calvaria.manifest import read_manifest
+from calvaria.paths import Run
+from tests.end_to_end.conftest import command, environment
+from tests.faults.conftest import SMALL, begun
+from tests.faults.killing import Starter
+
+KILLS = int(os.environ.get("CALVARIA_KILLS", "6"))
+SEED = int(os.environ.get("CALVARIA_SEED", "0"))
+TRIES = 30  # a job may be done before it is killed
+LIMIT_S = 900
+
+
+def test_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):
+    """Every stage in turn; half of the kills at any instant, half while a file is written.
+
+    Half of the time what the job has written is deleted, as Snakemake does, and else it stays.
+    """
+    reference, seconds = calm
+    starter, rng = Starter(begun(tmp_path)), np.random.default_rng(SEED)
+    names = [job.name for job in starter.jobs]
+    stages = list(dict.fromkeys(job.stage for job in starter.jobs))
+    order = [stages[place] for place in rng.permutation(len(stages))]
+    of_stage = {stage: [n for n, job in enumerate(starter.jobs) if job.stage == stage] for stage in stages}
+    planned = Counter(int(rng.choice(of_stage[order[kill % len(order)]])) for kill in range(KILLS))
+    killed: Counter[str] = Counter()
+    for number, job in enumerate(starter.jobs):
+        for _ in range(planned[number]):
+            how = kill(starter, number, seconds[number], rng)
+            killed[job.stage] += 1
+            print(f"kill {killed.total()} of {KILLS}: {names[number]} {how}", flush=True)
+        starter.finish(number)
+    print(f"seed {SEED}: {killed.total()} kills: {dict(killed)}", flush=True)
+    assert killed.total() == KILLS
+    assert len(killed) == min(KILLS, len(stages))
+    same(starter.run, reference)
+
+
+def kill(starter: Starter, number: int, seconds: float, rng: np.random.Generator) -> str:
+    """Kills a job before it is done, and says when."""
+    outputs = starter.jobs[number].outputs
+    for _ in range(TRIES):
+        if rng.random() < 0.5:
+            write = int(rng.integers(1, len(outputs) + 1))
+            process, how = starter.start(number, write), f"in write {write}"
+            process.join()
+        else:
+            instant = float(rng.uniform(0, seconds))
+            process, how = starter.start(number), f"after {instant:.2f} s of {seconds:.2f}"
+            process.join(instant)
+            process.kill()
+            process.join()
+        died = process.exitcode == -signal.SIGKILL
+        assert died or process.exitcode == 0
+        if not died or rng.random() < 0.5:
+            for path in outputs:
+                path.unlink(missing_ok=True)
+        if died:
+            return how
+    raise AssertionError(f"{starter.jobs[number].name} was done before it could be killed, {TRIES} times")
+
+
+def same(run: Run, reference: Run) -> None:
+    """Every byte, and the digest of all."""
+    found, wanted = read_manifest(run), read_manifest(reference)
+    assert [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha] == []
+    assert found["digest"] == wanted["digest"]
+
+
+def test_snakemake_and_all_its_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):
+    """A tenth of the number of kills; each leaves a lock behind, of which Snakemake says what to do."""
+    kills = KILLS // 10
+    if not kills:
+        pytest.skip("fewer than 10 kills were asked for; tests/end_to_end kills Snakemake once")
+    rng, line = np.random.default_rng([SEED, 1]), command(tmp_path, 2, config=SMALL)
+    for number in range(kills):
+        with (tmp_path / f"{number}.log").open("wb") as log:
+            process = subprocess.Popen(
+                line, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            log_of_kill = tmp_path / f"{number}.log"
+            while "rule " not in log_of_kill.read_text() and process.poll() is None:  # it plans for seconds
+                time.sleep(0.1)
+            time.sleep(rng.uniform(0, 15))
+            assert process.poll() is None, "the run ended before it could be killed"
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        print(f"killed Snakemake {number + 1} of {kills} times", flush=True)
+        if number == 0:
+            refused = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+            assert refused.returncode != 0
+            assert "--unlock" in refused.stdout + refused.stderr
+        unlock = [*line, "--unlock"]
+        subprocess.run(unlock, env=environment(), capture_output=True, check=True)
+    done = subprocess.run(
+        line, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    same(Run(tmp_path / "results" / "small"), calm[0])
