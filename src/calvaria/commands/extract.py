@@ -54,7 +54,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
     rows = store.rows()
     if not 0 <= index < len(rows):
         raise InputError(f"{path}: has no volume {index}; it has {len(rows)}, the first is number 0")
-    (labels,) = store.volumes([rows[index]])
+    labels = store.volume(rows[index])
     attributes = read_json(path / "zarr.json")["attributes"]
     affine = np.array(attributes["affine"])
     if scan:
@@ -102,7 +102,7 @@ def _scanned(store: Store, row: Row) -> Row:
         run = Run(store.path.resolve().parents[1])
         if "case" in row:  # a prediction
             row = run.inject("test").rows()[row["case"]]
-        made_by = row.get("cohort") or row.get("family")
+        made_by = str(row.get("cohort", row.get("family")))
         if made_by not in HELD_OUT and load(run.config).fit[made_by].kind != "real":
             raise InputError(f"{name} was made by {made_by}, it has no scan; leave --scan out")
         (parent,) = row["parents"]

@@ -1,6 +1,7 @@
 """NIfTI files that are the same bytes again."""
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
 def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool) -> bytes:
     """A NIfTI file of labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
-    ``world`` is the code of both sform and qform. The gzip header of a packed file has no time and no name.
+    ``world`` is the code of both sform and qform.
     """
     import nibabel
 
@@ -25,4 +26,12 @@ def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool
     image.set_qform(affine, world)
     image.header.set_xyzt_units("mm")
     content = image.to_bytes()
-    return gzip.compress(content, compresslevel=6, mtime=0) if packed else content
+    return gzipped(content) if packed else content
+
+
+def gzipped(content: bytes) -> bytes:
+    """Packed without time and name; `gzip.compress` would write another header in each version of Python."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as stream:
+        stream.write(content)
+    return packed.getvalue()

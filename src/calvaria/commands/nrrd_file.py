@@ -3,11 +3,12 @@
 pynrrd would write the time into them. Format: https://teem.sourceforge.net/nrrd/format.html
 """
 
-import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from calvaria.commands.nifti_file import gzipped
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def nrrd_bytes(labels: np.ndarray, affine: np.ndarray, segments: Mapping[int, Se
             "Segmentation_MasterRepresentation:=Binary labelmap",
             "Segmentation_ReferenceImageExtentOffset:=0 0 0",
         ]
-    data = gzip.compress(labels.tobytes("F"), compresslevel=6, mtime=0)
+    data = gzipped(labels.tobytes("F"))
     return ("\n".join(lines) + "\n\n").encode() + data
 
 

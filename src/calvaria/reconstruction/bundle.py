@@ -25,8 +25,8 @@ NEEDED = ("nibabel", "pytorch-ignite", "safetensors", "scikit-image")  # beside 
 PARTS = Path(__file__).parent / "bundle_parts"
 IF_ANY = {"LICENSE": "LICENSE", "README.md": "docs/MODEL.md"}  # of the model's folder, beside its files
 NO_LICENCE = (
-    "The licence of these weights depends on that of the skulls they were learned from. Write it here before\n"
-    "you pass them on. The calvaria software itself is under the Apache License 2.0.\n"
+    "The licence of these weights depends on that of the skulls they were learned from. Write it here\n"
+    "before you pass them on. The calvaria software itself is under the Apache License 2.0.\n"
 )
 
 
