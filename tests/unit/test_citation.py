@@ -15,5 +15,5 @@ def test_the_version_is_the_same_everywhere():
     assert citation["version"] == zenodo["version"] == __version__
     assert citation["title"] == zenodo["title"]
     assert citation["license"] == zenodo["license"]
-    changelog = (ROOT / "CHANGELOG.md").read_text()
-    assert re.search(rf"becomes\s+version {re.escape(__version__)}\.|## \[{re.escape(__version__)}\]", changelog)
+    number = re.escape(__version__)
+    assert re.search(rf"becomes\s+version {number}\.|## \[{number}\]", (ROOT / "CHANGELOG.md").read_text())
