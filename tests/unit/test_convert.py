@@ -16,7 +16,7 @@ from calvaria.config import Config, parse
 from calvaria.errors import InputError
 from calvaria.grid import BONE
 from calvaria.learning.weights import weights
-from calvaria.reconstruction.implant_network import bone_on_grid, implant_network
+from calvaria.reconstruction.implant_network import bone_on_grid, implant_network, input_files
 from calvaria.reconstruction.model import export, load_model
 from calvaria.reconstruction.network import new_network
 from calvaria.reconstruction.prediction import implant_of, largest_piece
@@ -163,6 +163,8 @@ def test_a_wrong_name_or_a_damaged_model_leaves_nothing(model, tmp_path):
 
     with pytest.raises(InputError, match=r"wanted a name that ends in \.onnx"):
         write_onnx(model, tmp_path / "model.bin")
+    with pytest.raises(InputError, match=r"has no \.nii\.gz file.*--dataset_dir"):
+        input_files(str(tmp_path))
     with pytest.raises(InputError, match=r"has no model\.json"):
         write_bundle(tmp_path, tmp_path / "bundle")
     assert not list(tmp_path.iterdir())

@@ -57,6 +57,18 @@ def implant_network(model: Path | str, device: torch.device | str = "cpu") -> Im
     return ImplantNetwork(predictor).eval()
 
 
+def input_files(folder: str) -> list[dict[str, str]]:
+    """The files of a folder as items of a data set.
+
+    Raises:
+        InputError: if there are none; MONAI would do nothing, and call that success.
+    """
+    found = sorted(Path(folder).glob("*.nii.gz"))
+    if not found:
+        raise InputError(f"{folder}: has no .nii.gz file; name the folder of your skulls: --dataset_dir")
+    return [{"image": str(file)} for file in found]
+
+
 def bone_on_grid(labels: torch.Tensor, grid: Grid) -> torch.Tensor:
     """What the network sees of labels (1, x, y, z) as MONAI loads them, with their affine.
 
