@@ -48,7 +48,7 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[dev,interop]"
 	@touch $@
 
 $(VENV)/.installed-slurm: $(VENV)/.installed-dev

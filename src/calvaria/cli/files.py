@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -67,3 +67,54 @@ def reconstruct(
     typer.echo(json.dumps(found, indent=2))
     if not found["passed"]:
         raise typer.Exit(NOT_WELL)
+
+
+@command
+def extract(
+    store: Annotated[Path, typer.Argument(help="A store of a run, such as results/demo/inject/test.zarr.")],
+    index: Annotated[int, typer.Argument(help="Which volume: its index in the store's rows.", min=0)],
+    out: Annotated[Path, typer.Option(help="File to be written: .nii.gz, .nii, .seg.nrrd or .nrrd.")],
+    view: Annotated[
+        Literal["case", "skull", "defective", "implant"],
+        typer.Option(help="Labels 0 background, 1 remaining bone, 2 implant; or one of them as a mask."),
+    ] = "case",
+    scan: Annotated[bool, typer.Option("--scan", help="On the grid of the scan that it came from.")] = False,
+) -> None:
+    """Write one volume of a store as a file for 3D Slicer, ITK-SNAP, napari and others.
+
+    It lies on the run's grid, in RAS+ millimetres of the Frankfurt plane. With --scan it is put back onto its
+    scan, smoothed; synthetic skulls have none.
+
+    Example: calvaria extract results/demo/inject/test.zarr 0 --view implant --out implant.nii.gz
+    """
+    from calvaria.commands.extract import View
+    from calvaria.commands.extract import extract as command
+
+    command(store, index, out, View(view), scan)
+
+
+@command
+def convert(
+    to: Annotated[Literal["monai", "onnx"], typer.Option(help="A MONAI bundle, or an ONNX file.")],
+    out: Annotated[Path, typer.Option(help="Folder to be made for the bundle; or a file, .onnx.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder that calvaria export wrote; if none, the pretrained model.")
+    ] = None,
+) -> None:
+    """Write a model's networks of the coarse grid for other programs.
+
+    They take the remaining bone on the canonical grid. What reconstruct uses besides, the head's pose and the
+    network of the fine grid, is no part of it.
+
+    Example: calvaria convert --to monai --out bundle
+    """
+    from calvaria.reconstruction.pretrained import pretrained
+
+    if to == "onnx":
+        from calvaria.reconstruction.onnx_file import write_onnx
+
+        write_onnx(model or pretrained(), out)
+    else:
+        from calvaria.reconstruction.bundle import write_bundle
+
+        write_bundle(model or pretrained(), out)

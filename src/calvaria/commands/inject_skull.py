@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, to_json
 from calvaria.defects.injection import inject_defect
 from calvaria.errors import BudgetError, InputError
+from calvaria.folders import check_new, new_folder
 from calvaria.grid import IMPLANT, Grid
 from calvaria.progress import Progress
 from calvaria.sources import Scan
@@ -46,7 +45,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
         BudgetError: if no draw was usable.
     """
     inject = chosen_recipe(recipe, config)
-    target = _free(out)
+    check_new(out)
     volume = _read(path)
     skull = (volume.values > 0).astype(np.uint8)
     found = examine(Scan(skull, volume.affine), GRID, TOP_MARGIN_MM)
@@ -55,14 +54,12 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
     assert found.to_box is not None
     own = OwnGrid.of(skull.shape, volume.affine, found.to_box)
     name = digest(skull)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(out) as folder:
         progress = Progress(f"inject {path.name}", count, "cases")
         rows = []
         for number in range(count):
             labels, defect, attempt = _case(skull, own, found.labels, inject, (seed, name, number))
-            file = partial / f"{number:03d}.nii.gz"
+            file = folder / f"{number:03d}.nii.gz"
             write_nifti(file, labels, volume.affine)
             rows.append(
                 {
@@ -78,12 +75,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
             )
             progress.advance()
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        (partial / "defects.jsonl").write_text(lines, encoding="utf-8")
-        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (folder / "defects.jsonl").write_text(lines, encoding="utf-8")
 
 
 def chosen_recipe(name: str, config: Path | None) -> Inject:
@@ -110,15 +102,6 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
             f"any other recipe can be written into a config and given with --config"
         )
     return Inject(recipes={name: ready[name]})
-
-
-def _free(out: Path) -> Path:
-    target = out.expanduser().resolve()
-    if target.is_dir() and not any(target.iterdir()):
-        return target
-    if target.exists():
-        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
-    return target
 
 
 def _read(path: Path) -> Volume:

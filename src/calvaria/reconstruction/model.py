@@ -8,8 +8,6 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from calvaria.config import Config, dump, load
 from calvaria.errors import InputError, StoreError
+from calvaria.folders import check_new, new_folder
 from calvaria.manifest import read_manifest, sha256
 from calvaria.paths import Run
 from calvaria.reconstruction.predictor import Predictor, build_predictor
@@ -37,8 +36,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
         InputError: if the folder exists and is not empty, or cannot be written.
         StoreError: if the run is not finished, or was changed since.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
+    check_new(out)
     files = {
         network_file(seed): run.train(arm, seed) / "model.safetensors" for seed in range(config.train.seeds)
     }
@@ -55,21 +53,12 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
         "run_digest": manifest["digest"],
         "scores": _scores(run, arm),
     }
-    target = out.expanduser().resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    with new_folder(out) as folder:
         for name, tensors in halves.items():
-            write_tensors(partial / name, tensors)
-        write_atomically(partial / "config.yaml", dump(config))
-        digests = {name: sha256(partial / name) for name in (*files, "config.yaml")}
-        write_json(partial / "model.json", {**about, "sha256": digests})
-        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    except StoreError as error:
-        raise InputError(f"--out {out}: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            write_tensors(folder / name, tensors)
+        write_atomically(folder / "config.yaml", dump(config))
+        digests = {name: sha256(folder / name) for name in (*files, "config.yaml")}
+        write_json(folder / "model.json", {**about, "sha256": digests})
 
 
 def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
@@ -96,6 +85,11 @@ def _scores(run: Run, arm: str) -> dict[str, Any]:
         means = {key: round(float(np.mean(each)), 4) if each else None for key, each in values.items()}
         found[str(member)] = {"cases": len(mine), "empty": sum(row["empty"] for row in mine), **means}
     return found
+
+
+def model_files(directory: Path) -> list[str]:
+    """The names of all files that make up a model."""
+    return ["model.json", *read_json(directory / "model.json")["sha256"]]
 
 
 def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:

@@ -1,0 +1,112 @@
+"""A model's networks of the run's grid as one ONNX file."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calvaria.errors import InputError
+from calvaria.reconstruction.implant_network import implant_network
+from calvaria.store import write_atomically
+
+OPSET = 20
+INPUT, OUTPUT = "bone", "implant"
+
+
+def write_onnx(model: Path, out: Path) -> None:
+    """Writes ``INPUT``, (1, 1, x, y, z) float32 remaining bone, to ``OUTPUT``, the implant's probability.
+
+    The file's metadata has the grid's shape and affine, and the threshold of the implant.
+
+    Raises:
+        InputError: if packages are missing, the folder is no model, or the file cannot be written.
+        StoreError: if a file of the model is damaged.
+    """
+    if out.suffix.lower() != ".onnx":
+        raise InputError(f"--out {out}: wanted a name that ends in .onnx")
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"--to onnx: {error}; install them: pip install onnx onnxscript") from None
+    network = implant_network(model)
+    bone = torch.zeros(1, 1, *network.grid.shape)
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (bone,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            custom_translation_table={torch.ops.aten.linalg_solve.default: _solve},
+            verbose=False,
+        )
+    assert program is not None
+    found = program.model_proto
+    for part in (*found.graph.node, *found.graph.value_info, *found.graph.input, *found.graph.output):
+        del part.metadata_props[:]  # paths of this machine
+    about = {
+        "grid_shape": list(network.grid.shape),
+        "grid_affine_ras_mm": network.grid.affine.tolist(),
+        "threshold": network.threshold,
+        "use": "research only; not a medical device",
+    }
+    onnx.helper.set_model_props(found, {key: str(value) for key, value in about.items()})
+    onnx.checker.check_model(found, full_check=True)
+    try:
+        write_atomically(out, found.SerializeToString(deterministic=True))
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of itself: what it uses is deprecated, and torchvision is not there."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _solve(system: Any, right: Any, left: bool = True) -> Any:
+    """``torch.linalg.solve`` for one right side, which ONNX does not have: Gauss-Jordan without pivots.
+
+    The system of `calvaria.reconstruction.completion` is symmetric and positive definite, so none are needed.
+    """
+    op = _operators()
+    count = system.shape[0]
+    zero, one = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
+    rows = op.Concat(system, op.Unsqueeze(right, one), axis=1)
+    for number in range(count):
+        here, behind = op.Constant(value_ints=[number]), op.Constant(value_ints=[number + 1])
+        row = op.Slice(rows, here, behind, zero)
+        row = op.Div(row, op.Slice(row, here, behind, one))
+        unit = np.zeros((count, 1), np.float32)
+        unit[number] = 1
+        rows = op.Sub(rows, op.MatMul(op.Sub(op.Slice(rows, here, behind, one), _constant(unit)), row))
+    last = op.Slice(rows, op.Constant(value_ints=[count]), op.Constant(value_ints=[count + 1]), one)
+    return op.Squeeze(last, one)
+
+
+def _constant(values: np.ndarray) -> Any:
+    from onnxscript import ir
+
+    return _operators().Constant(value=ir.tensor(values))
+
+
+def _operators() -> Any:
+    from onnxscript import opset20
+
+    return opset20
