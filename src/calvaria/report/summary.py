@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from calvaria.evaluation.comparison import Versus, interval, people_of, single
-from calvaria.report.tables import DSC, SURE, interval_text, number, p_text
+from calvaria.report.tables import DSC, SURE, interval_text, number, p_equals
 from calvaria.store import Row
 
 
@@ -25,11 +25,11 @@ def summary(
     score = f"a mean DSC of {number(over.mean, 3)} (95 % interval {interval_text(over, 3)})"
     where = f"on {_count(cases, 'test case')} of {_count(people, 'person', 'people')}"
     if len(rows_of) == 1:
-        said = [f"The arm {best} has {score} {where}; there is no other arm to compare it with."]
+        said = [f"The arm “{best}” has {score} {where}; there is no other arm to compare it with."]
     else:
-        said = [f"Of {len(rows_of)} arms, {best} has the highest score: {score} {where}."]
-        said += [_against(best, one, len(found)) for one in found if one.arm == best]
-        said += [_sure(baseline, found) for baseline in dict.fromkeys(one.baseline for one in found)]
+        said = [_sure(found)]
+        said.append(f"Of {len(rows_of)} arms, “{best}” has the highest score: {score} {where}.")
+        said += [_against(one, len(found)) for one in found if one.arm == best]
         said += _powerless(found)
         said.append(
             "The leader was picked by these very scores, so its lead is, on average, larger than the truth."
@@ -41,26 +41,35 @@ def summary(
     return said
 
 
-def _against(best: str, one: Versus, comparisons: int) -> str:
+def _against(one: Versus, comparisons: int) -> str:
     """The leader's lead over a baseline."""
     difference = one.found.difference
     more = "higher" if difference.mean > 0 else "lower" if difference.mean < 0 else "different"
     span = f"95 % interval {difference.low:+.3f} to {difference.high:+.3f}".replace("-", "\u2212")
-    corrected = f"p {p_text(one.corrected)} after Holm's correction for {_count(comparisons, 'comparison')}"
+    corrected = f"{p_equals(one.corrected)} after Holm's correction for {_count(comparisons, 'comparison')}"
     sure = "this is unlikely to be chance" if one.corrected < SURE else "this may be chance"
-    return f"That is {number(abs(difference.mean), 3)} {more} than {one.baseline} ({span}; {corrected}): {sure}."
+    by = number(abs(difference.mean), 3)
+    return f"That is {by} {more} than “{one.baseline}” ({span}; {corrected}): {sure}."
 
 
-def _sure(baseline: str, found: Sequence[Versus]) -> str:
+def _sure(found: Sequence[Versus]) -> str:
     """Which arms differ from a baseline beyond doubt."""
-    sure = [one for one in found if one.baseline == baseline and one.corrected < SURE]
-    better = [one.arm for one in sure if one.found.difference.mean > 0]
-    worse = [one.arm for one in sure if one.found.difference.mean <= 0]
+    baselines = list(dict.fromkeys(one.baseline for one in found))
+    sure = [one for one in found if one.corrected < SURE]
     if not sure:
-        return f"No arm differs surely from {baseline}."
-    groups = {"better": better, "worse": worse}
-    parts = [f"{word} than {baseline}: {', '.join(arms)}" for word, arms in groups.items() if arms]
-    return f"Surely {'; surely '.join(parts)}. The others may not differ from it."
+        return f"No arm differs surely from {' or '.join(f'“{name}”' for name in baselines)}."
+    parts = []
+    for baseline in baselines:
+        for word, sign in (("better", 1), ("worse", -1)):
+            arms = [
+                f"“{one.arm}”"
+                for one in sure
+                if one.baseline == baseline and (one.found.difference.mean > 0) == (sign > 0)
+            ]
+            if arms:
+                parts.append(f"surely {word} than “{baseline}”: {', '.join(arms)}")
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}. No other difference to a baseline is sure."
 
 
 def _powerless(found: Sequence[Versus]) -> list[str]:

@@ -189,6 +189,11 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else number(value, 3)
 
 
+def p_equals(value: float) -> str:
+    """A p-value within a sentence."""
+    return f"p {p_text(value)}" if value < 0.001 else f"p = {p_text(value)}"
+
+
 def arm_scores(rows: Sequence[Row], seed: int) -> list[Score]:
     """Every metric over the cases of an arm, with the interval of its mean where that is finite."""
     alone, found = single(rows), []
