@@ -1,5 +1,6 @@
 # make demo         install, run the demo workflow, say where its report lies
 # make test         install, run all tests
+# make test-report  install Chromium where apt-get can, test the report in it
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
 # make check        install, run formatters, linters and the type checker without changing anything
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Commands of the environment come first, whether or not it is activated.
 IN_VENV := PATH="$(BIN):$$PATH"
 
-.PHONY: demo test test-slurm check reference clean
+.PHONY: demo test test-report test-slurm check reference clean
 
 demo: $(VENV)/.installed
 	$(IN_VENV) snakemake --cores all
@@ -18,7 +19,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
-	$(IN_VENV) python -m pytest tests/end_to_end
+	$(IN_VENV) python -m pytest tests/end_to_end tests/browser
+
+test-report: $(VENV)/.installed-dev
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CALVARIA_CHROMIUM" || \
+	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } || \
+	  { echo "Install Chromium as root, or set CALVARIA_CHROMIUM to a browser, and try again."; exit 1; }
+	$(IN_VENV) python -m pytest tests/browser
 
 test-slurm: $(VENV)/.installed-slurm
 	$(IN_VENV) python -m pytest -rs tests/slurm

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from calvaria.report.page import write_report
-from tests.unit.finished import a_config, write_run
+from tests.unit.made_up import a_config, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium's own software renderer stands for a graphics card.

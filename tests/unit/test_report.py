@@ -1,7 +1,9 @@
 """The report: complete, self-contained, honest about failures, and clear about what is missing."""
 
+import gzip
 import math
 import shutil
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import pytest
 
 from calvaria.config import Config
 from calvaria.errors import StoreError
+from calvaria.evaluation.comparison import versus
+from calvaria.grid import Grid
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
 from calvaria.report.summary import summary
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, distances, surface, to_json
-from tests.unit.finished import NASTY, a_config, write_run
+from tests.unit.made_up import NASTY, a_config, write_run
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_pictures():
@@ -104,7 +109,8 @@ def test_the_report_names_every_family_and_arm_with_pictures_and_scores(html):
 def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
     text = Page(html).text
     assert "1 of 2 predictions are empty" in text
-    assert "∞ / ∞" in text  # the median of 0 mm and infinity is infinite as well
+    # The median of 0 mm and infinity is infinite as well; the mean has no interval.
+    assert "∞no intervalmedian ∞" in text.replace(" ∞", "∞").replace("median∞", "median ∞")
     assert "0.500 / 0.500" in text  # the DSC of 1 and 0: the empty one is not dropped
 
 
@@ -151,18 +157,18 @@ def test_warps_are_shown_with_what_the_gates_rejected(html):
 
 
 def test_costs_are_summed_per_stage_in_the_order_of_the_workflow(tmp_path):
-    head = "s\th:m:s\tmax_rss\n"
+    head = "s\th:m:s\tmax_rss\tcpu_time\n"
     for name, line in {
-        "train/a.tsv": "10.5\t0:00:10\t800.0",
-        "train/deep/b.tsv": "2.0\t0:00:02\t900.0",
-        "split.tsv": "0.1\t0:00:00\tNA",
+        "train/a.tsv": "10.5\t0:00:10\t800.0\t18.0",
+        "train/deep/b.tsv": "2.0\t0:00:02\t900.0\t2.0",
+        "split.tsv": "0.1\t0:00:00\tNA\tNA",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(head + line + "\n")
     assert tables.costs(tmp_path) == [
-        tables.Cost("split", 1, 0.1, None),
-        tables.Cost("train", 2, 12.5, 900.0),
+        tables.Cost("split", 1, 0.1, 0.0, None),
+        tables.Cost("train", 2, 12.5, 20.0, 900.0),
     ]
     assert tables.costs(tmp_path / "absent") == []
     (tmp_path / "fit.tsv").write_text("nonsense\n")
@@ -184,3 +190,83 @@ def test_the_best_arm_is_marked_per_metric_in_its_own_direction():
     assert all(score.best for score in first)
     assert not any(score.best for score in second)
     assert not any(score.best for score in tables.mark_best([worse])[0] if math.isinf(score.mean))
+
+
+def scored(*dsc: float) -> list[dict]:
+    """Rows of an arm, one person a case."""
+    return [
+        {"case": i, "person": f"p{i}", "seed": 0, "dsc": value, "empty": value == 0}
+        for i, value in enumerate(dsc)
+    ]
+
+
+def said(arms: dict[str, list[dict]], baseline: str) -> str:
+    best = tables.best_arm(arms)
+    return " ".join(summary(arms, best, versus(arms, [baseline], 1), 1))
+
+
+def test_the_summary_calls_a_difference_sure_only_if_it_is():
+    base = np.linspace(0.7, 0.9, 12)
+    noise = 0.01 * np.array([1, -1.3, 0.7, -0.6, 1.1, -1.2, 0.9, -0.8, 0.5, -0.4, 1.4, -1.5])
+    clear = said({"none": scored(*base), "more": scored(*(base + 0.02))}, "none")
+    assert "Surely better than “none”: “more”." in clear
+    assert "That is 0.020 higher than “none”" in clear
+    assert "unlikely to be chance" in clear
+    doubtful = said({"none": scored(*base), "other": scored(*(base + noise))}, "none")
+    assert "No arm differs surely from “none”." in doubtful
+    assert "unlikely" not in doubtful
+    worse = said({"none": scored(*base), "less": scored(*(base - 0.02))}, "none")
+    assert "Surely worse than “none”: “less”." in worse
+
+
+def test_the_summary_says_when_nothing_could_have_been_shown_and_counts_empty_predictions():
+    few = said({"none": scored(0.8, 0.7, 0.0), "more": scored(0.9, 0.8, 0.7)}, "none")
+    assert "With 3 test people and 1 comparison no difference could be called sure, however large." in few
+    assert "1 of 6 predictions of all arms are empty" in few
+    alone = {"only": scored(0.8, 0.7, 0.6)}
+    assert "no other arm" in " ".join(summary(alone, "only", [], 1))
+
+
+GRID = Grid((40, 40, 40), 3.0)
+
+
+def ball(radius_mm: float, x_mm: float = 0.0) -> np.ndarray:
+    x, y, z = np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij")
+    return (x - x_mm) ** 2 + y**2 + z**2 <= radius_mm**2
+
+
+def test_distances_between_surfaces_are_in_mm_and_signed():
+    fixed, larger, smaller = (surface(ball(radius), GRID) for radius in (30, 36, 24))
+    assert np.abs(np.median(distances(larger, fixed)) - 6) < 0.5
+    assert np.abs(np.median(distances(smaller, fixed)) + 6) < 0.5
+    assert np.abs(distances(fixed, fixed)).max() < 1e-9
+    moved = surface(ball(30, x_mm=6), GRID)
+    apart, side = distances(moved, fixed), moved.points[:, 0] - 6
+    assert apart[side > 28].mean() == pytest.approx(6, abs=1)
+    assert apart[side < -28].mean() == pytest.approx(-6, abs=1)
+
+
+def test_a_surface_encloses_the_volume_of_its_mask_even_if_it_is_thin():
+    import trimesh
+
+    for mask in (ball(30), ball(30) & ~ball(24), ball(9)):
+        found = surface(mask, GRID)
+        made = trimesh.Trimesh(found.points, found.triangles, process=False)
+        assert made.is_watertight
+        assert made.volume == pytest.approx(mask.sum() * GRID.spacing_mm**3, rel=0.1)
+    assert surface(np.zeros(GRID.shape, bool), GRID) is None
+
+
+def test_a_mesh_is_read_back_from_the_page_as_it_was():
+    found = surface(ball(30, x_mm=10), GRID)
+    apart = found.points[:, 0] / 10
+    mesh = to_json(found, apart)
+
+    def unpacked(key: str, kind: str) -> np.ndarray:
+        return np.frombuffer(gzip.decompress(b64decode(mesh[key])), kind)
+
+    columns = np.cumsum(unpacked("points", "<i2").reshape(3, -1), axis=1, dtype=np.int16)
+    assert np.abs(columns.T * STEP_MM - found.points).max() <= 0.51 * STEP_MM
+    corners = np.cumsum(unpacked("triangles", f"<u{mesh['bytes']}"), dtype=f"u{mesh['bytes']}")
+    assert np.array_equal(corners.reshape(-1, 3), found.triangles)
+    assert np.abs(unpacked("distances", "<i2") * DISTANCE_MM - apart).max() <= 0.51 * DISTANCE_MM

@@ -88,9 +88,10 @@ def difference_figure(rows_of: Mapping[str, Sequence[Row]], found: Sequence[Vers
                 continue
             i = arms.index(one.arm)
             scored = by_case(rows_of[one.arm], DSC.key)
-            changes = per_person([scored[case] - base[case] for case in base], [people[case] for case in base])
-            values = list(changes.values())
-            panel.plot(values, i + _spread(len(values), 0.24), "o", ms=3.5, mew=0, alpha=0.6, color=_colour(i))
+            changes = [scored[case] - base[case] for case in base]
+            values = list(per_person(changes, [people[case] for case in base]).values())
+            offsets = i + _spread(len(values), 0.24)
+            panel.plot(values, offsets, "o", ms=3.5, mew=0, alpha=0.6, color=_colour(i))
             over = one.found.difference
             panel.plot([over.low, over.high], [i, i], color=INK, lw=2)
             panel.plot([over.mean], [i], "D", ms=5, color=INK)
@@ -114,6 +115,12 @@ def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot
             x, middle, np.array(reach), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
         )
     panel.set_xscale("log")
+    shown = [
+        config.train.arms[arm].samples or config.sample.count for arms in groups.values() for arm in arms
+    ]
+    counts = sorted(set(shown))
+    panel.set_xticks(counts, [str(count) for count in counts])
+    panel.set_xticks([], minor=True)
     panel.set_xlabel("synthetic skulls of each family")
     panel.set_ylabel("DSC (no unit, 1 is perfect)")
     panel.grid(color=PALE, lw=0.6)

@@ -137,11 +137,16 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "total_time": tables.duration(sum(cost.seconds for cost in costs)),
         "total_cpu": tables.duration(sum(cost.cpu_seconds for cost in costs)),
         "manifest": manifest,
-        "size_gb": sum((run.root / name).stat().st_size for name in manifest["files"]) / 1e9 if manifest else None,
+        "size_gb": _gigabytes(run, manifest) if manifest else None,
         "config_text": dump(config),
         "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
         "verify": f"calvaria verify --run {shlex.quote(str(run.root))}",
     }
+
+
+def _gigabytes(run: Run, manifest: dict[str, Any]) -> float:
+    """What the files of a manifest take on disk, in GB."""
+    return sum((run.root / name).stat().st_size for name in manifest["files"]) / 1e9
 
 
 def _people(run: Run) -> dict[str, Any]:

@@ -88,16 +88,18 @@ def hardest(rows_of: Mapping[str, Sequence[Row]]) -> int:
     return min(shared, key=lambda case: sum(one[case] for one in found))
 
 
-def worst_failures(rows_of: Mapping[str, Sequence[Row]], least: float, most: int = FAILURES) -> list[tuple[str, Row]]:
-    """The worst failures, each with its arm."""
+def worst_failures(rows_of: Mapping[str, Sequence[Row]], least: float) -> list[tuple[str, Row]]:
+    """The worst failure of every case that has one, with its arm; at most FAILURES, the worst first."""
     rows = [
         (float(row["dsc"]), arm, row)
         for arm, found in rows_of.items()
         for row in found
         if row["empty"] or row["dsc"] < least
     ]
-    worst = sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"]))[:most]
-    return [(arm, row) for _, arm, row in worst]
+    worst: dict[int, tuple[str, Row]] = {}
+    for _, arm, row in sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"])):
+        worst.setdefault(row["case"], (arm, row))
+    return list(worst.values())[:FAILURES]
 
 
 def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Comparison]:
@@ -121,7 +123,7 @@ def first(rows: Sequence[Row], case: int) -> Row:
 def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> list[Comparison]:
     """The worst failures, each with its arm's prediction."""
     return [
-        compare(run, config, f"Failure of {arm}", row, {arm: row})
+        compare(run, config, f"Case {row['case']}: the worst failure, of {arm}", row, {arm: row})
         for arm, row in worst_failures(rows_of, config.report.failure_dsc)
     ]
 

@@ -7,9 +7,7 @@ from calvaria.report.tables import DSC, SURE, interval_text, number, p_equals
 from calvaria.store import Row
 
 
-def summary(
-    rows_of: Mapping[str, Sequence[Row]], best: str, found: Sequence[Versus], seed: int
-) -> list[str]:
+def summary(rows_of: Mapping[str, Sequence[Row]], best: str, found: Sequence[Versus], seed: int) -> list[str]:
     """Sentences: which arm leads, by how much, how sure that is, and what speaks against it.
 
     Args:

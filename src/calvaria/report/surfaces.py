@@ -1,7 +1,7 @@
 """Surfaces for the report's 3-D view: meshes of bone and implants, small enough to lie in a page.
 
-A surface is a level of the blurred voxels, the one that encloses their volume. Positions are RAS+ millimetres from the
-centre of the grid.
+A surface is a level of the blurred voxels, the one that encloses their volume. Positions are RAS+ millimetres
+from the centre of the grid.
 """
 
 import gzip

@@ -16,8 +16,8 @@ from calvaria.evaluation.statistics import Interval
 from calvaria.store import Row
 
 STAGES = (
-    *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen", "audit"),
-    *("inject", "train", "refine", "evaluate", "report"),
+    *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen"),
+    *("audit", "inject", "train", "refine", "evaluate", "report"),
 )
 
 
@@ -191,7 +191,7 @@ def p_text(value: float) -> str:
 
 def p_equals(value: float) -> str:
     """A p-value within a sentence."""
-    return f"p {p_text(value)}" if value < 0.001 else f"p = {p_text(value)}"
+    return f"p\u00a0{p_text(value)}" if value < 0.001 else f"p\u00a0=\u00a0{p_text(value)}"
 
 
 def arm_scores(rows: Sequence[Row], seed: int) -> list[Score]:

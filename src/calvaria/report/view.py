@@ -35,8 +35,8 @@ def chosen(rows_of: Mapping[str, Sequence[Row]], best: str, least: float) -> dic
         reasons.setdefault(row["case"], []).append(f"{title.lower()} of {best}")
     reasons.setdefault(hardest(rows_of), []).append("hardest for all arms")
     reasons.setdefault(_disputed(rows_of), []).append("arms differ most")
-    for arm, row in worst_failures(rows_of, least, most=len(rows_of) * len(rows_of[best])):
-        reasons.setdefault(row["case"], []).append(f"failure of {arm}")
+    for _, row in worst_failures(rows_of, least):
+        reasons.setdefault(row["case"], []).append("failure")
     most = max(3, min(CASES, PREDICTIONS // len(rows_of)))
     return {case: _sentence(words) for case, words in list(reasons.items())[:most]}
 
@@ -89,8 +89,8 @@ def _prediction(found: Surface | None, truth: Surface | None, row: Row) -> dict[
     within = number(100 * float(np.mean(np.abs(apart) <= 1.0)), 0)
     coarse = number(row["grid"]["dsc"], DSC.digits)
     text = (
-        f"{verdict(row)} on the scan's own grid. As drawn, on the run's grid: DSC {coarse}; {within} % of the "
-        f"surface within 1 mm of the true one; out by up to {high} mm, in by up to {low} mm."
+        f"{verdict(row)} on the scan's own grid. As drawn, on the run's grid: DSC {coarse}; {within} % of "
+        f"the surface within 1 mm of the true one; out by up to {high} mm, in by up to {low} mm."
     )
     return {"mesh": to_json(found, apart), "text": text}
 
