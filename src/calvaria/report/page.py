@@ -124,7 +124,7 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "versus": tables.versus_table(found),
         "difference_figure": figures.difference_figure(scored, found),
         "samples_figure": figures.samples_figure(config, scored),
-        "ensembles": config.train.seeds > 1,
+        "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),
         "failures": tables.failed(scored, config.report.failure_dsc),
         "failure_dsc": config.report.failure_dsc,
         "failed": pictures.failed(run, config, scored),
