@@ -1,6 +1,7 @@
 # make demo         install, run the demo workflow, say where its report lies
 # make test         install, run all tests
 # make test-faults  install, kill jobs of every stage KILLS times, stop commands, damage files
+# make test-report  install Chromium where apt-get can, test the report in it
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
 # make check        install, run formatters, linters and the type checker without changing anything
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Commands of the environment come first, whether or not it is activated.
 IN_VENV := PATH="$(BIN):$$PATH"
 
-.PHONY: demo test test-faults test-slurm check reference clean
+.PHONY: demo test test-faults test-report test-slurm check reference clean
 
 demo: $(VENV)/.installed
 	$(IN_VENV) snakemake --cores all
@@ -21,7 +22,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
-	$(IN_VENV) python -m pytest tests/end_to_end
+	$(IN_VENV) python -m pytest tests/end_to_end tests/browser
+
+test-report: $(VENV)/.installed-dev
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CALVARIA_CHROMIUM" || \
+	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } || \
+	  { echo "Install Chromium as root, or set CALVARIA_CHROMIUM to a browser, and try again."; exit 1; }
+	$(IN_VENV) python -m pytest tests/browser
 
 test-faults: $(VENV)/.installed-dev
 	$(IN_VENV) CALVARIA_KILLS=$(KILLS) CALVARIA_SEED=$(SEED) python -m pytest tests/faults --capture=no

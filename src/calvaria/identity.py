@@ -133,6 +133,10 @@ def code(config: Config, stage: str, name: str) -> str:
     digest = hashlib.sha256()
     for module in modules(config, stage, name):
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())
+    if stage == "report":  # the page is made from more than modules
+        page = Path(__file__).parent / "report"
+        for path in sorted(path for part in ("templates", "vendor") for path in (page / part).iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
         for recipe in config.inject.recipes.values():
             if isinstance(recipe, CustomRecipe):

@@ -1,135 +1,25 @@
 """The report: complete, self-contained, honest about failures, and clear about what is missing."""
 
+import gzip
 import math
 import shutil
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calvaria.config import Config, dump, parse
+from calvaria.config import Config
 from calvaria.errors import StoreError
+from calvaria.evaluation.comparison import versus
+from calvaria.grid import Grid
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
-from calvaria.report.sheet import contact_sheet
-from calvaria.store import write_atomically, write_json, write_rows, write_shard
-
-NASTY = "<script>alert(1)</script>"
-MEASURES = {
-    "volume_ml": 500.0,
-    "width_mm": 140.0,
-    "length_mm": 180.0,
-    "height_mm": 150.0,
-    "thickness_mm": 6.0,
-}
-PERFECT = {
-    **dict.fromkeys(("dsc", "bdsc_10mm", "bdsc_10vox", "surface_dice_1mm"), 1.0),
-    **dict.fromkeys(("hd95_mm", "assd_mm", "rim_gap_mm"), 0.0),
-    "empty": False,
-}
-NOTHING = {
-    **dict.fromkeys(("dsc", "bdsc_10mm", "bdsc_10vox", "surface_dice_1mm"), 0.0),
-    **dict.fromkeys(("hd95_mm", "assd_mm", "rim_gap_mm"), None),
-    "empty": True,
-}
-
-
-def a_config() -> Config:
-    return parse(
-        {
-            "name": "tiny",
-            "grid": {"shape": [16, 16, 16], "spacing_mm": 12.0},
-            "ingest": {"sources": {"phantom": {"kind": "phantom", "count": 4}}},
-            "fit": {"real": {"kind": "real"}, "second-vae": {"kind": "vae", "optimiser": {"steps": 2}}},
-            "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
-            "train": {
-                "arms": {
-                    "plain": {"families": {"real": 1}},
-                    "mixed": {"families": {"real": 1, "second-vae": 3}, "geometric": "strong"},
-                },
-                "optimiser": {"steps": 2},
-            },
-            "report": {"skulls": 1, "cases": 1},
-        },
-        "test",
-    )
-
-
-def write_run(root: Path, config: Config) -> Run:
-    """A finished run with made-up results: one of the two predictions of 'plain' is empty."""
-    run, grid = Run(root), config.grid.voxels()
-    x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
-    radius = np.sqrt(x**2 + y**2 + z**2)
-    skull = ((radius < 75) & (radius > 50)).astype(np.uint8)
-    case = np.where((skull > 0) & (z > 45), 2, skull).astype(np.uint8)
-    people = [{"id": f"p{i}", "person": f"p{i}"} for i in range(4)]
-    verdicts = [("ok", None)] * 3 + [("vault open", f"holes of {NASTY}")]
-    ingested = [
-        {**who, "verdict": verdict, "reason": reason}
-        for who, (verdict, reason) in zip(people, verdicts, strict=True)
-    ]
-    volumes = np.stack([skull, skull, skull, 0 * skull])
-    run.root.mkdir(parents=True)
-    run.config.write_text(dump(config))
-    write_shard(run.ingest, 0, 4, 4, grid, volumes, ingested)
-    write_json(
-        run.people,
-        {
-            "same_mm": 0.35,
-            "farthest_same_mm": 0.12,
-            "closest_different_mm": 0.81,
-            "person": {"p0": "p0", "p1": "p0", "p2": "p2"},
-            "pairs": [{"first": "p0", "second": "p1", "mm": 0.12, "mirrored": True}],
-        },
-    )
-    write_atomically(run.sheet(0), contact_sheet(ingested, volumes, grid))
-    cohorts = dict(zip(("training", "validation", "test"), range(3), strict=True))
-    write_json(run.split, {name: [{"index": i, **people[i]}] for name, i in cohorts.items()})
-    limits = {measure: [0.8 * value, 1.2 * value] for measure, value in MEASURES.items()}
-    write_json(run.root / "screen" / "limits.json", {**limits, "training": [MEASURES]})
-    rejected = [{"attempt": 0, "reason": "bone volume 301.5 ml is below 400 ml"}]
-    sample = {"attempt": 0, "parents": [], "parameters": {}, "measures": MEASURES}
-    defect = {"skull": 0, "person": None, "parents": [], "recipe": "spheres", "defect": {}, "attempt": 0}
-    defect["implant_ml"] = 30.0
-    for family in config.fit:
-        gates = {"similarity": 0.8, "folded": 0.0, "least_jacobian": 0.3}
-        registered = [{**gates, "moving": NASTY, "target": "b", "fault": "warp folded"}]
-        fitted = {"family": family, "kind": "real", "parameters": None}
-        write_json(run.fit(family) / "fit.json", fitted | {"registrations": registered})
-        drawn = {"parents": [], "parameters": gates, "fault": None}
-        write_shard(run.sample(family), 0, 2, 2, grid, np.stack([skull] * 2), [drawn] * 2)
-        row = {**sample, "family": family, "rejections": rejected}
-        write_shard(run.screen(family), 0, 2, 2, grid, np.stack([skull] * 2), [row] * 2)
-        rebuilt = {"skulls": 1, "empty": 0, "dice": 0.912, "surface95_voxels": 1.25, "surface_mm": 0.4}
-        audited = {
-            "held_out": 2,
-            "fidelity": dict.fromkeys((one.key for one in tables.FIDELITY), 0.61),
-            "memorisation": {
-                "ratio": 0.87,
-                "p_value": 0.0002,
-                "nearest": [1.0, 1.5],
-                "held_out_nearest": [1.2, 1.4],
-            },
-            "copies_dropped": 3,
-            "reconstruction": {**rebuilt, "thickness_mm": None} if family != "real" else None,
-        }
-        write_json(run.audit(family), audited)
-    for cohort in (*config.fit, "validation", "test"):
-        write_shard(
-            run.inject(cohort), 0, 2, 2, grid, np.stack([case] * 2), [{"cohort": cohort, **defect}] * 2
-        )
-    write_rows(run.fit("second-vae") / "steps.jsonl", [{"step": i, "loss": 1.0 / i} for i in (1, 2, 3)])
-    for arm, outcomes in {"plain": [PERFECT, NOTHING], "mixed": [PERFECT, PERFECT]}.items():
-        write_json(run.train(arm, 0) / "train.json", {"steps": 2, "best_step": 1, "validation_dsc": 0.5})
-        rows = [
-            {"case": i, "person": NASTY, "recipe": "spheres", "seed": 0, **outcome, "grid": {"dsc": 0.5}}
-            for i, outcome in enumerate(outcomes)
-        ]
-        predicted = [np.where(case == 2, 0, case) if row["empty"] else case for row in rows]
-        write_shard(run.evaluate(arm), 0, 2, 2, grid, np.stack(predicted).astype(np.uint8), rows)
-    return run
+from calvaria.report.summary import summary
+from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, distances, surface, to_json
+from tests.unit.made_up import NASTY, a_config, write_run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -138,7 +28,6 @@ def _small_pictures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "SMALL", 24)
         patch.setattr(pictures, "LARGE", 24)
-        patch.setattr(figures, "DPI", 40)
         yield
 
 
@@ -182,11 +71,11 @@ class Page(HTMLParser):
 def test_the_report_needs_no_network_and_no_other_file(html):
     page = Page(html)
     assert page.addresses
-    assert not {"script", "iframe", "object", "embed"} & set(page.tags)
+    assert not {"iframe", "object", "embed"} & set(page.tags)
     for address in page.addresses:
         assert address.startswith("data:") or address.removeprefix("#") in page.ids
-    for outside in ("url(", "@import", "http"):
-        assert outside not in html
+    for outside in ("url(", "@import", "fetch(", "XMLHttpRequest", "importScripts"):
+        assert outside not in html.replace("http://www.w3.org/1999/xhtml", "")
 
 
 def test_the_report_names_every_family_and_arm_with_pictures_and_scores(html):
@@ -220,7 +109,8 @@ def test_the_report_names_every_family_and_arm_with_pictures_and_scores(html):
 def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
     text = Page(html).text
     assert "1 of 2 predictions are empty" in text
-    assert "∞ / ∞" in text  # the median of 0 mm and infinity is infinite as well
+    # The median of 0 mm and infinity is infinite as well; the mean has no interval.
+    assert "∞no intervalmedian ∞" in text.replace(" ∞", "∞").replace("median∞", "median ∞")
     assert "0.500 / 0.500" in text  # the DSC of 1 and 0: the empty one is not dropped
 
 
@@ -267,18 +157,18 @@ def test_warps_are_shown_with_what_the_gates_rejected(html):
 
 
 def test_costs_are_summed_per_stage_in_the_order_of_the_workflow(tmp_path):
-    head = "s\th:m:s\tmax_rss\n"
+    head = "s\th:m:s\tmax_rss\tcpu_time\n"
     for name, line in {
-        "train/a.tsv": "10.5\t0:00:10\t800.0",
-        "train/deep/b.tsv": "2.0\t0:00:02\t900.0",
-        "split.tsv": "0.1\t0:00:00\tNA",
+        "train/a.tsv": "10.5\t0:00:10\t800.0\t18.0",
+        "train/deep/b.tsv": "2.0\t0:00:02\t900.0\t2.0",
+        "split.tsv": "0.1\t0:00:00\tNA\tNA",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(head + line + "\n")
     assert tables.costs(tmp_path) == [
-        tables.Cost("split", 1, 0.1, None),
-        tables.Cost("train", 2, 12.5, 900.0),
+        tables.Cost("split", 1, 0.1, 0.0, None),
+        tables.Cost("train", 2, 12.5, 20.0, 900.0),
     ]
     assert tables.costs(tmp_path / "absent") == []
     (tmp_path / "fit.tsv").write_text("nonsense\n")
@@ -300,3 +190,83 @@ def test_the_best_arm_is_marked_per_metric_in_its_own_direction():
     assert all(score.best for score in first)
     assert not any(score.best for score in second)
     assert not any(score.best for score in tables.mark_best([worse])[0] if math.isinf(score.mean))
+
+
+def scored(*dsc: float) -> list[dict]:
+    """Rows of an arm, one person a case."""
+    return [
+        {"case": i, "person": f"p{i}", "seed": 0, "dsc": value, "empty": value == 0}
+        for i, value in enumerate(dsc)
+    ]
+
+
+def said(arms: dict[str, list[dict]], baseline: str) -> str:
+    best = tables.best_arm(arms)
+    return " ".join(summary(arms, best, versus(arms, [baseline], 1), 1))
+
+
+def test_the_summary_calls_a_difference_sure_only_if_it_is():
+    base = np.linspace(0.7, 0.9, 12)
+    noise = 0.01 * np.array([1, -1.3, 0.7, -0.6, 1.1, -1.2, 0.9, -0.8, 0.5, -0.4, 1.4, -1.5])
+    clear = said({"none": scored(*base), "more": scored(*(base + 0.02))}, "none")
+    assert "Surely better than “none”: “more”." in clear
+    assert "That is 0.020 higher than “none”" in clear
+    assert "unlikely to be chance" in clear
+    doubtful = said({"none": scored(*base), "other": scored(*(base + noise))}, "none")
+    assert "No arm differs surely from “none”." in doubtful
+    assert "unlikely" not in doubtful
+    worse = said({"none": scored(*base), "less": scored(*(base - 0.02))}, "none")
+    assert "Surely worse than “none”: “less”." in worse
+
+
+def test_the_summary_says_when_nothing_could_have_been_shown_and_counts_empty_predictions():
+    few = said({"none": scored(0.8, 0.7, 0.0), "more": scored(0.9, 0.8, 0.7)}, "none")
+    assert "With 3 test people and 1 comparison no difference could be called sure, however large." in few
+    assert "1 of 6 predictions of all arms are empty" in few
+    alone = {"only": scored(0.8, 0.7, 0.6)}
+    assert "no other arm" in " ".join(summary(alone, "only", [], 1))
+
+
+GRID = Grid((40, 40, 40), 3.0)
+
+
+def ball(radius_mm: float, x_mm: float = 0.0) -> np.ndarray:
+    x, y, z = np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij")
+    return (x - x_mm) ** 2 + y**2 + z**2 <= radius_mm**2
+
+
+def test_distances_between_surfaces_are_in_mm_and_signed():
+    fixed, larger, smaller = (surface(ball(radius), GRID) for radius in (30, 36, 24))
+    assert np.abs(np.median(distances(larger, fixed)) - 6) < 0.5
+    assert np.abs(np.median(distances(smaller, fixed)) + 6) < 0.5
+    assert np.abs(distances(fixed, fixed)).max() < 1e-9
+    moved = surface(ball(30, x_mm=6), GRID)
+    apart, side = distances(moved, fixed), moved.points[:, 0] - 6
+    assert apart[side > 28].mean() == pytest.approx(6, abs=1)
+    assert apart[side < -28].mean() == pytest.approx(-6, abs=1)
+
+
+def test_a_surface_encloses_the_volume_of_its_mask_even_if_it_is_thin():
+    import trimesh
+
+    for mask in (ball(30), ball(30) & ~ball(24), ball(9)):
+        found = surface(mask, GRID)
+        made = trimesh.Trimesh(found.points, found.triangles, process=False)
+        assert made.is_watertight
+        assert made.volume == pytest.approx(mask.sum() * GRID.spacing_mm**3, rel=0.1)
+    assert surface(np.zeros(GRID.shape, bool), GRID) is None
+
+
+def test_a_mesh_is_read_back_from_the_page_as_it_was():
+    found = surface(ball(30, x_mm=10), GRID)
+    apart = found.points[:, 0] / 10
+    mesh = to_json(found, apart)
+
+    def unpacked(key: str, kind: str) -> np.ndarray:
+        return np.frombuffer(gzip.decompress(b64decode(mesh[key])), kind)
+
+    columns = np.cumsum(unpacked("points", "<i2").reshape(3, -1), axis=1, dtype=np.int16)
+    assert np.abs(columns.T * STEP_MM - found.points).max() <= 0.51 * STEP_MM
+    corners = np.cumsum(unpacked("triangles", f"<u{mesh['bytes']}"), dtype=f"u{mesh['bytes']}")
+    assert np.array_equal(corners.reshape(-1, 3), found.triangles)
+    assert np.abs(unpacked("distances", "<i2") * DISTANCE_MM - apart).max() <= 0.51 * DISTANCE_MM

@@ -4,7 +4,12 @@ rule audit:
         fitted,
         lambda wildcards: shards(RUN.screen(wildcards.family), CONFIG.sample.count, CONFIG.sample.shard_size),
     output:
-        RUN.audit("{family}"),
+        report(
+            RUN.audit("{family}"),
+            caption="../report/audit.rst",
+            category="Families",
+            labels={"family": "{family}"},
+        ),
     log:
         RUN.log("audit/{family}"),
     benchmark:

@@ -13,8 +13,18 @@ rule report:
         [networks(arm) for arm in CONFIG.train.arms],
         [shards(RUN.evaluate(arm), 1, 1) for arm in CONFIG.train.arms],
     output:
-        RUN.report,
-        RUN.manifest,
+        report(
+            RUN.report,
+            caption="../report/report.rst",
+            category="Result",
+            labels={"file": "report"},
+        ),
+        report(
+            RUN.manifest,
+            caption="../report/manifest.rst",
+            category="Provenance",
+            labels={"file": "manifest"},
+        ),
     log:
         RUN.log("report"),
     benchmark:

@@ -3,7 +3,12 @@ rule sheet:
         RUN.ingest.shard("{shard}"),
         RUN.ingest.table("{shard}"),
     output:
-        RUN.sheet("{shard}"),
+        report(
+            RUN.sheet("{shard}"),
+            caption="../report/sheet.rst",
+            category="Real skulls",
+            labels={"shard": "{shard}"},
+        ),
     log:
         RUN.log("sheet/{shard}"),
     benchmark:

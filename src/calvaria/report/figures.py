@@ -1,4 +1,4 @@
-"""The plots of the report, drawn with matplotlib's objects and returned as PNG files in data URIs."""
+"""The plots of the report, drawn with matplotlib's objects and returned as SVG files in data URIs."""
 
 import io
 import math
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.evaluation.comparison import curves, interval
+from calvaria.evaluation.comparison import Versus, by_case, curves, interval, people_of
+from calvaria.evaluation.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.store import Row
 
@@ -18,7 +19,7 @@ from calvaria.store import Row
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 STYLES = ("-", "--", "-.", ":")
 INK, PALE = "#333333", "#dddddd"
-DPI, CSS_DPI = 180, 98  # pixels per inch in the file, and on the page
+CSS_DPI = 98  # CSS pixels per inch of a plot
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Plot:
     width: int
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG file as an address that needs no file and no network."""
-    return "data:image/png;base64," + b64encode(png).decode()
+def data_uri(content: bytes, kind: str = "png") -> str:
+    """A picture's file as an address that needs no file and no network."""
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
 def picture_uri(picture: np.ndarray) -> str:
@@ -71,6 +72,34 @@ def score_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot:
     return _plot(figure)
 
 
+def difference_figure(rows_of: Mapping[str, Sequence[Row]], found: Sequence[Versus]) -> Plot | None:
+    """Every person's difference in DSC to each baseline, with the mean and its interval; None of one arm."""
+    baselines = list(dict.fromkeys(one.baseline for one in found))
+    if not baselines:
+        return None
+    arms = [name for name in rows_of if any(one.arm == name for one in found)]
+    figure, panels = _figure(len(baselines), 10.4 / len(baselines), 0.8 + 0.36 * len(arms))
+    for panel, baseline in zip(panels, baselines, strict=True):
+        people = people_of(rows_of[baseline])
+        base = by_case(rows_of[baseline], DSC.key)
+        panel.axvline(0, color=INK, lw=0.9)
+        for one in found:
+            if one.baseline != baseline:
+                continue
+            i = arms.index(one.arm)
+            scored = by_case(rows_of[one.arm], DSC.key)
+            changes = [scored[case] - base[case] for case in base]
+            values = list(per_person(changes, [people[case] for case in base]).values())
+            offsets = i + _spread(len(values), 0.24)
+            panel.plot(values, offsets, "o", ms=3.5, mew=0, alpha=0.6, color=_colour(i))
+            over = one.found.difference
+            panel.plot([over.low, over.high], [i, i], color=INK, lw=2)
+            panel.plot([over.mean], [i], "D", ms=5, color=INK)
+        _rows(panel, arms)
+        panel.set_xlabel(f"difference in DSC to {baseline} (no unit; right of 0 is better)")
+    return _plot(figure)
+
+
 def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
     """Mean DSC with its interval against the number of synthetic skulls; None if no arms differ in that."""
     groups = curves(config.train.arms)
@@ -86,6 +115,12 @@ def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot
             x, middle, np.array(reach), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
         )
     panel.set_xscale("log")
+    shown = [
+        config.train.arms[arm].samples or config.sample.count for arms in groups.values() for arm in arms
+    ]
+    counts = sorted(set(shown))
+    panel.set_xticks(counts, [str(count) for count in counts])
+    panel.set_xticks([], minor=True)
     panel.set_xlabel("synthetic skulls of each family")
     panel.set_ylabel("DSC (no unit, 1 is perfect)")
     panel.grid(color=PALE, lw=0.6)
@@ -243,6 +278,9 @@ def _colour(i: int) -> str:
 
 
 def _plot(figure: Any) -> Plot:
+    import matplotlib
+
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    return Plot(data_uri(file.getvalue()), round(figure.get_figwidth() * CSS_DPI))
+    with matplotlib.rc_context({"svg.hashsalt": "calvaria"}):  # names of its parts, the same in every run
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return Plot(data_uri(file.getvalue(), "svg+xml"), round(figure.get_figwidth() * CSS_DPI))

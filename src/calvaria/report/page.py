@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from calvaria import __version__
 from calvaria.config import Arm, Config, dump
 from calvaria.conform import ACCEPTED
-from calvaria.evaluation.comparison import interval, single, versus
+from calvaria.evaluation.comparison import single, versus
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
 from calvaria.report.pictures import Picture
+from calvaria.report.summary import summary
+from calvaria.report.view import view
 from calvaria.store import Row, read_json, read_rows, write_atomically
 
 SHEETS = 8  # contact sheets that the page shows; the others lie beside it
@@ -54,7 +57,6 @@ class ArmPart:
     cases: int
     empty: int
     scores: list[tables.Score]
-    interval: str
     grid_dsc: str
     ensemble: str
     recipes: list[tables.Score | None]
@@ -74,18 +76,19 @@ def _page(content: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("calvaria", "report"),
+        loader=PackageLoader("calvaria", "report/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("template.html").render(content)
+    return environment.get_template("page.html").render(content)
 
 
 def _content(run: Run, config: Config) -> dict[str, Any]:
     """Everything that the template shows, by the names that it uses."""
     limits = read_json(run.limits)
+    manifest = read_json(run.manifest) if run.manifest.is_file() else None
     audits = {family: read_json(run.audit(family)) for family in config.fit}
     samples = {family: run.screen(family).rows() for family in config.fit}
     scored = {arm: run.evaluate(arm).rows() for arm in config.train.arms}
@@ -94,6 +97,7 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
     costs = tables.costs(run.root / "benchmarks")
     steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
+    found = versus(scored, baselines, config.seed)
     return {
         "config": config,
         "version": __version__,
@@ -114,8 +118,13 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "recipes": recipes,
         "arms": _arms(run, config, scored, recipes),
         "best_arm": best,
-        "versus": tables.versus_table(versus(scored, baselines, config.seed)),
+        "summary": summary(scored, best, found, config.seed),
+        "view": view(run, config, scored, best),
+        "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
+        "versus": tables.versus_table(found),
+        "difference_figure": figures.difference_figure(scored, found),
         "samples_figure": figures.samples_figure(config, scored),
+        "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),
         "failures": tables.failed(scored, config.report.failure_dsc),
         "failure_dsc": config.report.failure_dsc,
         "failed": pictures.failed(run, config, scored),
@@ -126,11 +135,18 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "legend": pictures.LEGEND,
         "costs": costs,
         "total_time": tables.duration(sum(cost.seconds for cost in costs)),
-        "manifest": read_json(run.manifest) if run.manifest.is_file() else None,
+        "total_cpu": tables.duration(sum(cost.cpu_seconds for cost in costs)),
+        "manifest": manifest,
+        "size_gb": _gigabytes(run, manifest) if manifest else None,
         "config_text": dump(config),
         "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
         "verify": f"calvaria verify --run {shlex.quote(str(run.root))}",
     }
+
+
+def _gigabytes(run: Run, manifest: dict[str, Any]) -> float:
+    """What the files of a manifest take on disk, in GB."""
+    return sum((run.root / name).stat().st_size for name in manifest["files"]) / 1e9
 
 
 def _people(run: Run) -> dict[str, Any]:
@@ -190,8 +206,7 @@ def _arm(run: Run, config: Config, name: str, rows: list[Row], recipes: list[str
         validation_dsc=", ".join(tables.number(one["validation_dsc"], tables.DSC.digits) for one in trained),
         cases=len({row["case"] for row in rows}),
         empty=sum(bool(row["empty"]) for row in alone),
-        scores=[tables.summarise(tables.scores(alone, metric), metric.digits) for metric in tables.METRICS],
-        interval=tables.interval_text(interval(rows, tables.DSC.key, config.seed), tables.DSC.digits),
+        scores=tables.arm_scores(rows, config.seed),
         grid_dsc=tables.number(float(np.mean([row["grid"]["dsc"] for row in alone])), tables.DSC.digits),
         ensemble=tables.ensemble_dsc(rows),
         recipes=tables.by_recipe(alone, recipes),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.config import Config
+from calvaria.evaluation.comparison import by_case
 from calvaria.grid import BACKGROUND, BONE, IMPLANT, Grid
 from calvaria.paths import Run
 from calvaria.report.figures import picture_uri
@@ -74,33 +75,57 @@ def cases(run: Run, config: Config, family: str) -> list[Picture]:
     return pictures
 
 
-def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Comparison]:
-    """The best, the median and the worst test case of an arm by DSC."""
+def picked(rows: Sequence[Row]) -> dict[str, Row]:
+    """The best, the median and the worst prediction by DSC, by what they are."""
     order = sorted(rows, key=lambda row: -float(row["dsc"]))
-    picked = {"Best case": order[0], "Median case": order[len(order) // 2], "Worst case": order[-1]}
-    return [compare(run, config, title, row, {arm: row}) for title, row in picked.items()]
+    return {"Best case": order[0], "Median case": order[len(order) // 2], "Worst case": order[-1]}
 
 
-def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Comparison:
-    """The case with the lowest mean DSC over all arms, with every arm's prediction."""
-    by_case = {arm: {row["case"]: row for row in reversed(rows)} for arm, rows in rows_of.items()}
-    shared = sorted(set.intersection(*(set(found) for found in by_case.values())))
-    worst = min(shared, key=lambda case: sum(float(found[case]["dsc"]) for found in by_case.values()))
-    chosen = {arm: found[worst] for arm, found in by_case.items()}
-    row = next(iter(chosen.values()))
-    return compare(run, config, "The hardest case, by every arm", row, chosen)
+def hardest(rows_of: Mapping[str, Sequence[Row]]) -> int:
+    """The number of the test case with the lowest mean DSC over all arms."""
+    found = [by_case(rows, DSC.key) for rows in rows_of.values()]
+    shared = sorted(set.intersection(*(set(one) for one in found)))
+    return min(shared, key=lambda case: sum(one[case] for one in found))
 
 
-def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> list[Comparison]:
-    """The worst failures, at most FAILURES, each with its arm's prediction."""
+def worst_failures(rows_of: Mapping[str, Sequence[Row]], least: float) -> list[tuple[str, Row]]:
+    """The worst failure of every case that has one, with its arm; at most FAILURES, the worst first."""
     rows = [
         (float(row["dsc"]), arm, row)
         for arm, found in rows_of.items()
         for row in found
-        if row["empty"] or row["dsc"] < config.report.failure_dsc
+        if row["empty"] or row["dsc"] < least
     ]
-    worst = sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"]))[:FAILURES]
-    return [compare(run, config, f"Failure of {arm}", row, {arm: row}) for _, arm, row in worst]
+    worst: dict[int, tuple[str, Row]] = {}
+    for _, arm, row in sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"])):
+        worst.setdefault(row["case"], (arm, row))
+    return list(worst.values())[:FAILURES]
+
+
+def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Comparison]:
+    """The best, the median and the worst test case of an arm by DSC."""
+    return [compare(run, config, title, row, {arm: row}) for title, row in picked(rows).items()]
+
+
+def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Comparison:
+    """The case with the lowest mean DSC over all arms, with every arm's prediction."""
+    case = hardest(rows_of)
+    chosen = {arm: first(rows, case) for arm, rows in rows_of.items()}
+    row = next(iter(chosen.values()))
+    return compare(run, config, "The hardest case, by every arm", row, chosen)
+
+
+def first(rows: Sequence[Row], case: int) -> Row:
+    """What an arm's first network predicted for a case."""
+    return next(row for row in rows if row["case"] == case)
+
+
+def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+    """The worst failures, each with its arm's prediction."""
+    return [
+        compare(run, config, f"Case {row['case']}: the worst failure, of {arm}", row, {arm: row})
+        for arm, row in worst_failures(rows_of, config.report.failure_dsc)
+    ]
 
 
 def compare(run: Run, config: Config, title: str, row: Row, predicted: Mapping[str, Row]) -> Comparison:
@@ -123,7 +148,7 @@ def compare(run: Run, config: Config, title: str, row: Row, predicted: Mapping[s
             Picture(
                 picture_uri(render(labels, grid, view, LARGE, PREDICTED_COLOUR)),
                 f"Implant that the arm {arm} predicted for {name}",
-                f"Predicted by {arm}: {_verdict(scored)}",
+                f"Predicted by {arm}: {verdict(scored)}",
             )
         )
     person = f" of {row['person']}" if row["person"] is not None else ""
@@ -170,7 +195,8 @@ def _origin(parents: Sequence[str]) -> str:
     return f", from {' and '.join(parents)}" if 0 < len(parents) < 3 else ""
 
 
-def _verdict(row: Row) -> str:
+def verdict(row: Row) -> str:
+    """The scores of a prediction in a few words."""
     if row["empty"]:
         return "empty, DSC 0"
     return f"DSC {number(row['dsc'], DSC.digits)}, HD95 {number(scores([row], HD95)[0], HD95.digits)} mm"

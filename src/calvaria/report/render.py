@@ -143,9 +143,9 @@ def scene(labels: np.ndarray, grid: Grid, implant_colour: np.ndarray = TRUE_COLO
     solid = labels != BACKGROUND
     implant = labels == IMPLANT
     return Scene(
-        surface=_blur(solid, grid, sharp, spacing),
-        smooth=_blur(solid, grid, soft, spacing),
-        implant=_blur(implant, grid, sharp, spacing) if implant.any() else None,
+        surface=blur(solid, grid, sharp, spacing),
+        smooth=blur(solid, grid, soft, spacing),
+        implant=blur(implant, grid, sharp, spacing) if implant.any() else None,
         implant_colour=implant_colour,
         window_mm=max(grid.extent_mm),
     )
@@ -183,7 +183,7 @@ def draw(subject: Scene, view: View, size: int) -> np.ndarray:
     return np.round(255 * colour.reshape(size, size, 3)).astype(np.uint8)
 
 
-def _blur(mask: np.ndarray, grid: Grid, sd: float, spacing: float) -> Field:
+def blur(mask: np.ndarray, grid: Grid, sd: float, spacing: float) -> Field:
     """The occupancy of solid voxels convolved with a Gaussian, exactly, sampled every ``spacing`` mm."""
     # Only the voxels in the box around the mask contribute; an implant is small.
     box = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.evaluation.comparison import Versus
+from calvaria.evaluation.comparison import Versus, interval, single
 from calvaria.evaluation.statistics import Interval
 from calvaria.store import Row
 
-STAGES = ("ingest", "split", "fit", "sample", "screen", "audit", "inject", "train", "evaluate", "report")
+STAGES = (
+    *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen"),
+    *("audit", "inject", "train", "refine", "evaluate", "report"),
+)
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,21 @@ class Score:
     median: float
     digits: int
     best: bool = False  # whether no other arm's mean is better
+    interval: str = ""  # of the mean
+
+    @property
+    def mean_text(self) -> str:
+        """The mean as it is printed."""
+        return number(self.mean, self.digits)
+
+    @property
+    def median_text(self) -> str:
+        """The median as it is printed."""
+        return number(self.median, self.digits)
 
     def __str__(self) -> str:
         """Mean / median."""
-        return f"{number(self.mean, self.digits)} / {number(self.median, self.digits)}"
+        return f"{self.mean_text} / {self.median_text}"
 
 
 def summarise(values: Sequence[float], digits: int) -> Score:
@@ -163,11 +177,33 @@ def versus_table(found: Sequence[Versus]) -> list[VersusRow]:
                 one.baseline,
                 f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
                 f"{one.found.effect:+.2f}",
-                "< 0.001" if one.corrected < 0.001 else number(one.corrected, 3),
+                p_text(one.corrected),
                 better if one.corrected < SURE else "no difference shown",
             )
         )
     return table
+
+
+def p_text(value: float) -> str:
+    """A p-value as it is printed."""
+    return "< 0.001" if value < 0.001 else number(value, 3)
+
+
+def p_equals(value: float) -> str:
+    """A p-value within a sentence."""
+    return f"p\u00a0{p_text(value)}" if value < 0.001 else f"p\u00a0=\u00a0{p_text(value)}"
+
+
+def arm_scores(rows: Sequence[Row], seed: int) -> list[Score]:
+    """Every metric over the cases of an arm, with the interval of its mean where that is finite."""
+    alone, found = single(rows), []
+    for metric in METRICS:
+        score = summarise(scores(alone, metric), metric.digits)
+        if math.isfinite(score.mean):
+            text = interval_text(interval(rows, metric.key, seed), metric.digits)
+            score = replace(score, interval=text)
+        found.append(score)
+    return found
 
 
 def interval_text(found: Interval, digits: int) -> str:
@@ -277,7 +313,7 @@ def audit_table(audits: dict[str, Any]) -> list[AuditRow]:
                 family,
                 [number(audit["fidelity"][one.key], one.digits) for one in FIDELITY],
                 number(memory["ratio"], 2),
-                "< 0.001" if memory["p_value"] < 0.001 else number(memory["p_value"], 3),
+                p_text(memory["p_value"]),
                 audit["copies_dropped"],
                 [number(rebuilt[one.key], one.digits) for one in REBUILT] if rebuilt else None,
             )
@@ -292,12 +328,18 @@ class Cost:
     stage: str
     jobs: int
     seconds: float
+    cpu_seconds: float
     memory_mb: float | None  # of the largest job
 
     @property
     def time(self) -> str:
         """The seconds as people say them."""
         return duration(self.seconds)
+
+    @property
+    def cpu_time(self) -> str:
+        """The seconds of all cores together, as people say them."""
+        return duration(self.cpu_seconds)
 
 
 def duration(seconds: float) -> str:
@@ -323,7 +365,8 @@ def costs(folder: Path) -> list[Cost]:
 def _cost(stage: str, jobs: Sequence[dict[str, str]]) -> Cost:
     memory = [float(job["max_rss"]) for job in jobs if _is_number(job.get("max_rss"))]
     seconds = sum(float(job["s"]) for job in jobs if _is_number(job["s"]))
-    return Cost(stage, len(jobs), seconds, max(memory, default=None))
+    busy = sum(float(job["cpu_time"]) for job in jobs if _is_number(job.get("cpu_time")))
+    return Cost(stage, len(jobs), seconds, busy, max(memory, default=None))
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:

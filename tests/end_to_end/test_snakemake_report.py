@@ -1,0 +1,22 @@
+"""Snakemake's own report of a finished run, with what the rules say of their files."""
+
+import subprocess
+
+from tests.end_to_end.conftest import command, environment
+
+
+def test_snakemakes_report_holds_the_page_and_its_captions(reference, tmp_path):
+    place, page = reference.parents[1], tmp_path / "report.html"
+    done = subprocess.run(
+        command(place, 1, "--report", page), env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = page.read_text()
+    for said in (
+        "Real skulls",
+        "Families",
+        "Provenance",
+        "Everything about the run in one page",
+        "report.html",
+    ):
+        assert said in text
