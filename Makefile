@@ -25,7 +25,8 @@ test: $(VENV)/.installed-dev
 	$(IN_VENV) python -m pytest tests/end_to_end tests/browser
 
 test-report: $(VENV)/.installed-dev
-	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$CALVARIA_CHROMIUM" || \
+	@test -n "$$CALVARIA_CHROMIUM" || command -v chromium || command -v chromium-browser || \
+	  command -v google-chrome || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } || \
 	  { echo "Install Chromium as root, or set CALVARIA_CHROMIUM to a browser, and try again."; exit 1; }
 	$(IN_VENV) python -m pytest tests/browser
