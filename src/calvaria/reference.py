@@ -39,7 +39,7 @@ def page() -> str:
         required = section.get("required", [])
         for key, value in section["properties"].items():
             default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-            meaning = value.get("description", "")
+            meaning = " ".join(value.get("description", "").split())  # a cell is one line
             lines.append(f"| `{key}` | {_type(value)} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 
