@@ -18,6 +18,7 @@ PAGES = ("*.md", "benchmarks/*.md", "data/README.md", "data/pretrained/README.md
 FILES = (
     "*.yaml",
     "workflow/presets/*.yaml",
+    "data/pretrained/LICENSE",
     "profiles/*/*.yaml",
     "envs/constraints.txt",
     "CITATION.cff",

@@ -37,6 +37,11 @@ class Block:
         named = re.match(r"# (\S+\.py)\n", self.text)
         return named[1] if named else None
 
+    def commands(self) -> list[list[str]]:
+        """The words of every command, if it is a block of them."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [words for line in lines if (words := shlex.split(line, comments=True))]
+
 
 def blocks(*languages: str, pages: tuple[Path, ...] = PAGES) -> list[Block]:
     """The blocks in these languages, in the order in which they are read."""
@@ -53,11 +58,7 @@ def blocks(*languages: str, pages: tuple[Path, ...] = PAGES) -> list[Block]:
 
 def commands(pages: tuple[Path, ...] = PAGES) -> list[tuple[str, list[str]]]:
     """Every command of sh blocks and of indented examples: where it stands, and its words."""
-    found = []
-    for block in blocks("sh", pages=pages):
-        for line in block.text.replace("\\\n", " ").splitlines():
-            if words := shlex.split(line, comments=True):
-                found.append((str(block), words))
+    found = [(str(block), words) for block in blocks("sh", pages=pages) for words in block.commands()]
     for page in pages:
         for match in INDENTED.finditer(FENCE.sub("", page.read_text(encoding="utf-8"))):
             found.append((str(page.relative_to(ROOT)), shlex.split(match[1], comments=True)))

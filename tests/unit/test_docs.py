@@ -17,6 +17,7 @@ from tests.documents import PAGES, blocks, commands
 
 # Commands that are not of the project. They are short, and what they name is checked as a path.
 OTHERS = {
+    "cd": "goes into a folder that a command has made",
     "cp": "copies a file of the project",
     "export": "sets PYTHONPATH",
     "git": "fetches the project, from where the reader knows",
