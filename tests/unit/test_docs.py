@@ -46,7 +46,9 @@ def check(words: list[str]) -> None:
     elif program == "snakemake":
         from snakemake.cli import get_argument_parser
 
-        get_argument_parser().parse_args(arguments)
+        options = get_argument_parser().parse_args(arguments)
+        # What follows --configfile is another config, until the next option.
+        assert all(str(file).endswith(".yaml") for file in options.configfile or ()), options.configfile
     elif program == "make":
         make = shutil.which("make")
         assert make is not None, "make is wanted by the README"
@@ -85,6 +87,7 @@ def test_a_command_exists_with_these_options(where, words):
         ("calvaria fitt", KeyError),
         ("snakemake --cores all --no-such-option", SystemExit),
         ("snakemake --cores all --configfile workflow/presets/skulfix.yaml", AssertionError),
+        ("snakemake --cores all --configfile config.yaml results/demo/report.html", AssertionError),
         ("make demos", subprocess.CalledProcessError),
         ("wget data", AssertionError),
     ],
