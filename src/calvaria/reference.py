@@ -22,7 +22,7 @@ def page() -> str:
     """The reference page: a table of keys for every section."""
     described = Config.model_json_schema()
     sections = {
-        "Config": {key: described[key] for key in ("properties", "description")},
+        "Config": {key: described[key] for key in ("properties", "description", "required")},
         **described["$defs"],
     }
     lines = [
