@@ -1,9 +1,11 @@
 # make demo         install, run the demo workflow, say where its report lies
+# make install      install the pinned packages into .venv
 # make test         install, run all tests
 # make test-faults  install, kill jobs of every stage KILLS times, stop commands, damage files
 # make test-report  install Chromium where apt-get can, test the report in it
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
-# make check        install, run formatters, linters and the type checker without changing anything
+# make docs         install, build the documentation into site/
+# make check        install, run formatters, linters and the type checker, build the documentation
 PYTHON ?= python3
 VENV ?= .venv
 KILLS ?= 50
@@ -12,8 +14,12 @@ BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 # Commands of the environment come first, whether or not it is activated.
 IN_VENV := PATH="$(BIN):$$PATH"
+# Not --quiet: with it MkDocs counts no warnings, and mkdocs.yml wants every one to be an error.
+MKDOCS := $(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build
 
-.PHONY: demo test test-faults test-report test-slurm check reference clean
+.PHONY: install demo test test-faults test-report test-slurm docs check reference clean
+
+install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(IN_VENV) snakemake --cores all
@@ -37,12 +43,17 @@ test-faults: $(VENV)/.installed-dev
 test-slurm: $(VENV)/.installed-slurm
 	$(IN_VENV) python -m pytest -rs tests/slurm
 
+docs: $(VENV)/.installed-dev
+	$(MKDOCS)
+	@echo "The documentation lies in $(CURDIR)/site/index.html"
+
 check: $(VENV)/.installed-dev
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) snakefmt --check Snakefile workflow
 	$(IN_VENV) mypy
 	$(IN_VENV) snakemake --lint
+	$(MKDOCS) --site-dir $(VENV)/site
 
 reference: $(VENV)/.installed
 	$(IN_VENV) python -m calvaria.reference
@@ -56,12 +67,12 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev,interop]"
+	$(PIP) --editable ".[dev,docs,interop]"
 	@touch $@
 
 $(VENV)/.installed-slurm: $(VENV)/.installed-dev
-	$(PIP) --editable ".[dev,slurm]"
+	$(PIP) --editable ".[dev,docs,slurm]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake results
+	rm -rf $(VENV) .snakemake results site

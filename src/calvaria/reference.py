@@ -22,7 +22,7 @@ def page() -> str:
     """The reference page: a table of keys for every section."""
     described = Config.model_json_schema()
     sections = {
-        "Config": {key: described[key] for key in ("properties", "description")},
+        "Config": {key: described[key] for key in ("properties", "description", "required")},
         **described["$defs"],
     }
     lines = [
@@ -39,7 +39,7 @@ def page() -> str:
         required = section.get("required", [])
         for key, value in section["properties"].items():
             default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-            meaning = value.get("description", "")
+            meaning = " ".join(value.get("description", "").split())  # a cell is one line
             lines.append(f"| `{key}` | {_type(value)} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 

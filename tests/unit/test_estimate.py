@@ -81,7 +81,9 @@ def test_it_is_near_what_was_measured(config, kinds, took):
 
 
 def test_every_rule_is_a_stage_that_has_a_cost():
-    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")} - {"common", "resources"} | {"limits"}
+    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")} - {"common", "resources"} | {
+        "limits"
+    }
     assert rules == set(STAGES) == set(costs.SECONDS)
     assert {row.stage for row in estimate(config_of(SKULLFIX), ["folder"] * 75).stages} == set(STAGES)
 

@@ -70,7 +70,11 @@ def template(run: RunDir, family: Family) -> None:
 
 
 @command
-def register(run: RunDir, family: Family, batch: Shard = 0) -> None:
+def register(
+    run: RunDir,
+    family: Family,
+    batch: Annotated[int, typer.Option(help="Number of the batch of registrations.", min=0)] = 0,
+) -> None:
     """Register one batch of training skulls to each other, or to the template.
 
     Example: calvaria register --run results/demo --family registration --batch 0

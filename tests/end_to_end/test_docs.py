@@ -1,0 +1,154 @@
+"""What README and docs tell users to do is done: on the tiny run, page by page, in the order of the page."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from calvaria.cli import app
+from calvaria.commands import inject_skull
+from calvaria.grid import Grid
+from calvaria.store import Store, read_json
+from tests.conftest import ROOT
+from tests.documents import PAGES, blocks, commands
+from tests.end_to_end.conftest import environment
+from tests.unit.builders import write_nifti, write_nrrd
+from tests.unit.heads import head, with_hole
+from tests.unit.test_docs import merged
+
+# Commands that are run for real. The others train, or use networks that are too large for a test here; their
+# options are checked in tests/unit/test_docs.py, and what they do in tests of their own.
+RUN = ("ancestry", "diff", "estimate", "export", "extract", "inject", "score", "status", "verify")
+NOT_RUN = ("--recompute", "--watch")  # .ci/run makes shards anew; watching has no end
+# Pages whose Python is run elsewhere: napari opens a window and ONNX wants the pretrained model, which
+# tests/unit/test_convert.py converts; a published run is loaded in tests/unit/test_publish.py.
+OTHER_TESTS = ("interoperability.md", "publishing.md")
+ARMS = {"ldm": "all", "introvae": "all"}  # the tiny run has fewer
+
+
+def pieces(*pages: str) -> dict:
+    """The demo's config with the pieces of some pages laid over it."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for block in blocks("yaml", pages=tuple(ROOT / "docs" / page for page in pages)):
+        config = merged(config, yaml.safe_load(block.text))
+    return config
+
+
+@pytest.fixture(scope="module")
+def place(reference, tmp_path_factory) -> Path:
+    """A folder as a user has it after the demo: the run, files of the project, a skull, masks, a config."""
+    where = tmp_path_factory.mktemp("user")
+    (where / "results").mkdir()
+    words = " ".join(word for _, command in commands() for word in command)
+    for name in set(re.findall(r"\bresults/(\w+)", words)):
+        (where / "results" / name).symlink_to(reference)
+    for name in ("config.yaml", "workflow", "data"):
+        (where / name).symlink_to(ROOT / name)
+    (where / "mine.yaml").write_text(yaml.safe_dump(pieces("own_defects.md")))
+    for block in blocks("python"):
+        if block.file and "/" not in block.file:
+            (where / block.file).write_text(block.text)
+    skull, cut = head(0, 3.0), with_hole(head(0, 3.0), 25.0)
+    write_nifti(where / "skull.nii.gz", skull.labels, skull.affine)
+    write_nrrd(where / "d.nrrd", cut.labels, skull.affine)
+    for name in ("p.nrrd", "r.nrrd"):
+        write_nrrd(where / name, skull.labels - cut.labels, skull.affine)
+    # What the pretrained model would have made of the tutorial's test case: here, the true implant.
+    CliRunner().invoke(
+        app,
+        [
+            *f"extract {reference}/inject/test.zarr 0 --view implant --out".split(),
+            str(where / "implant.nii.gz"),
+        ],
+    )
+    return where
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_can_be_followed(page, place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setattr(inject_skull, "GRID", Grid((112, 136, 128), 2.0))  # an eighth of the time
+    for made in ("cases", "cases-top", "model"):  # by an earlier page
+        shutil.rmtree(made, ignore_errors=True)
+    known: dict = {}
+    for block in blocks("python", "sh", pages=(page,)):
+        if block.language == "python" and not block.file and page.name not in OTHER_TESTS:
+            exec(compile(block.text, str(block), "exec"), known)
+        for program, *arguments in block.commands() if block.language == "sh" else ():
+            if program == "calvaria" and arguments[0] in RUN and not set(arguments) & set(NOT_RUN):
+                done = CliRunner().invoke(app, [ARMS.get(word, word) for word in arguments])
+                assert done.exit_code == 0, f"{block}: {arguments}: {done.output} {done.exception!r}"
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory) -> Path:
+    """A copy of the project to which the family of docs/own_family.md was added as the page says."""
+    project = tmp_path_factory.mktemp("project")
+    for name in ("src", "workflow", "profiles"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", project)
+    module, section = blocks("python", pages=(ROOT / "docs" / "own_family.md",))
+    assert module.file is not None
+    assert section.file is not None
+    (project / module.file).write_text(module.text)
+    config = (project / section.file).read_text()
+    _, text = section.text.split("\n", 1)
+    assert config.count("Family = Annotated[") == 1
+    config = config.replace("Family = Annotated[", f"{text}\n\nFamily = Annotated[")
+    config = config.replace("| LdmFamily,", "| LdmFamily | HalfwayFamily,")
+    (project / section.file).write_text(config)
+    return project
+
+
+def in_project(project: Path, *command: str | Path, where: Path) -> str:
+    """What a command of the changed project prints."""
+    done = subprocess.run(
+        command,
+        cwd=where,
+        env={**environment(), "PYTHONPATH": str(project / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_the_family_of_the_page_makes_skulls(changed, reference, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(
+        reference, run, ignore=shutil.ignore_patterns("evaluate", "train", "logs", "fit", "sample")
+    )
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["fit"]["halfway"] = {"kind": "halfway", "least": 0.4}
+    config["screen"]["copy_dice"] = 1.0  # at 7.5 mm all skulls are much alike
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    for stage in ("fit", "sample", "screen"):
+        in_project(changed, "calvaria", stage, "--run", run, "--family", "halfway", where=tmp_path)
+    ids = read_json(run / "fit" / "halfway" / "fit.json")["training"]
+    store = Store(run / "screen" / "halfway.zarr")
+    rows = store.rows()
+    assert len(rows) == config["sample"]["count"]
+    for row in rows:
+        assert len(set(row["parents"])) == 2
+        assert set(row["parents"]) <= set(ids)
+        assert 0.4 <= row["parameters"]["share"] <= 0.6
+        assert store.volume(row).any()
+
+
+def test_every_target_of_a_page_is_planned(changed, tmp_path):
+    """All that pages ask of Snakemake with mine.yaml, in one plan."""
+    config = pieces("own_family.md", "own_defects.md", "arms.md") | {"name": "mine"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    targets = {
+        word for _, words in commands() if "mine.yaml" in words for word in words if "results/" in word
+    }
+    assert targets
+    plan = ["--snakefile", changed / "Snakefile", "--configfile", "mine.yaml", "--dry-run", *sorted(targets)]
+    said = in_project(changed, "snakemake", *plan, where=tmp_path)
+    assert all(target in said for target in targets)

@@ -1,0 +1,122 @@
+"""What README and docs tell users to type exists: commands, options, targets, paths and config keys."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from calvaria.cli import app
+from calvaria.config import parse
+from tests.conftest import ROOT
+from tests.documents import PAGES, blocks, commands
+
+# Commands that are not of the project. They are short, and what they name is checked as a path.
+OTHERS = {
+    "cd": "goes into a folder that a command has made",
+    "cp": "copies a file of the project",
+    "export": "sets PYTHONPATH",
+    "git": "fetches the project, from where the reader knows",
+    "ln": "links the reader's data",
+    "pip": "installs the project with an extra",
+    "source": "activates the environment that make has made",
+}
+# Paths that are made by a command, belong to the reader, or are an example's.
+NOT_OF_THE_PROJECT = re.compile(
+    r"^(\.venv|results|site|logs|/|data/(?!pretrained|README)|src/calvaria/families/halfway\.py)|mine|again"
+)
+OF_THE_PROJECT = re.compile(
+    r"^(benchmarks|data|docs|envs|profiles|src|tests|workflow)/|^[\w.]+\.(yaml|md|toml|cff)$"
+)
+GROUPS = get_command(app)
+
+
+def check(words: list[str]) -> None:
+    """Raises what is wrong with a command."""
+    program, *arguments = words
+    if program == "calvaria":
+        name, *rest = arguments
+        if rest == ["--help"] or name.startswith("--"):
+            return
+        GROUPS.commands[name].make_context(name, rest)
+    elif program == "snakemake":
+        from snakemake.cli import get_argument_parser
+
+        options = get_argument_parser().parse_args(arguments)
+        # What follows --configfile is another config, until the next option.
+        assert all(str(file).endswith(".yaml") for file in options.configfile or ()), options.configfile
+    elif program == "make":
+        make = shutil.which("make")
+        assert make is not None, "make is wanted by the README"
+        subprocess.run([make, "--dry-run", *arguments], cwd=ROOT, check=True, capture_output=True)
+    elif program == "python":
+        assert arguments[0] == "-m" or (ROOT / arguments[0]).is_file(), arguments
+    else:
+        assert program in OTHERS, f"{program}: neither of the project nor among the exceptions of this test"
+    for word in words:
+        check_path(word)
+
+
+def check_path(word: str, page: Path = ROOT / "README.md") -> None:
+    """Raises if a word looks like a path of the project, and there is none from its root or from the page."""
+    path = word.strip("\"'").split("::")[0].rstrip("/")
+    if not OF_THE_PROJECT.match(path) or NOT_OF_THE_PROJECT.match(path):
+        return
+    pattern = re.sub(r"\b[A-Z]{3,}\b(?!\.md)|\{[^}]*\}", "*", path)  # STAGE, {shape,fidelity}
+    assert any(ROOT.glob(pattern)) or (page.parent / path).exists(), f"{path}: no such file"
+
+
+@pytest.mark.parametrize(
+    ("where", "words"), commands(), ids=lambda value: value if isinstance(value, str) else None
+)
+def test_a_command_exists_with_these_options(where, words):
+    check(words)
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("calvaria fit --run results/demo --famly vae", TyperException),
+        ("calvaria fit --run results/demo", TyperException),
+        ("calvaria score --prediction p.nrrd extra --reference r --defective d", TyperException),
+        ("calvaria verify results/demo --recompute some", TyperException),
+        ("calvaria fitt", KeyError),
+        ("snakemake --cores all --no-such-option", SystemExit),
+        ("snakemake --cores all --configfile workflow/presets/skulfix.yaml", AssertionError),
+        ("snakemake --cores all --configfile config.yaml results/demo/report.html", AssertionError),
+        ("make demos", subprocess.CalledProcessError),
+        ("wget data", AssertionError),
+    ],
+)
+def test_a_command_that_does_not_exist_is_noticed(command, error):
+    with pytest.raises(error):
+        check(command.split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_paths_that_a_page_names_exist(page: Path):
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for word in re.findall(r"`([^`\s]+)`", text):
+        check_path(word, page)
+    for link in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", text):
+        assert (page.parent / link).exists(), f"{link}: no such file"
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_a_piece_of_config_fits_the_demos(block):
+    if "kind: halfway" in block.text:
+        pytest.skip("a family that the page adds; tests/end_to_end/test_docs.py adds it")
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    parse(merged(config, yaml.safe_load(block.text)), str(block))
+
+
+def merged(config: dict, piece: dict) -> dict:
+    """The config with a piece laid over it; sources, recipes and the like are added to those there are."""
+    both = dict(config)
+    for key, value in piece.items():
+        both[key] = merged(both[key], value) if isinstance(value, dict) and key in both else value
+    return both
