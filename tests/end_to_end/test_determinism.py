@@ -146,7 +146,8 @@ def test_jobs_import_only_what_their_identity_knows(runs):
         assert f"calvaria.stages.{job.stage}" in loaded
         unknown = loaded - set(modules(config, job.stage, job.subject))
         # The command line only starts stages; what the config says is part of an identity by its values.
-        beside = {name for name in unknown if re.match(r"calvaria$|calvaria\.(cli|config|interruption)\b", name)}
+        starts = r"calvaria$|calvaria\.(cli|config|interruption)\b"
+        beside = {name for name in unknown if re.match(starts, name)}
         assert unknown - beside == set(), job.name
 
 
