@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "data/README.md", "data/pretrained/README.md")
 FILES = (
     "*.yaml",
+    "benchmarks/*.yaml",
     "workflow/presets/*.yaml",
     "data/pretrained/LICENSE",
     "profiles/*/*.yaml",
