@@ -92,10 +92,10 @@ def test_snakemake_and_all_its_jobs_killed_at_random_instants_end_with_the_same_
             process = subprocess.Popen(
                 line, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-            log_of_kill = tmp_path / f"{number}.log"
-            while "rule " not in log_of_kill.read_text() and process.poll() is None:  # it plans for seconds
+            said = tmp_path / f"{number}.log"
+            while "Execute" not in said.read_text() and process.poll() is None:  # it plans for seconds
                 time.sleep(0.1)
-            time.sleep(rng.uniform(0, 15))
+            time.sleep(rng.uniform(0, 6))
             assert process.poll() is None, "the run ended before it could be killed"
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
