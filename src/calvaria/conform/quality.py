@@ -109,7 +109,7 @@ def check_vault(vault: VaultPicture) -> Fault | None:
     if areas.all_cm2 > OPEN_CM2:
         return Fault(
             "vault open",
-            f"its vault has holes of {areas.all_cm2:.0f} cm2 together, wanted at most {OPEN_CM2:.0f} cm2; "
+            f"its vault has holes of {areas.all_cm2:.1f} cm2 together, wanted at most {OPEN_CM2:.1f} cm2; "
             f"segment it with a lower threshold",
         )
     return None
