@@ -44,8 +44,8 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
         scan: on the grid of the scan that it came from, instead of the canonical grid.
 
     Raises:
-        InputError: if there is no such volume, it came from no scan, or the file cannot be written.
-        StoreError: if the store is missing or damaged.
+        InputError: if there is no such volume, or it came from no scan.
+        StoreError: if the store is missing or damaged, or the file cannot be written.
     """
     ending = next((one for one in ENDINGS if out.name.lower().endswith(one)), None)
     if ending is None:
@@ -67,10 +67,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
         content = nrrd_bytes(shown, affine, SEGMENTS[view] if ending == ".seg.nrrd" else {})
     else:
         content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
-    try:
-        write_atomically(out, content)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    write_atomically(out, content)
 
 
 def seen(labels: np.ndarray, view: View) -> np.ndarray:

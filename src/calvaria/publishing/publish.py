@@ -1,7 +1,5 @@
 """publish: writes a directory that stands for itself."""
 
-import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,8 @@ import yaml
 
 from calvaria.commands.verify import faults
 from calvaria.config import Config
-from calvaria.errors import InputError, StoreError
+from calvaria.errors import StoreError
+from calvaria.folders import check_new, new_folder
 from calvaria.manifest import digest, read_manifest, sha256
 from calvaria.packed import write_packed
 from calvaria.paths import Run
@@ -40,22 +39,13 @@ def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> st
         StoreError: if the run is not finished, or not what its manifest says.
         TermsError: if the licences are incomplete or contradict each other.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: exists and is no empty folder; nothing was written, choose another")
+    check_new(out)
     check_terms(config, terms)
     manifest = _verified(run)
     parts = select(run, config, real)
-    target = out.expanduser().resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        _write_data(partial, run, config, parts, real)
-        found = _describe(partial, manifest, config, parts, terms, real)
-        partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return found
+    with new_folder(out) as folder:
+        _write_data(folder, run, config, parts, real)
+        return _describe(folder, manifest, config, parts, terms, real)
 
 
 def _verified(run: Run) -> dict[str, Any]:

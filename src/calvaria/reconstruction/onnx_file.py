@@ -24,8 +24,8 @@ def write_onnx(model: Path, out: Path) -> None:
     The file's metadata has the grid's shape and affine, and the threshold of the implant.
 
     Raises:
-        InputError: if packages are missing, the folder is no model, or the file cannot be written.
-        StoreError: if a file of the model is damaged.
+        InputError: if packages are missing, or the folder is no model.
+        StoreError: if a file of the model is damaged, or the file cannot be written.
     """
     if out.suffix.lower() != ".onnx":
         raise InputError(f"--out {out}: wanted a name that ends in .onnx")
@@ -59,10 +59,7 @@ def write_onnx(model: Path, out: Path) -> None:
     }
     onnx.helper.set_model_props(found, {key: str(value) for key, value in about.items()})
     onnx.checker.check_model(found, full_check=True)
-    try:
-        write_atomically(out, found.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    write_atomically(out, found.SerializeToString(deterministic=True))
 
 
 @contextmanager

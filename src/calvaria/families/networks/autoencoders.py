@@ -11,6 +11,7 @@ from monai.networks.nets import VarAutoEncoder
 from monai.networks.nets.autoencoderkl import Decoder, Encoder
 from torch.nn import functional
 
+from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import ShapeModel, linear, silent, start_linear
 from calvaria.learning.folding import LAYOUT, fold, unfold
 
@@ -18,7 +19,6 @@ FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0
 TILE_OVERLAP = 0.5
 LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
-GROUPS = 8  # of the group normalisations
 
 
 class Autoencoder(ModelMixin, ConfigMixin):

@@ -6,10 +6,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from monai.networks.nets import DiffusionModelUNet
 from torch.nn import functional
 
+from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import Gaussian
 from calvaria.learning.folding import LAYOUT, fold, unfold
-
-GROUPS = 8  # of the group normalisations
 
 
 class Denoiser(ModelMixin, ConfigMixin):
