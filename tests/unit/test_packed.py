@@ -122,4 +122,4 @@ def test_the_kind_of_store_is_found_out(tmp_path):
         open_store(tmp_path)
 
 
-GOLDEN_SHARD = "6bd08ad84a658b27d863fe57b57bde0d7472abb6b9ef0f7889c4369189fe6022"
+GOLDEN_SHARD = "c5317d434cac6c640074a24e43eeca7db4f4a556a814a7f8ba40403205b8b1c3"
