@@ -81,12 +81,15 @@ def read_npz(path: Path) -> Masks:
         return split(file["labels"])
 
 
+Opened = SkullDataset | FileDataset
+
+
 @dataclass
 class Format:
     """One way to keep cases."""
 
     name: str
-    data: SkullDataset | FileDataset
+    data: Opened
     bytes_a_case: float
     write_s: float
 
@@ -259,7 +262,7 @@ def main() -> None:
     lines += [
         "Real skulls with the defects that they came with. An item is the defective skull and the implant as",
         f"two uint8 tensors. Reads: seconds of CPU on one thread, the lower quartile of {given.reads} random",
-        f"reads, formats taking turns of {TURN}, from the system's cache. Workers also collate, and go by the",
+        f"reads, formats in turns of {TURN}, from the system's cache. Workers also collate, and go by the",
         "clock.",
     ]
     for spacing_mm in given.spacing_mm:

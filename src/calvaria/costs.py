@@ -181,7 +181,7 @@ def _register(job: Job, config: Config, sizes: Sizes) -> float:
     settings: Any = config.fit[job.subject]
     voxels = prod(config.grid.shape)
     each = SYN * _iterations(settings.iterations) * _field_voxels(config, settings)
-    each += 2 * DEMONS * voxels * (1 + settings.refine)
+    each += 2 * DEMONS * voxels * (1 + settings.demons_rounds)
     return START_TORCH + _registrations(job, config, sizes) * each
 
 
@@ -221,7 +221,7 @@ def _draw(family: str, config: Config) -> float:
     if settings.kind == "ldm":
         turns = settings.sampling_steps * (1 if settings.guidance == 1 else 2)
         return DENOISE * turns * _family_work(settings, config) + DECODE * voxels
-    refined = settings.refine if getattr(settings, "mode", "") == "template" else 0
+    refined = settings.demons_rounds if getattr(settings, "mode", "") == "template" else 0
     return (DRAW[settings.kind] + DEMONS * refined) * voxels
 
 

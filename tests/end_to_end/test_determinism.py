@@ -175,7 +175,7 @@ def test_the_run_is_whole(runs):
     for family in ("real", "registration", "vae", "vqvae", "wgan", "introvae", "ldm", "flow"):
         assert f"fit/{family}/model.safetensors" in files
         assert f"inject/{family}.zarr/labels/c/0/0/0/0" in files
-    for arm in ("real", "all"):
+    for arm in ("none", "all"):
         assert f"evaluate/{arm}.zarr/rows/0.jsonl" in files
 
 

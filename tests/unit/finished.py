@@ -22,7 +22,7 @@ SKULLS = 8
 def tiny() -> dict[str, Any]:
     """The smallest config that still has every stage: one family, one arm."""
     raw: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
-    raw["train"]["arms"] = {"real": {"families": {"real": 1}}}
+    raw["train"]["arms"] = {"none": {"families": {"real": 1}}}
     return raw | {"fit": {"real": raw["fit"]["real"], "vae": raw["fit"]["vae"]}}
 
 

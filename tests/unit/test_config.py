@@ -25,7 +25,7 @@ def raw() -> dict:
         (("split", "test"), 0.9, "split.* must stay below 0.9"),
         (("fit", "ldm", "autoencoder"), "wgan", "fit.ldm.autoencoder: 'wgan' is not a vae or vqvae"),
         (("fit", "test"), {"kind": "real"}, "fit.test: .* held-out cohort"),
-        (("train", "arms", "real", "families"), {"gan": 1}, "families: 'gan' is not a family of fit"),
+        (("train", "arms", "none", "families"), {"gan": 1}, "families: 'gan' is not a family of fit"),
         (("fit", "vae", "kind"), "vea", "fit.vae"),
         (("name",), "../x", "name: .*got '../x'"),
         (("fit", "registration", "fraction"), [0.9, 0.2], "fraction must satisfy"),

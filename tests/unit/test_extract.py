@@ -13,6 +13,7 @@ from calvaria.config import dump, parse
 from calvaria.conform.resample import resample
 from calvaria.errors import InputError
 from calvaria.grid import Grid
+from calvaria.packed import write_packed
 from calvaria.paths import Run
 from calvaria.sources.volumes import read_volume
 from calvaria.store import write_atomically, write_shard
@@ -133,6 +134,17 @@ def test_what_came_from_a_scan_goes_back_onto_it_and_nothing_else_does(run, tmp_
     with pytest.raises(InputError, match="volume 1 is empty: no head"):
         extract(run.ingest.path, 1, out, View.CASE, True)
     assert not out.exists()
+
+
+def test_a_published_volume_is_the_same(run, tmp_path):
+    store = run.inject("drawn")
+    rows = store.rows()
+    path = write_packed(tmp_path / "p.zarr", store.volumes(rows), rows, 1, GRID, cases=True).path
+    assert extract(store.path, 0, tmp_path / "a.nii.gz", View.CASE, False) == GRID.shape
+    extract(path, 0, tmp_path / "b.nii.gz", View.CASE, False)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    with pytest.raises(InputError, match="was published without its scan; leave --scan out"):
+        extract(path, 0, tmp_path / "c.nii.gz", View.CASE, True)
 
 
 def test_a_wrong_index_or_name_is_one_message(run, tmp_path, monkeypatch, capsys):

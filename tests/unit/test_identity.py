@@ -73,7 +73,7 @@ KEYS = {
     "inject.per_skull": f"{CASES} train",
     "inject.per_held_out_skull": "inject/validation inject/test",
     "train": "train",
-    "train.arms.real": "train/real",
+    "train.arms.none": "train/none",
     "train.arms.all": "train/all",
     "train.seeds": "evaluate",
     "train.predicts": "train evaluate",
@@ -135,7 +135,7 @@ def whole() -> dict[str, Any]:
     own = {"probability": 0.5, "flips": ["x"], "rotate_deg": 5, "translate_voxels": 2, "scale": [0.9, 1.1]}
     raw["sample"] = {"count": 20, "shard_size": 32}  # a shard that is not full, so that the count matters
     raw["train"]["arms"] = {
-        "real": {"families": {"real": 1}, "geometric": own | {"crop": 0, "edge_noise": 0}},
+        "none": {"families": {"real": 1}, "geometric": own | {"crop": 0, "edge_noise": 0}},
         "all": {"families": dict.fromkeys(SYNTHETIC.split(), 1)},
     }
     return raw | {"refine": {"optimiser": raw["train"]["optimiser"]}}

@@ -90,8 +90,19 @@ def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
     assert 0 < np.abs(said - wanted).max() < 0.02
     assert implant.own.sum() > 300
     assert np.count_nonzero(found.own ^ implant.own) < 0.01 * implant.own.sum()
+    if config.refine is None:
+        assert np.array_equal(implant.implant, implant.coarse)
     if loaded.refiner is not None and whole.refiner is not None:
         assert loaded.refiner.known == pytest.approx(whole.refiner.known, abs=0.05)  # mm
+
+
+def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
+    """Pictures and the 3-D view show it; the first network's own word may be far from it."""
+    model, config = load_model(exported[1], CPU)
+    scan = remaining(operated(3.0))
+    _, found = predicted(model)
+    own_ml = found.own.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+    assert found.implant.sum() * config.grid.spacing_mm**3 / 1000 == pytest.approx(own_ml, rel=0.2)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path):

@@ -11,6 +11,7 @@ from calvaria.conform.vault import inside_cone
 from calvaria.grid import Grid
 from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
 from calvaria.reconstruction.refine_training import simulated_probability
+from calvaria.reconstruction.predictor import mostly
 from calvaria.reconstruction.refining import (
     Frame,
     Refiner,
@@ -52,6 +53,13 @@ def test_the_fine_grid_has_the_same_box():
     assert fine.extent_mm == pytest.approx(GRID.extent_mm)
     blocks = fine.centres(1).reshape(-1, 3).mean(axis=1)
     assert np.allclose(blocks, GRID.centres(1))
+
+
+def test_a_voxel_of_the_grid_is_implant_if_half_of_its_fine_voxels_are():
+    fine = np.zeros((4, 2, 2), bool)
+    fine[0, :, :] = True  # 4 of 8
+    fine[2, :, 0] = fine[2, 0, 1] = True  # 3 of 8
+    assert mostly(fine, 2).ravel().tolist() == [True, False]
 
 
 def test_all_channels_show_the_same_place():

@@ -289,7 +289,7 @@ def test_a_killed_job_keeps_the_pairs_that_were_done(tmp_path, three, monkeypatc
 def test_other_skulls_or_settings_are_not_taken_from_what_is_left(tmp_path, three):
     family.register(three, task_of(tmp_path, three, pairs=1), 0)
     kept = len(list((tmp_path / "fit" / "it" / "scratch").iterdir()))
-    family.register(three, task_of(tmp_path, three, pairs=1, refine=1), 0)
+    family.register(three, task_of(tmp_path, three, pairs=1, demons_rounds=1), 0)
     assert len(list((tmp_path / "fit" / "it" / "scratch").iterdir())) == kept + 1
 
 

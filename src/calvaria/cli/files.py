@@ -71,7 +71,10 @@ def reconstruct(
 
 @command
 def extract(
-    store: Annotated[Path, typer.Argument(help="A store of a run, such as results/demo/inject/test.zarr.")],
+    store: Annotated[
+        Path,
+        typer.Argument(help="A store of a run or a published one, such as results/demo/inject/test.zarr."),
+    ],
     index: Annotated[int, typer.Argument(help="Which volume: its index in the store's rows.", min=0)],
     out: Annotated[Path, typer.Option(help="File to be written: .nii.gz, .nii, .seg.nrrd or .nrrd.")],
     view: Annotated[
@@ -90,7 +93,8 @@ def extract(
     from calvaria.commands.extract import View
     from calvaria.commands.extract import extract as command
 
-    command(store, index, out, View(view), scan)
+    shape = command(store, index, out, View(view), scan)
+    typer.echo(f"{out}: {' x '.join(str(n) for n in shape)} voxels, {view} of volume {index} of {store}")
 
 
 @command
@@ -114,7 +118,9 @@ def convert(
         from calvaria.reconstruction.onnx_file import write_onnx
 
         write_onnx(model or pretrained(), out)
+        typer.echo(f"{out}: an ONNX file")
     else:
         from calvaria.reconstruction.bundle import write_bundle
 
         write_bundle(model or pretrained(), out)
+        typer.echo(f"{out}: a MONAI bundle")

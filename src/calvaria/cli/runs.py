@@ -156,6 +156,7 @@ def export(
     opened, config = opened_run(run)
     check_name(arm, config.train.arms, "--arm")
     export(opened, config, arm, out)
+    typer.echo(f"{out}: the networks of the arm {arm}, for calvaria reconstruct --model {out}")
 
 
 @command

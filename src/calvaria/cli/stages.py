@@ -203,6 +203,7 @@ def inject(
         from calvaria.commands.inject_skull import inject_skull
 
         inject_skull(skull, recipe, count or 1, seed or 0, out, config)
+        typer.echo(f"{out}: {count or 1} case(s), and how each was made in defects.jsonl")
 
 
 def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:

@@ -11,6 +11,7 @@ from calvaria.config import HELD_OUT, load
 from calvaria.conform.resample import restore
 from calvaria.errors import InputError
 from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.packed import PackedStore, open_store
 from calvaria.paths import Run
 from calvaria.store import Row, Store, read_json, write_atomically
 
@@ -36,12 +37,15 @@ SEGMENTS = {
 }
 
 
-def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
-    """Writes a view of one volume of a store.
+def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[int, ...]:
+    """Writes a view of one volume of a store, a run's or a published one.
 
     Args:
         out: its ending says which kind of file.
         scan: on the grid of the scan that it came from, instead of the canonical grid.
+
+    Returns:
+        how many voxels it has along each axis.
 
     Raises:
         InputError: if there is no such volume, or it came from no scan.
@@ -50,7 +54,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
     ending = next((one for one in ENDINGS if out.name.lower().endswith(one)), None)
     if ending is None:
         raise InputError(f"--out {out}: wanted a name that ends in one of {', '.join(ENDINGS)}")
-    store = Store(path)
+    store = open_store(path)
     rows = store.rows()
     if not 0 <= index < len(rows):
         raise InputError(f"{path}: has no volume {index}; it has {len(rows)}, the first is number 0")
@@ -68,6 +72,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> None:
     else:
         content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
     write_atomically(out, content)
+    return shown.shape
 
 
 def seen(labels: np.ndarray, view: View) -> np.ndarray:
@@ -92,10 +97,12 @@ def on_scan(
     return whole
 
 
-def _scanned(store: Store, row: Row) -> Row:
+def _scanned(store: Store | PackedStore, row: Row) -> Row:
     """The row of the ingested scan that a volume came from, turned and resampled and no more than that."""
     name = f"{store.path}: volume {row['index']}"
     if "scan" not in row:
+        if isinstance(store, PackedStore):
+            raise InputError(f"{name} was published without its scan; leave --scan out")
         run = Run(store.path.resolve().parents[1])
         if "case" in row:  # a prediction
             row = run.inject("test").rows()[row["case"]]

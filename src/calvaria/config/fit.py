@@ -78,12 +78,12 @@ class RegistrationFamily(Section):
     field_spacing_mm: float = Field(3.0, gt=0)
     """Spacing of the deformation fields; never finer than the grid."""
     reach: float = Field(1.2, gt=0)
-    """Spacings of the field after which distances from bone are cut off, for ANTs and for refining."""
+    """Spacings of the field after which distances from bone are cut off, for ANTs and for the demons."""
     iterations: tuple[int, ...] = (30, 20, 8)
     """SyN iterations per level, coarse to fine; each level halves the spacing, the last is the field's."""
     gradient_step: float = Field(0.7, gt=0)
     """SyN's gradient step."""
-    refine: int = Field(5, ge=0)
+    demons_rounds: int = Field(5, ge=0)
     """Rounds of demons that bring a warped skull closer to its target; 0 leaves what SyN found."""
     template_skulls: int = Field(12, ge=2)
     """Template: training skulls that it is built from, at most."""

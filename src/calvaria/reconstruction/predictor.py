@@ -65,8 +65,9 @@ def build_predictor(
 class Found:
     """A predicted implant."""
 
-    coarse: np.ndarray  # (x, y, z) bool on the grid
-    own: np.ndarray  # (i, j, k) bool on the scan's grid, outside of its bone
+    coarse: np.ndarray  # (x, y, z) bool on the grid: what the arm's networks say alone
+    implant: np.ndarray  # (x, y, z) bool on the grid: with the fine network, if there is one
+    own: np.ndarray  # (i, j, k) bool on the scan's grid, outside of its bone: the same, as scored
 
 
 def coarse_probabilities(predictor: Predictor, cases: np.ndarray) -> np.ndarray:
@@ -109,19 +110,30 @@ def predict_implant(
     bone = case == BONE
     coarse = implant_of(probability, bone, predictor.settings, predictor.predicts)
     if not coarse.any():
-        return Found(coarse, np.zeros(scan.shape, bool))
+        return Found(coarse, coarse, np.zeros(scan.shape, bool))
     level = predictor.settings.threshold
     to_world = predictor.grid.affine
     if predictor.refiner is None or fine is None:
-        field, remaining, where = probability, bone, coarse
+        field, remaining, where, implant = probability, bone, coarse, coarse
     else:
         field, window = refined(predictor.refiner, probability, coarse, fine)
-        remaining = fine[window.slices(predictor.refiner.frame.settings.factor)]
+        factor = predictor.refiner.frame.settings.factor
+        remaining = fine[window.slices(factor)]
         where = largest_piece(field >= level)
+        implant = np.zeros_like(bone)
+        implant[window.slices()] = mostly(where, factor)
+        implant &= ~bone
         to_world = predictor.refiner.frame.fine.affine.copy()
         to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
     # Beside the implant bone counts as full, or what is interpolated would end before it; and what networks
     # say of other places must not come back in.
     field = np.where(grown(where), np.where(remaining, 1, field), 0).astype(np.float32)
     own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
-    return Found(coarse, largest_piece(own & ~scan))
+    return Found(coarse, implant, largest_piece(own & ~scan))
+
+
+def mostly(mask: np.ndarray, factor: int) -> np.ndarray:
+    """(x, y, z) bool: whether at least half of the factor cubed voxels of a finer (x, y, z) mask are set."""
+    x, y, z = (n // factor for n in mask.shape)
+    count = mask.reshape(x, factor, y, factor, z, factor).sum(axis=(1, 3, 5))
+    return np.asarray(2 * count >= factor**3)

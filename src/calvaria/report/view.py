@@ -87,10 +87,9 @@ def _prediction(found: Surface | None, truth: Surface | None, row: Row) -> dict[
     apart = distances(found, truth)
     low, high = (number(value, 1) for value in (max(0.0, -float(apart.min())), max(0.0, float(apart.max()))))
     within = number(100 * float(np.mean(np.abs(apart) <= 1.0)), 0)
-    coarse = number(row["grid"]["dsc"], DSC.digits)
     text = (
-        f"{verdict(row)} on the scan's own grid. As drawn, on the run's grid: DSC {coarse}; {within} % of "
-        f"the surface within 1 mm of the true one; out by up to {high} mm, in by up to {low} mm."
+        f"{verdict(row)} on the scan's own grid. As drawn here, on the run's grid: {within} % of the surface "
+        f"within 1 mm of the true one; out by up to {high} mm, in by up to {low} mm."
     )
     return {"mesh": to_json(found, apart), "text": text}
 

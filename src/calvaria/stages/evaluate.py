@@ -46,7 +46,7 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     """Writes the arm's evaluate store: the defective skulls with the predicted implants, and their scores.
 
     Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
-    on the scan's own grid; ``grid`` has those on the run's.
+    on the scan's own grid; ``grid`` has those of the arm's networks alone, on the run's.
     """
     members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
@@ -57,7 +57,7 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     for case, name, found in predictions(predictors, cases(run, config), config.evaluate.batch_size):
         rows.append({**case.about, "seed": name, **case_scores(config, case, found)})
         remaining = (case.labels == BONE) * BONE
-        volumes.append(np.where(found.coarse, IMPLANT, remaining).astype(np.uint8))
+        volumes.append(np.where(found.implant, IMPLANT, remaining).astype(np.uint8))
         progress.advance()
     count = len(rows)
     write_shard(run.evaluate(arm), 0, count, count, config.grid.voxels(), np.stack(volumes), rows)
@@ -84,7 +84,7 @@ def predictions(
 
 
 def case_scores(config: Config, case: Case, found: "Found") -> Row:
-    """A prediction's scores in the scan, and below ``grid`` those on the run's grid."""
+    """A prediction's scores in the scan; below ``grid`` those on the run's, without the fine network."""
     i, j, k = (float(length) for length in np.linalg.norm(case.affine[:3, :3], axis=0))
     own = score(found.own, case.own == IMPLANT, case.own == BONE, (i, j, k))
     spacing = (config.grid.spacing_mm,) * 3

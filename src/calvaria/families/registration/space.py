@@ -57,8 +57,8 @@ class Space:
 
     def refined(self, moving: int, wanted: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         """A field that pulls moving more closely onto the skull of this depth."""
-        if self.settings.refine:
-            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.refine)
+        if self.settings.demons_rounds:
+            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.demons_rounds)
         return unfold(field, self.field_grid.spacing_mm)
 
 
