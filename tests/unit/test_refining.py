@@ -10,8 +10,8 @@ from calvaria.config import Optimiser, Refine
 from calvaria.conform.vault import inside_cone
 from calvaria.grid import Grid
 from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
-from calvaria.reconstruction.refine_training import simulated_probability
 from calvaria.reconstruction.predictor import mostly
+from calvaria.reconstruction.refine_training import simulated_probability
 from calvaria.reconstruction.refining import (
     Frame,
     Refiner,
