@@ -3,7 +3,7 @@
     python benchmarks/loading.py DATA
 
 DATA is a folder of label volumes of real skulls. They are laid onto the grid as ``ingest`` does it, and
-written in every format, side by side. Reads are random and take turns; what is read is an item, the defective
+written in every format, side by side. Reads are random; what is read is an item, the defective
 skull and the implant as two uint8 tensors, and every page of both is touched. The files are in the system's
 cache. Times of one process are its CPU time: all formats use one thread, and other jobs do not count.
 ``.nii.gz`` is what nibabel writes, ``.npz`` what ``numpy.savez_compressed`` does.
@@ -14,7 +14,9 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import nibabel
@@ -33,7 +35,7 @@ from calvaria.store import Store, digest, write_shard
 
 SHAPE = (256, 256, 256)
 TOP_MARGIN_MM = 10.0
-TURN = 6
+TURNS, WARM = 3, 4
 TWO = ("defective_skull.nii.gz", "implant.nii.gz")  # as SkullFix, SkullBreak and MUG500+ have them
 NIFTI = "`.nii.gz`, one of labels, nibabel"
 MONAI = "the same file, MONAI's LoadImage"
@@ -170,27 +172,36 @@ def written(place: Path, volumes: np.ndarray, grid: Grid) -> list[Format]:
     return formats
 
 
-def read_s(formats: list[Format], reads: int) -> np.ndarray:
-    """(reads, formats) seconds of CPU an item, in random order; formats take turns of `TURN` reads.
+def read_s(data: Opened, indices: Sequence[int]) -> list[float]:
+    """Seconds of CPU that each of some items takes on one thread."""
+    torch.set_num_threads(1)
+    took = []
+    for index in indices:
+        began = time.process_time()
+        item = data[index]
+        for tensor in item.values():
+            if isinstance(tensor, torch.Tensor):
+                tensor.numpy().ravel("K")[::4096].sum()
+        took.append(time.process_time() - began)
+    return took
 
-    A training reads one format again and again, so a format's first read in a turn, which finds the memory
-    as another format left it, does not count.
+
+def quartile_s(formats: list[Format], reads: int) -> np.ndarray:
+    """(formats,) seconds of CPU an item, the lower quartile of random reads.
+
+    Formats take `TURNS` turns, each turn in a process of its own, as a worker of a loader reads one format:
+    what another one has left of the memory would change the times of both. The first reads of a process
+    do not count.
     """
     rng = np.random.default_rng(0)
     found: list[list[float]] = [[] for _ in formats]
-    for _ in range(math.ceil(reads / TURN)):
-        indices = rng.integers(len(formats[0].data), size=TURN + 1)
+    for _ in range(TURNS):
+        indices = rng.integers(len(formats[0].data), size=WARM + math.ceil(reads / TURNS)).tolist()
         for number in rng.permutation(len(formats)):
-            took = []
-            for index in indices:
-                began = time.process_time()
-                item = formats[number].data[int(index)]
-                for tensor in item.values():
-                    if isinstance(tensor, torch.Tensor):
-                        tensor.numpy().ravel("K")[::4096].sum()
-                took.append(time.process_time() - began)
-            found[number].extend(took[1:])
-    return np.array(found).T
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                took = alone.submit(read_s, formats[number].data, indices).result()
+            found[number].extend(took[WARM:])
+    return np.percentile(found, 25, axis=1)
 
 
 def loaded_a_second(data: Dataset[dict[str, torch.Tensor]], items: int) -> float:
@@ -217,7 +228,7 @@ def table(folder: Path, count: int, spacing_mm: float, reads: int) -> list[str]:
                 unpack(item["planes"]) if "planes" in item else (item["defective"][0], item["implant"][0])
             )
             assert np.array_equal(defective + 2 * implant, volumes[0]), one.name
-        seconds = np.percentile(read_s(formats, reads), 25, axis=0)
+        seconds = quartile_s(formats, reads)
         loaded = [loaded_a_second(one.data, reads) for one in formats]
     one_file, two_files = (
         next(number for number, one in enumerate(formats) if one.name == name) for name in (NIFTI, TWO_NIFTI)
@@ -262,8 +273,8 @@ def main() -> None:
     lines += [
         "Real skulls with the defects that they came with. An item is the defective skull and the implant as",
         f"two uint8 tensors. Reads: seconds of CPU on one thread, the lower quartile of {given.reads} random",
-        f"reads, formats in turns of {TURN}, from the system's cache. Workers also collate, and go by the",
-        "clock.",
+        "reads, each format in processes of its own that take turns, from the system's cache. Workers also",
+        "collate, and go by the clock.",
     ]
     for spacing_mm in given.spacing_mm:
         lines += table(given.data, given.count, spacing_mm, given.reads)
