@@ -3,9 +3,9 @@
     python benchmarks/loading.py DATA
 
 DATA is a folder of label volumes of real skulls. They are laid onto the grid as ``ingest`` does it, and
-written in every format, side by side. Reads are random; what is read is an item, the defective
-skull and the implant as two uint8 tensors, and every page of both is touched. The files are in the system's
-cache. Times of one process are its CPU time: all formats use one thread, and other jobs do not count.
+written in every format, side by side. Reads are random; what is read is an item, the defective skull and the
+implant as two uint8 tensors, and every page of both is touched. The files are in the system's cache. Times of
+one process are its CPU time: all formats use one thread, and other jobs do not count.
 ``.nii.gz`` is what nibabel writes, ``.npz`` what ``numpy.savez_compressed`` does.
 """
 
@@ -137,9 +137,7 @@ def written(place: Path, volumes: np.ndarray, grid: Grid) -> list[Format]:
     def save_store() -> None:
         write_shard(Store(store), 0, count, count, grid, volumes, [{} for _ in rows])
 
-    writers: list[
-        tuple[Callable[[], None], list[Path], dict[str, Callable[[], SkullDataset | FileDataset]]]
-    ] = [
+    writers: list[tuple[Callable[[], None], list[Path], dict[str, Callable[[], Opened]]]] = [
         (
             save_packed,
             [packed],
