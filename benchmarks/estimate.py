@@ -59,7 +59,7 @@ def compare(root: Path) -> list[str]:
 if __name__ == "__main__":
     print(header("What runs took, and what `calvaria estimate` says", "python benchmarks/estimate.py RUN..."))
     print(
-        "\nTime of one core. The costs were fitted to the demo and to skullfix, so those two show that one "
+        "\nTime of one core. The costs were fitted to the demo and to SkullFix, so these show that one "
         "model fits both, not how well it foretells others.\n"
     )
     for root in sys.argv[1:]:

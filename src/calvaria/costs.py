@@ -25,6 +25,7 @@ RESAMPLE = 1.7e-7  # per voxel of the grid
 # Per skull and step of a training, and unit of `work`: all that the family does in a step.
 STEP = {"vae": 1.4e-8, "vqvae": 2.0e-8, "introvae": 8.2e-8, "wgan": 1.6e-8, "ldm": 4.2e-8}
 STEP_TRAIN, GEOMETRIC = 1.3e-8, 1.2
+STEP_REFINE = 2.4e-8  # the same of the fine network; measured once, in the long comparison
 DENOISE, DECODE = 6e-9, 1e-6  # per unit of work and sampling step; per voxel
 DRAW = {"registration": 3.1e-7, "ssm": 3.5e-7, "vae": 3e-7, "vqvae": 3e-7, "introvae": 3e-7, "wgan": 3e-7}
 DEMONS = 2.3e-7  # per voxel and round of refining a field
@@ -269,7 +270,7 @@ def _refine(job: Job, config: Config, sizes: Sizes) -> float:
     assert config.refine is not None
     optimiser = config.refine.optimiser
     loading = sum(SCAN[kind] for kind in sizes.kinds[: sizes.training + sizes.validation])
-    return START_TORCH + loading + optimiser.steps * optimiser.batch_size * STEP_TRAIN * _window_work(config)
+    return START_TORCH + loading + optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
 
 
 def _evaluate(job: Job, config: Config, sizes: Sizes) -> float:

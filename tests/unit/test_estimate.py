@@ -40,6 +40,7 @@ SKULLFIX_TOOK = {
     "screen": 9.5,
     "audit": 20.4,
     "train": 328.3,
+    "refine": 1200.0,
     "evaluate": 127.2,
     "report": 47.4,
 }

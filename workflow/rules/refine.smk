@@ -12,7 +12,7 @@ rule refine:
         "../../envs/calvaria.yaml"
     threads: TRAINING_CPUS
     resources:
-        mem_mb=memory(1100, per_million_fine=90),
+        mem_mb=memory(1100, per_million_fine=90 + 1.2 * len(SKULLS)),
         runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # it sees windows
         gpu=TRAINING_GPUS,
     params:

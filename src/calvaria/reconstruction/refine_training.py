@@ -96,7 +96,7 @@ def simulated_probability(implant: torch.Tensor, rng: np.random.Generator) -> to
 class _Skull:
     mask: np.ndarray  # (x, y, z) uint8 on the fine grid
     ellipsoid: Vault
-    known: np.ndarray  # (n, 2, p) surfaces of other skulls: never its own, or it would be told too well
+    own: int | None  # number of its surfaces among the known ones, if they are
 
 
 def training(run: Run, config: Config, device: torch.device) -> tuple[Training, np.ndarray]:
@@ -110,12 +110,13 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
         for name in ("training", "validation")
     )
     known = surfaces([picture_skull(mask, fine, frame.anchor_mm) for mask in masks])
-    skulls = [
-        _Skull(mask, find_vault(mask, fine), np.delete(known, number, axis=0))
-        for number, mask in enumerate(masks)
-    ]
-    held_out = [_Skull(mask, find_vault(mask, fine), known) for mask in others]
+    skulls = [_Skull(mask, find_vault(mask, fine), number) for number, mask in enumerate(masks)]
+    held_out = [_Skull(mask, find_vault(mask, fine), None) for mask in others]
     network = new_fine_network(config).to(device)
+
+    def surfaces_for(skull: _Skull) -> np.ndarray:
+        """(n, 2, p) surfaces of other skulls: never its own, or it would be told too well."""
+        return known if skull.own is None else np.delete(known, skull.own, axis=0)
 
     def case(skull: _Skull, *keys: str | int) -> tuple[torch.Tensor, torch.Tensor]:
         """Input (1, 4, x, y, z) and target (1, 1, x, y, z) of a window of the least size."""
@@ -136,7 +137,7 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
         said = simulated_probability(torch.from_numpy(share[window.slices()]), rng)
         bone = labels == BONE
         picture = picture_skull(bone.view(np.uint8), fine, frame.anchor_mm)
-        bridged = torch.from_numpy(frame.bridged(picture, said.numpy() > SAID, skull.known, window))
+        bridged = torch.from_numpy(frame.bridged(picture, said.numpy() > SAID, surfaces_for(skull), window))
         seen = fine_input(torch.from_numpy(bone.astype(np.float32)), bridged, window, settings.factor)
         target = torch.from_numpy((labels[part] == IMPLANT).astype(np.float32))[None, None]
         return seen, target
