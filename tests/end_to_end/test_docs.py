@@ -27,7 +27,7 @@ NOT_RUN = ("--recompute", "--watch")  # .ci/run makes shards anew; watching has 
 # Pages whose Python is run elsewhere: napari opens a window and ONNX wants the pretrained model, which
 # tests/unit/test_convert.py converts; a published run is loaded in tests/unit/test_publish.py.
 OTHER_TESTS = ("interoperability.md", "publishing.md")
-ARMS = {"ldm": "all", "introvae": "all"}  # the tiny run has fewer
+ARMS = {"ldm": "all", "geometric+registration+ldm": "all"}  # the tiny run has fewer
 
 
 def pieces(*pages: str) -> dict:
@@ -44,7 +44,7 @@ def place(reference, tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("user")
     (where / "results").mkdir()
     words = " ".join(word for _, command in commands() for word in command)
-    for name in set(re.findall(r"\bresults/(\w+)", words)):
+    for name in set(re.findall(r"\bresults/([\w-]+)", words)):
         (where / "results" / name).symlink_to(reference)
     for name in ("config.yaml", "workflow", "data"):
         (where / name).symlink_to(ROOT / name)
