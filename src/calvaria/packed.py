@@ -22,19 +22,21 @@ import numpy as np
 from calvaria.errors import StoreError
 from calvaria.grid import BONE, IMPLANT, Grid
 from calvaria.store import (
+    CHECKSUM_BYTES,
     Row,
     Store,
     attributes,
+    checked,
     digest,
     joined,
     read_json,
     read_rows,
+    with_checksum,
     write_atomically,
     write_rows,
 )
 
 LEVEL = 16  # of zstd: the first that looks for the smallest encoding; about 0.3 s a volume of 256 cubed
-CHECKSUM_BYTES = 4  # of a CRC-32C
 AGAIN = "the store is damaged: get it anew"
 
 
@@ -67,7 +69,7 @@ class PackedStore:
 
     def masks(self, index: int) -> list[np.ndarray]:
         """The (x, y, z) uint8 masks of a volume's bone and implant; of bone alone in a store of skulls."""
-        return [_mask(plane) for plane in self.planes(index)]
+        return [np.unpackbits(plane, axis=-1) for plane in self.planes(index)]
 
     def volume(self, row: Row) -> np.ndarray:
         """The (x, y, z) uint8 label volume of a row, checked against its sha256.
@@ -126,7 +128,7 @@ class PackedStore:
                     self._indexes[number] = _read_index(file, size)
                 start, length = (int(value) for value in self._indexes[number][within])
                 file.seek(start)
-                encoded = _checked(file.read(length), "what lies there")
+                encoded = checked(file.read(length), "what lies there")
             bits = np.empty(self._array["shape"][1:], np.uint8)
             Zstd().decode(encoded, out=bits)
             return bits
@@ -136,39 +138,11 @@ class PackedStore:
             raise StoreError(f"{path}: volume {index} cannot be read ({error}); {AGAIN}") from None
 
 
-def _mask(plane: np.ndarray) -> np.ndarray:
-    """The (x, y, z) uint8 mask of (x, y, z / 8) bits.
-
-    Slices without a bit are not written, so the system never has to fetch their memory: with a skull and an
-    implant in 256 cubed that halves the time.
-    """
-    mask = np.zeros((*plane.shape[:-1], 8 * plane.shape[-1]), np.uint8)
-    for x in np.flatnonzero(plane.reshape(len(plane), -1).max(axis=1)):
-        mask[x] = np.unpackbits(plane[x].ravel()).reshape(mask.shape[1:])
-    return mask
-
-
 def _read_index(file: BinaryIO, size: int) -> np.ndarray:
     """(size, 2) where each chunk of a shard starts and how long it is."""
     length = 16 * size + CHECKSUM_BYTES
     file.seek(-length, 2)
-    return np.frombuffer(_checked(file.read(length), "the index"), "<u8").reshape(size, 2)
-
-
-def _checked(content: bytes, what: str) -> bytes:
-    """What stands before a CRC-32C of it, as Zarr's codec of that name puts it there."""
-    import google_crc32c
-
-    body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
-    if google_crc32c.value(body) != int.from_bytes(checksum, "little"):
-        raise ValueError(f"{what} does not match its checksum")
-    return body
-
-
-def _with_checksum(body: bytes) -> bytes:
-    import google_crc32c
-
-    return body + google_crc32c.value(body).to_bytes(CHECKSUM_BYTES, "little")
+    return np.frombuffer(checked(file.read(length), "the index"), "<u8").reshape(size, 2)
 
 
 def open_store(path: Path) -> Store | PackedStore:
@@ -209,7 +183,7 @@ def write_packed(
         if volume.max() > labels[-1]:
             raise ValueError(f"{path}: volume {number} has label {volume.max()}, wanted at most {labels[-1]}")
         planes = np.stack([np.packbits(volume == label, axis=-1) for label in labels])
-        chunks.append(_with_checksum(pack.encode(planes)))
+        chunks.append(with_checksum(pack.encode(planes)))
         if len(chunks) == shard_size or number == len(rows) - 1:
             write_atomically(store.shard(number // shard_size), joined(chunks, shard_size))
             chunks = []

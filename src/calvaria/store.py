@@ -30,6 +30,7 @@ Row = dict[str, Any]
 
 METADATA = ("zarr.json", "labels/zarr.json")  # what Zarr says of a store
 PARTIAL = ".partial"
+CHECKSUM_BYTES = 4  # of a CRC-32C
 ABANDONED_S = 3600.0  # no file takes longer to write
 PACKING: dict[str, Any] = {"cname": "zstd", "clevel": 1, "blocksize": 2**20}
 
@@ -157,13 +158,29 @@ def joined(chunks: Sequence[bytes], shard_size: int) -> bytes:
     Chunks one after the other, then where each starts and how long it is, and a checksum of that
     (Zarr 3, sharding_indexed codec, version 1).
     """
-    import google_crc32c
-
     index = np.full((shard_size, 2), 2**64 - 1, "<u8")  # what is not there
     sizes = np.array([len(chunk) for chunk in chunks])
     index[: len(chunks)] = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
-    footer = index.tobytes()
-    return b"".join([*chunks, footer, google_crc32c.value(footer).to_bytes(4, "little")])
+    return b"".join([*chunks, with_checksum(index.tobytes())])
+
+
+def with_checksum(body: bytes) -> bytes:
+    """Bytes, and a CRC-32C of them, as Zarr's codec of that name puts it there."""
+    import google_crc32c
+
+    return body + google_crc32c.value(body).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def checked(content: bytes, what: str) -> bytes:
+    """What stands before its CRC-32C.
+
+    Raises:
+        ValueError: if it is not what the checksum was made of.
+    """
+    body = content[:-CHECKSUM_BYTES]
+    if with_checksum(body) != content:
+        raise ValueError(f"{what} does not match its checksum")
+    return body
 
 
 def _open(path: Path) -> Any:
