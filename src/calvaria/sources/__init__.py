@@ -27,6 +27,8 @@ from calvaria.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from calvaria.sources.summary import Summary
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -54,6 +56,7 @@ class Scan:
 
     labels: "np.ndarray"  # (i, j, k) uint8: 0 background, 1 bone, 2 implant; skull = label > 0
     affine: "np.ndarray"  # (4, 4) float64, voxel indices to RAS+ millimetres
+    summary: "Summary | None" = None  # of what was read; built scans have none
 
 
 class SourceModule(Protocol):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
+from calvaria.sources.summary import Origin
 
 MAX_VOXELS = 2**30  # 1024 cubed; the largest head CTs have a quarter of it
 SPACING_MM = (0.01, 25.0)  # beyond, the numbers are no millimetres
@@ -36,6 +37,7 @@ class Volume:
 
     values: npt.NDArray[Any]  # (i, j, k), integers or floats
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True)

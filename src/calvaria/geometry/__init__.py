@@ -1,0 +1,6 @@
+"""Geometry of voxel grids, for every part of the package.
+
+===========  =====================================================
+orientation  array axes in the order and direction closest to RAS+
+===========  =====================================================
+"""

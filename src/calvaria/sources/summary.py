@@ -1,0 +1,105 @@
+"""What was read from a file or folder, for the user to check: two lines of text, or JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that was found and not read."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where voxels come from, as far as their reader knows more than values and affine."""
+
+    series: str | None = None  # of DICOM: description, kernel, spacing, number of slices
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()  # what the reader decided or doubts, a sentence each
+    meanings: Mapping[int, str] = field(default_factory=dict)  # of a segmentation: label to segment's name
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was read."""
+
+    kind: Literal["CT", "mask", "label volume"]
+    shape: tuple[int, ...]  # voxels along i, j, k, as stored
+    spacing_mm: tuple[float, ...]  # along i, j, k
+    tilt_deg: float  # largest deviation of the angle between two axes from 90 degrees
+    value_range: tuple[float, float]  # HU of a CT, labels else
+    origin: Origin
+
+    def lines(self) -> list[str]:
+        """Two lines: the volume, and what is remarkable about it."""
+        size = " x ".join(str(n) for n in self.shape)
+        spacing = " x ".join(f"{mm:.3g}" for mm in self.spacing_mm)
+        low, high = self.value_range
+        values = f"{low:g} to {high:g} HU" if self.kind == "CT" else f"labels {low:g} to {high:g}"
+        first = f"{self.kind}, {size} voxels of {spacing} mm, {values}"
+        if self.tilt_deg >= LEAST_TILT_DEG:
+            first += f", gantry tilt {self.tilt_deg:.1f} degrees"
+        if self.origin.series:
+            first += f"; series {self.origin.series}"
+        if self.origin.meanings:
+            first += "; " + ", ".join(f"{label} is {name}" for label, name in self.origin.meanings.items())
+        remarks = list(self.origin.notes)
+        if self.origin.left_out:
+            remarks.append(_left_out(self.origin.left_out))
+        return [first, "; ".join(remarks) if remarks else "no file was left out"]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "spacing_mm": [round(mm, 4) for mm in self.spacing_mm],
+            "tilt_deg": round(self.tilt_deg, 2),
+            "value_range": list(self.value_range),
+            "series": self.origin.series,
+            "labels": {str(label): name for label, name in self.origin.meanings.items()},
+            "left_out": [{"file": one.file, "reason": one.reason} for one in self.origin.left_out],
+            "notes": list(self.origin.notes),
+        }
+
+
+LEAST_TILT_DEG = 0.5  # smaller ones are rounding of the header
+
+
+def summarise(
+    kind: Literal["CT", "mask", "label volume"],
+    values: npt.NDArray[Any],
+    affine: npt.NDArray[np.float64],
+    origin: Origin,
+) -> Summary:
+    """The summary of (i, j, k) values with a (4, 4) affine to RAS+ millimetres."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = affine[:3, :3] / spacing
+    between = np.abs(cosines.T @ cosines)[np.triu_indices(3, 1)].max()
+    return Summary(
+        kind,
+        values.shape,
+        tuple(float(mm) for mm in spacing),
+        float(np.rad2deg(np.arcsin(min(between, 1.0)))),
+        (float(values.min()), float(values.max())),
+        origin,
+    )
+
+
+def _left_out(files: tuple[LeftOut, ...]) -> str:
+    """Files grouped by reason, an example each."""
+    groups: dict[str, list[str]] = {}
+    for one in files:
+        groups.setdefault(one.reason, []).append(one.file)
+    parts = []
+    for reason, names in groups.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        parts.append(f"{names[0]}{more} ({reason})")
+    return "left out: " + ", ".join(parts)

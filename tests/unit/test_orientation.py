@@ -1,0 +1,40 @@
+"""Storage orders are undone and redone without loss, and equal scans have equal bits in the canonical one."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+
+from calvaria.geometry.orientation import Orientation, centred
+from calvaria.sources import Scan
+from tests.unit.heads import stored, turn
+
+ORDERS = [
+    (axes, tuple(axis for axis in range(3) if flips[axis]))
+    for axes in permutations(range(3))
+    for flips in product((False, True), repeat=3)
+]
+
+
+@pytest.mark.parametrize(("axes", "flips"), ORDERS)
+def test_every_storage_order_has_one_canonical_form(axes, flips):
+    affine = np.eye(4)
+    affine[:3, :3] = (turn(12, -7, 25) @ np.diag([0.45, 0.5, 1.25])).astype(np.float32)
+    affine[:3, 3] = [-90, 33, 700]
+    scan = Scan(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), affine)
+    other = stored(scan, axes, flips)
+    orientation = Orientation.of(other.affine)
+    values = orientation.to_canonical(other.labels)
+    assert np.array_equal(values, scan.labels)
+    assert np.array_equal(orientation.from_canonical(values), other.labels)
+    found = orientation.canonical_affine(other.affine, other.labels.shape)
+    assert np.array_equal(found[:3, :3], affine[:3, :3])
+    assert np.allclose(found, affine, rtol=0, atol=1e-9)
+    assert np.array_equal(centred(found, values.shape), centred(affine, scan.labels.shape))
+
+
+def test_the_centre_of_a_centred_array_is_the_origin():
+    affine = np.diag([0.5, 2.0, 3.0, 1.0])
+    affine[:3, 3] = 100
+    middle = centred(affine, (4, 5, 7)) @ [1.5, 2, 3, 1]
+    assert np.allclose(middle[:3], 0)
