@@ -1,31 +1,42 @@
-"""Finds how a head lies in its scan: the rigid motion into the Frankfurt frame of a template.
+"""Find how a head lies in its scan: the rigid motion into the Frankfurt frame of a template.
 
-The template is the mean phantom: x = 0 is its symmetry plane, z = 0 the Frankfurt plane through ear canals
-and lower orbital rims, y = 0 lies at the ear canals. Points of the scan's bone surface are laid onto the
-template's surface by robust least squares over rotation, shift and one scale an axis (Fitzgibbon 2003, Robust
-registration of 2D and 3D point sets: a distance map instead of closest points). Only scan-to-template
-distances count, so a narrow field of view, a missing piece of vault or a head-holder do not pull. The scales
-are for the fit alone: a head is turned and shifted, never stretched.
+Points of the scan's bone surface are fitted to the surface of a mean skull by robust least squares over
+rotation, shift and one scale an axis (Fitzgibbon 2003, Robust registration of 2D and 3D point sets: a
+distance map instead of closest points). Only points above the template's upper jaw count, and only their
+distance to the template does; so neck, jaw, shoulders, a narrow field of view, a missing piece of vault or a
+head-holder do not pull. The scales are for the fit alone: a head is turned and shifted, never stretched.
 """
 
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import permutations, product
 
 import numpy as np
 
-from calvaria.sources import phantom
+from calvaria.conform.template import Template, load_template, vault_anchor
 
-TEMPLATE_SPACING_MM = 2.5
-BORDER_VOXELS = 14  # of empty space around the template, where distances are still known
-POINTS, COARSE_POINTS = 3000, 500
-SAMPLING_MM = 2.0  # spacing at which the scan's surface is looked for
-SOFTNESS_MM = (10.0, 4.0)  # distances much larger than that count linearly; coarse to fine
-FAR_MM = 10.0  # distances are cut off here in the residual that is reported
-SCALE_SPREAD = 0.08  # standard deviation of head sizes, as a fraction
-SCALE_LIMIT = 0.5  # of the logarithm of a head's size
-UPRIGHT_MM = 2.3  # a head that fits so well as its header says is not tried in other orientations
+POINTS, SOME_POINTS, FEW_POINTS = 8000, 2000, 700  # for the last fit, the one before, and the search
+SAMPLING_MM = 2.0  # spacing at which the scan's surface is sampled
+NORMAL_MM = 2.0  # sd of the smoothing from which a surface's direction is read
+LOWEST_MM, TAPER_MM = -20.0, 15.0  # below the Frankfurt plane; points further down do not count
+VAULT_FROM_MM, VAULT_WEIGHT = 35.0, 2.0  # the vault is in every scan, base and face are not
+FARTHEST_MM = 25.0  # from the template, points that are further away do not count
+ALONG = 0.02  # weight of a point whose surface faces away from the template's
+# Distances much larger than that count less; coarse to fine, with the number of rounds.
+SEARCH = ((10.0, 12),)
+COARSE = ((10.0, 15), (4.0, 15), (2.5, 30))
+FINE = ((2.5, 40),)
+SIZE_SPREAD, SHAPE_SPREAD = 0.05, 0.04  # sd of the logarithm of a head's size: common, and of each axis
+PRIOR_POINTS = 240.0  # so many points, a millimetre away, weigh as much as a size that is one sd off
+SIZE_LIMIT = 0.4  # of the logarithm of a head's size
+ARM_MM = 80.0  # a turn is measured by how far it moves a point at that distance
+LONGEST_STEP_MM, END_MM, END_SIZE = 15.0, 1e-3, 2e-5
+TILT_DEG = 30.0  # heads are looked for in the header's orientation and turned by that about each axis
+FAR_MM = 10.0  # distances are cut off here in what is reported
+COVERED_MM = 6.0  # a place of the template's vault is covered if the scan's surface is so near
+UPRIGHT_MM = 3.0  # a head that fits so well as its header says is not tried in other orientations
 TURNED = 0.8  # another orientation must fit so much better than the header's before it is believed
+UPRIGHT_DEG = 45.0  # turned by more, a head lies in another axis order
 # Parameters are rounded, since the last bits of a least-squares fit depend on the machine.
 TURN_DIGITS, SHIFT_DIGITS = 4, 2
 
@@ -37,7 +48,8 @@ class Pose:
     rotation: np.ndarray  # (3, 3) from scan RAS+ to the Frankfurt frame
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z
     size: np.ndarray  # (3,) the head's size along x, y, z relative to the template
-    residual_mm: float  # mean distance between the fitted surfaces, each cut off at FAR_MM
+    residual_mm: float  # mean distance of the scan's surface from the template, each cut off at FAR_MM
+    coverage: float  # share of the template's vault that has the scan's surface within COVERED_MM
     upright: bool  # whether the header's axes are the head's; else it is mirrored or has another axis order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
@@ -53,100 +65,117 @@ def _turn(rotation: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.stack([sum(rotation[i, j] * points[..., j] for j in range(3)) for i in range(3)], axis=-1)
 
 
-@dataclass(frozen=True)
-class _Template:
-    distance: np.ndarray  # (x, y, z) float32 mm to the template's surface
-    origin_mm: np.ndarray  # (3,) position of the first voxel
-    anchor_mm: np.ndarray  # (3,)
-
-
-@cache
-def _template() -> _Template:
-    import edt
-
-    class Middle:
-        """A generator whose every draw is the middle: the mean phantom."""
-
-        def random(self) -> float:
-            return 0.5
-
-    mean = replace(phantom.sample_phantom(Middle()), cut_height=-200.0)  # type: ignore[arg-type]
-    mask, affine = phantom.build_phantom(mean, TEMPLATE_SPACING_MM)
-    bone = np.pad(mask > 0, BORDER_VOXELS)
-    spacing = (TEMPLATE_SPACING_MM,) * 3
-    # Distances run between voxel centres; the surface lies half a voxel before the other side.
-    away = np.where(bone, edt.edt(bone, anisotropy=spacing), edt.edt(~bone, anisotropy=spacing))
-    origin = affine[:3, 3] - BORDER_VOXELS * TEMPLATE_SPACING_MM
-    points = np.argwhere(bone) * TEMPLATE_SPACING_MM + origin
-    return _Template((away - TEMPLATE_SPACING_MM / 2).astype(np.float32), origin, _vault_anchor(points))
-
-
-def _vault_anchor(points: np.ndarray) -> np.ndarray:
-    """(3,) middle in x and y, and top in z, of the upper 70 mm of (n, 3) points."""
-    top = points[:, 2].max()
-    vault = points[points[:, 2] > top - 70.0]
-    middle = (vault.min(axis=0) + vault.max(axis=0)) / 2
-    return np.array([middle[0], middle[1], top])
-
-
-def find_pose(labels: np.ndarray, affine: np.ndarray) -> Pose:
-    """The pose of the head in a scan.
+def find_pose(labels: np.ndarray, affine: np.ndarray, template: Template | None = None) -> Pose:
+    """Find the pose of the head in a scan.
 
     Args:
         labels: (i, j, k), non-zero where there is bone.
         affine: (4, 4) voxel indices to RAS+ millimetres.
+        template: what the head is fitted to; by default the one that is shipped.
     """
-    points = _surface(labels, affine)
-    chosen, upright = _coarse(points[:COARSE_POINTS])
-    fit = _fit(points, chosen.rotation, np.log(chosen.size), SOFTNESS_MM, 60)
+    template = template or load_template()
+    cloud = _surface(labels, affine)
+    chosen, upright = _orient(template, cloud)
+    fit = _fit(template, cloud.first(SOME_POINTS), chosen, COARSE)
+    fit = _fit(template, cloud, fit, FINE)
     rotation = _rotation(np.round(_rotation_vector(fit.rotation), TURN_DIGITS))
-    # Turned by more than an eighth of a turn, it is another axis order that was found by the fit itself.
-    upright = upright and bool(np.trace(rotation) > 1 + 2 * np.cos(np.deg2rad(45)))
+    misfit = _misfit(template, cloud, fit)
     return Pose(
         np.round(rotation, 12),
         np.round(fit.anchor_mm, SHIFT_DIGITS),
         np.round(fit.size, 4),
-        round(_residual(points, fit), 2),
-        upright,
+        round(misfit.residual_mm, 2),
+        round(misfit.coverage, 3),
+        upright and _turned_deg(rotation) < UPRIGHT_DEG,
     )
 
 
-def _coarse(points: np.ndarray) -> tuple["_Fit", bool]:
-    """A first fit, and whether it is the one that the header's axes say."""
-    orientations = _orientations()
-    first = _quick_fit(points, orientations[0])
-    residual = _residual(points, first)
-    if residual <= UPRIGHT_MM:
-        return first, True
-    others = [_quick_fit(points, start) for start in orientations[1:]]
-    costs = [_residual(points, fit) for fit in others]
-    best = int(np.argmin(costs))
-    if costs[best] > TURNED * residual:
-        return first, True
-    return others[best], False
+@dataclass(frozen=True)
+class _Cloud:
+    """Points of a scan's bone surface in a fixed random order."""
 
+    points: np.ndarray  # (n, 3) mm
+    normals: np.ndarray  # (n, 3) unit vectors out of the bone
 
-def _quick_fit(points: np.ndarray, start: np.ndarray) -> "_Fit":
-    return _fit(points, start, np.zeros(3), SOFTNESS_MM[:1], 15)
+    def first(self, count: int) -> "_Cloud":
+        return _Cloud(self.points[:count], self.normals[:count])
 
 
 @dataclass(frozen=True)
 class _Fit:
-    rotation: np.ndarray  # (3, 3)
+    rotation: np.ndarray  # (3, 3) scan to template
     size: np.ndarray  # (3,) of the head, relative to the template
     anchor_mm: np.ndarray  # (3,) in the scan
 
+    def to_template(self, template: Template, points: np.ndarray) -> np.ndarray:
+        """(n, 3) points of the scan in the template's frame."""
+        return (points - self.anchor_mm) @ self.rotation.T / self.size + template.anchor_mm
 
-def _surface(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """At most POINTS points, (n, 3) in mm, of the bone's surface, in a fixed random order."""
-    from scipy.ndimage import binary_erosion
+
+@dataclass(frozen=True)
+class _Misfit:
+    residual_mm: float  # mean distance of the scan's points from the template, where they count
+    missing_mm: float  # mean distance of the template's vault from the scan's points
+    coverage: float  # share of the template's vault near the scan's points
+
+    @property
+    def total_mm(self) -> float:
+        """Low only where the scan fits the template and fills its vault."""
+        return (self.residual_mm + self.missing_mm) / 2
+
+
+def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
+    """At most POINTS points of the bone's surface."""
+    from scipy.ndimage import binary_erosion, gaussian_filter
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     steps = np.maximum(1, np.floor(SAMPLING_MM / spacing)).astype(int)
-    coarse = labels[:: steps[0], :: steps[1], :: steps[2]] > 0
-    found = np.argwhere(coarse & ~binary_erosion(coarse))
-    chosen = found[np.random.default_rng(0).permutation(len(found))[:POINTS]] * steps
-    return _turn(affine[:3, :3], chosen) + affine[:3, 3]
+    bone = np.ascontiguousarray(labels[:: steps[0], :: steps[1], :: steps[2]] > 0)
+    found = np.argwhere(bone & ~binary_erosion(bone))
+    chosen = found[np.random.default_rng(0).permutation(len(found))[:POINTS]]
+    smooth = gaussian_filter(np.pad(bone, 2).astype(np.float32), NORMAL_MM / (spacing * steps))
+    directions = affine[:3, :3] * steps
+    slopes = np.stack(
+        [
+            smooth[tuple((chosen + 2 + one).T)] - smooth[tuple((chosen + 2 - one).T)]
+            for one in np.eye(3, dtype=int)
+        ],
+        axis=-1,
+    )
+    normals = -slopes @ np.linalg.inv(directions)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    return _Cloud(_turn(directions, chosen) + affine[:3, 3], normals)
+
+
+def _orient(template: Template, cloud: _Cloud) -> tuple[_Fit, bool]:
+    """The best coarse fit, and whether it is in the orientation that the header gives."""
+    first = _best(template, cloud, _tilts())
+    some = cloud.first(SOME_POINTS)
+    misfit = _misfit(template, some, first).total_mm
+    if misfit <= UPRIGHT_MM:
+        return first, True
+    other = _best(template, cloud, _orientations()[1:])
+    if _misfit(template, some, other).total_mm > TURNED * misfit:
+        return first, True
+    return other, False
+
+
+def _best(template: Template, cloud: _Cloud, starts: Sequence[np.ndarray]) -> _Fit:
+    few, some = cloud.first(FEW_POINTS), cloud.first(SOME_POINTS)
+    fits = [_fit(template, few, _start(cloud, rotation), SEARCH) for rotation in starts]
+    return min(fits, key=lambda fit: _misfit(template, some, fit).total_mm)
+
+
+def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:
+    """A head of average size, turned so, whose vault's top is the highest bone."""
+    anchor = rotation.T @ vault_anchor(cloud.points @ rotation.T)
+    return _Fit(rotation, np.ones(3), anchor)
+
+
+def _tilts() -> list[np.ndarray]:
+    """The header's orientation, and turned about each axis."""
+    turns = [sign * np.deg2rad(TILT_DEG) * axis for axis in np.eye(3) for sign in (-1, 1)]
+    return [np.eye(3), *(_rotation(turn) for turn in turns)]
 
 
 def _orientations() -> list[np.ndarray]:
@@ -161,54 +190,74 @@ def _orientations() -> list[np.ndarray]:
     return sorted(found, key=lambda matrix: -np.trace(matrix))
 
 
-def _fit(
-    points: np.ndarray, start: np.ndarray, log_size: np.ndarray, softness: tuple[float, ...], most: int
-) -> _Fit:
-    """Lays the points onto the template, starting from a rotation and a size."""
-    from scipy.optimize import least_squares
+def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tuple[float, int]]) -> _Fit:
+    """Fit the points to the template by Gauss-Newton rounds with Cauchy weights.
 
-    template = _template()
-    centre = points.mean(axis=0)
-    turned = (points - centre) @ start.T
-    shift = template.anchor_mm - _vault_anchor(turned) / np.exp(log_size)
-    x = np.concatenate([np.zeros(3), shift, log_size])
-
-    def residuals(x: np.ndarray) -> np.ndarray:
-        moved = turned @ _rotation(x[:3]).T / np.exp(x[6:]) + x[3:6]
-        # The prior on the sizes weighs like a few dozen points that are a spread away.
-        return np.concatenate([_distance(moved), x[6:] / SCALE_SPREAD * 40.0])
-
-    limit = np.array([np.inf] * 6 + [SCALE_LIMIT] * 3)
-    x_scale = [0.1] * 3 + [5.0] * 3 + [0.05] * 3
-    for soft in softness:
-        x = least_squares(
-            residuals,
-            x,
-            loss="soft_l1",
-            f_scale=soft,
-            x_scale=x_scale,
-            bounds=(-limit, limit),
-            max_nfev=most,
-            tr_solver="lsmr",  # the other way, an SVD of all points at every step, takes four times as long
-        ).x
-    rotation = _rotation(x[:3])
-    size = np.exp(x[6:])
-    anchor = start.T @ rotation.T @ ((template.anchor_mm - x[3:6]) * size) + centre
-    return _Fit(rotation @ start, size, anchor)
-
-
-def _residual(points: np.ndarray, fit: _Fit) -> float:
-    moved = (points - fit.anchor_mm) @ fit.rotation.T / fit.size + _template().anchor_mm
-    return float(np.minimum(_distance(moved), FAR_MM).mean())
+    Args:
+        schedule: distances in mm from which points count less, each with its largest number of rounds.
+    """
+    spread = np.full((3, 3), SIZE_SPREAD**2) + np.eye(3) * SHAPE_SPREAD**2
+    prior = PRIOR_POINTS * np.linalg.inv(spread)
+    rotation, log_size = start.rotation, np.log(start.size)
+    shift = template.anchor_mm
+    centred = cloud.points - start.anchor_mm
+    for soft_mm, rounds in schedule:
+        for _ in range(rounds):
+            relative = centred @ rotation.T / np.exp(log_size)
+            moved = relative + shift
+            distance, gradient = template.at(moved)
+            weight = _weight(moved, distance, gradient, cloud.normals @ rotation.T, soft_mm)
+            slopes = np.concatenate(
+                [np.cross(relative, gradient) / ARM_MM, gradient, -relative * gradient], axis=-1
+            )
+            normal = slopes.T @ (slopes * weight[:, None])
+            target = -slopes.T @ (weight * distance)
+            normal[6:, 6:] += prior
+            target[6:] -= prior @ log_size
+            normal[np.diag_indices(9)] += 1e-6
+            step = np.linalg.solve(normal, target)
+            step /= max(1.0, np.abs(step[:6]).max() / LONGEST_STEP_MM)
+            rotation = _rotation(step[:3] / ARM_MM) @ rotation
+            shift = shift + step[3:6]
+            log_size = np.clip(log_size + step[6:], -SIZE_LIMIT, SIZE_LIMIT)
+            if np.abs(step[:6]).max() < END_MM and np.abs(step[6:]).max() < END_SIZE:
+                break
+    size = np.exp(log_size)
+    anchor = rotation.T @ ((template.anchor_mm - shift) * size) + start.anchor_mm
+    return _Fit(rotation, size, anchor)
 
 
-def _distance(points: np.ndarray) -> np.ndarray:
-    """(n,) mm from (n, 3) points to the template's surface."""
-    from scipy.ndimage import map_coordinates
+def _weight(
+    moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray, normals: np.ndarray, soft_mm: float
+) -> np.ndarray:
+    """(n,) how much each point counts: for its place, its distance, and the side that it faces."""
+    steep = np.maximum(np.linalg.norm(gradient, axis=1), 1e-6)
+    facing = np.clip((normals * gradient).sum(axis=1) / steep, ALONG, 1)
+    robust = 1 / (1 + (distance / soft_mm) ** 2)
+    return np.asarray(_region(moved) * robust * facing * (np.abs(distance) < FARTHEST_MM))
 
-    template = _template()
-    index = (points - template.origin_mm) / TEMPLATE_SPACING_MM
-    return map_coordinates(template.distance, index.T, output=np.float64, order=1, mode="nearest")
+
+def _region(moved: np.ndarray) -> np.ndarray:
+    """(n,) how much points count for their height in the template's frame."""
+    height = moved[:, 2]
+    low = np.clip((height - LOWEST_MM) / TAPER_MM, 0, 1)
+    return np.where(height > VAULT_FROM_MM, VAULT_WEIGHT, low)
+
+
+def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
+    from scipy.spatial import cKDTree
+
+    moved = fit.to_template(template, cloud.points)
+    counted = _region(moved) > 0
+    distance, _ = template.at(moved)
+    residual = np.minimum(np.abs(distance[counted]), FAR_MM)
+    nearest, _ = cKDTree(moved).query(template.vault_mm, distance_upper_bound=FAR_MM)
+    missing = np.minimum(nearest, FAR_MM)
+    return _Misfit(
+        float(residual.mean()) if len(residual) else FAR_MM,
+        float(missing.mean()),
+        float(np.mean(missing < COVERED_MM)),
+    )
 
 
 def _rotation(vector: np.ndarray) -> np.ndarray:
@@ -224,4 +273,8 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
 def _rotation_vector(matrix: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_matrix(matrix).as_rotvec()
+    return np.asarray(Rotation.from_matrix(matrix).as_rotvec())
+
+
+def _turned_deg(rotation: np.ndarray) -> float:
+    return float(np.rad2deg(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
