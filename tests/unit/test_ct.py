@@ -90,7 +90,7 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
     found = ct.entries("clinic", source_of(folder))
     assert [(entry.id, entry.files) for entry in found] == [
         ("clinic/other", (folder / "other.nrrd",)),
-        ("clinic/patient", (folder,)),
+        ("clinic/patient.1", (folder,)),
     ]
 
 

@@ -15,7 +15,7 @@ def source_of(path, **fields) -> FolderSource:
 
 
 def test_entries_and_scans(tmp_path):
-    """Ids are names up to the first dot, in their order; hidden files and notes are no skulls."""
+    """Ids are names without their ending, in their order; hidden files and notes are no skulls."""
     write_nifti(tmp_path / "b.x.nii.gz", mask())
     write_nrrd(tmp_path / "a.nrrd", mask(np.int32))
     for name in ("README", "LICENSE.txt", ".DS_Store", "people.csv", "dataset.json", "notes.md"):
@@ -25,7 +25,7 @@ def test_entries_and_scans(tmp_path):
     found = folder.entries("mine", source)
     assert [(entry.id, entry.person, entry.fault) for entry in found] == [
         ("mine/a", "mine/a", None),
-        ("mine/b", "mine/b", None),
+        ("mine/b.x", "mine/b.x", None),
     ]
     assert found[0].files == (tmp_path / "a.nrrd",)
     for entry in found:
@@ -55,7 +55,7 @@ def test_people(tmp_path):
     ]
     [odd] = [entry for entry in found if entry.fault is not None]
     assert "odd.nii" in (odd.fault or "")
-    assert "finds no person" in (odd.fault or "")
+    assert "does not match a person" in (odd.fault or "")
 
 
 def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
@@ -129,7 +129,7 @@ def test_what_stops_a_source_as_a_whole(tmp_path, module):
     with pytest.raises(InputError, match=r"ingest\.sources\.mine: nothing in .*; put"):
         module.entries("mine", of(tmp_path))
     write_nifti(tmp_path / "a.nii", mask())
-    with pytest.raises(InputError, match=r"mine\.person: .* no regular expression .*; correct"):
+    with pytest.raises(InputError, match=r"mine\.person: .* not a regular expression .*; correct"):
         module.entries("mine", of(tmp_path, person="("))
     with pytest.raises(InputError, match=r"mine\.person: .* has no group; put parentheses"):
         module.entries("mine", of(tmp_path, person="a"))
