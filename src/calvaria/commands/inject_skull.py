@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,11 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 def _read(path: Path) -> Volume:
     """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
-    volume = read_volume(path)
-    if looks_like_ct(volume.values):
+    is_dicom = os.path.isdir(path) or path.suffix.lower() in (".dcm", ".ima")
+    volume = None if is_dicom else read_volume(path)
+    if volume is None or looks_like_ct(volume.values):
         raise InputError(
-            f"{path}: looks like a CT in Hounsfield units; inject takes masks: segment the CT first, by a "
+            f"{path}: looks like a CT; inject takes masks: segment the CT first, by a "
             "threshold in 3D Slicer or ITK-SNAP, and export the bone as a labelmap"
         )
     is_mask = not volume.origin.meanings and volume.values.max() not in (BONE, IMPLANT)

@@ -137,7 +137,11 @@ def labels_of(path: Path, volume: Volume) -> Volume:
         raise _no_labels(path, volume, "0 background, 1 bone, 2 implant, or a mask of 0 and 255")
     origin = replace(
         volume.origin,
-        meanings={roles[label]: name for label, name in volume.origin.meanings.items() if label in roles},
+        meanings={
+            role: volume.origin.meanings[label]
+            for label, role in sorted(roles.items(), key=lambda pair: pair[1])
+            if label in volume.origin.meanings
+        },
     )
     if named and any(label != role for label, role in named.items()):
         was = f"labels were renumbered by segment names: {listed(volume.origin.meanings)} in the file"
@@ -217,7 +221,7 @@ def _no_labels(path: Path, volume: Volume, expected: str) -> InputError:
     shown = ", ".join(f"{value:g}" for value in some[:6]) + (", ..." if len(some) > 6 else "")
     hint = "export the segmentation as labels"
     if looks_like_ct(volume.values):
-        hint = "these look like Hounsfield units: get the bone by segmentation first"
+        hint = "these look like a CT's Hounsfield units: segment the bone first"
     elif volume.origin.meanings:
         hint = f"its segments are {listed(volume.origin.meanings)}: {WHAT_TO_NAME}"
     return InputError(
