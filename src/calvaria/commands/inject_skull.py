@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 def _read(path: Path) -> Volume:
     """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
-    is_dicom = os.path.isdir(path) or path.suffix.lower() in (".dcm", ".ima")
+    is_dicom = path.suffix.lower() in (".dcm", ".ima") or _is_folder(path)
     volume = None if is_dicom else read_volume(path)
     if volume is None or looks_like_ct(volume.values):
         raise InputError(
@@ -120,6 +119,13 @@ def _read(path: Path) -> Volume:
         )
     is_mask = not volume.origin.meanings and volume.values.max() not in (BONE, IMPLANT)
     return mask_of(path, volume) if is_mask else labels_of(path, volume)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as too long a name: reading says so
+        return False
 
 
 def _case(

@@ -76,9 +76,7 @@ def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
             "Hounsfield units; read it with kind: folder"
         )
     if low > AIR_HU or _is_padding(volume.values, low):
-        lowest = (
-            f"below {AIR_HU:g} nothing but the padding {low:g}" if low <= AIR_HU else f"nothing below {low:g}"
-        )
+        lowest = f"nothing below {low:g}" if low > AIR_HU else f"only the padding {low:g} below {AIR_HU:g}"
         raise InputError(
             f"{path}: is not in Hounsfield units, the rescale intercept was not applied: there is {lowest}, "
             "expected air of about -1000; export it from the DICOM series with rescale slope and intercept "
