@@ -74,6 +74,17 @@ def test_files_and_series_are_found_and_read(tmp_path):
         assert scan.labels.dtype == np.uint8
 
 
+def test_series_are_named_by_their_whole_folders(tmp_path):
+    """By UIDs, or by one name in each person's folder."""
+    for place in ("1.2.840.1", "1.2.840.2", "p1/ct", "p2/ct"):
+        (tmp_path / place).mkdir(parents=True)
+        write_series(tmp_path / place, ramp())
+    found = ct.entries("clinic", source_of(tmp_path, pattern="1.*"))
+    assert [entry.own_id for entry in found] == ["1.2.840.1", "1.2.840.2"]
+    found = ct.entries("clinic", source_of(tmp_path, pattern="p?/*"))
+    assert [(entry.own_id, entry.fault) for entry in found] == [("p1/ct", None), ("p2/ct", None)]
+
+
 def test_a_series_gives_the_same_skull(tmp_path):
     values, _, wanted = head_ct(5.0)
     folder = tmp_path / "c"

@@ -71,6 +71,34 @@ def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
     assert all("several files have the id a" in (entry.fault or "") for entry in found[:2])
 
 
+def test_ids_are_whole_names(tmp_path):
+    """UIDs have dots; up to the first one, all skulls of TCIA would be 1."""
+    for name in ("1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x.seg"):
+        write_nrrd(tmp_path / f"{name}.nrrd", mask())
+    found = folder.entries("mine", source_of(tmp_path))
+    assert [entry.own_id for entry in found] == ["1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x"]
+    assert not any(entry.fault for entry in found)
+
+
+def test_one_name_in_each_persons_folder(tmp_path):
+    """Such files have their path as id, without ending; others keep their names."""
+    for place in ("p1/ct.nii.gz", "p2/ct.nii.gz", "p2/other.nii.gz", "p3/a.nii", "p3/a.nrrd", "p4/a.nii"):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        (write_nrrd if place.endswith("nrrd") else write_nifti)(path, mask())
+    found = folder.entries("mine", source_of(tmp_path, pattern="*/*", person="^(p[0-9])?"))
+    assert [(entry.own_id, entry.fault is None) for entry in found] == [
+        ("other", False),  # of no person
+        ("p1/ct", True),
+        ("p2/ct", True),
+        ("p3/a.nii", False),
+        ("p3/a.nrrd", False),
+        ("p4/a", True),
+    ]
+    assert [entry.person for entry in found if entry.fault is None] == ["mine/p1", "mine/p2", "mine/p4"]
+    assert "several files have the id p3/a (" in (found[3].fault or "")
+
+
 def test_one_bad_file_among_good_ones_hides_none(tmp_path):
     """A run goes on without the bad ones, and says what is wrong with each."""
     for name in ("a", "c", "e"):

@@ -1,9 +1,9 @@
 """Whether an implant lies in the hole that it was made for: along its rim, bone goes on at the same depth.
 
 Rays leave a point inside the head, through the implant and what is around it. Along the implant's rim, the
-depths at which they are in the implant are compared with those at which, some millimetres further out, they are
-in bone. An implant with a gap or a little overlap keeps most of that agreement; one that is mirrored, raised, or
-meant for another hole does not. FIGURES
+depths at which they are in the implant are compared with those at which, some millimetres further out, they
+are in bone. An implant with a gap or a little overlap keeps most of that agreement; one that is mirrored,
+raised, or meant for another hole does not. FIGURES
 """
 
 from dataclasses import dataclass
@@ -47,20 +47,23 @@ def rim_fit(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> RimF
 
     in_bone, in_implant, pixel_mm, in_view = _depths(bone, implant, spacing)
     silhouette, bone_seen = in_implant.any(axis=0), in_bone.any(axis=0)
+    on_bone = np.count_nonzero(silhouette & bone_seen) / max(int(np.count_nonzero(silhouette)), 1)
     within, beyond = (distance_transform_edt(part) * pixel_mm for part in (silhouette, ~silhouette))
     core, ring = within > _INSIDE_MM, in_view & (beyond > _OUTSIDE_MM)
-    on_bone = float(np.count_nonzero(silhouette & bone_seen) / max(np.count_nonzero(silhouette), 1))
     if not core.any() or not ring.any():
         return RimFit(0.0, on_bone)
     rim = silhouette & (within <= 1.5 * pixel_mm)
-    a, b = (
-        seen[:, at[0][rim], at[1][rim]]
-        for seen, at in (
-            (part, distance_transform_edt(~place, return_distances=False, return_indices=True))
-            for part, place in ((in_implant, core), (in_bone, ring))
-        )
-    )
-    return RimFit(float(((a & b).sum(axis=0) / np.maximum((a | b).sum(axis=0), 1)).mean()), on_bone)
+    a, b = _nearest(in_implant, core, rim), _nearest(in_bone, ring, rim)
+    agreement = (a & b).sum(axis=0) / np.maximum((a | b).sum(axis=0), 1)
+    return RimFit(float(agreement.mean()), on_bone)
+
+
+def _nearest(seen: Mask, place: Mask, rim: Mask) -> Mask:
+    """(depth, n) what is seen at the nearest ray of a (u, v) place, for each of the n rays of the rim."""
+    from scipy.ndimage import distance_transform_edt
+
+    u, v = distance_transform_edt(~place, return_distances=False, return_indices=True)
+    return seen[:, u[rim], v[rim]]
 
 
 def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask, float, Mask]:
