@@ -10,6 +10,7 @@ from calvaria.config import CtSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, ct
 from calvaria.sources.bone import bones
+from calvaria.sources.volumes import read_volume
 from tests.unit.builders import head_ct, ramp, write_nifti, write_nrrd, write_series
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,17 @@ def test_files_and_series_are_found_and_read(tmp_path):
         assert scan.labels.dtype == np.uint8
 
 
+def test_series_are_named_by_their_whole_folders(tmp_path):
+    """By UIDs, or by one name in each person's folder."""
+    for place in ("1.2.840.1", "1.2.840.2", "p1/ct", "p2/ct"):
+        (tmp_path / place).mkdir(parents=True)
+        write_series(tmp_path / place, ramp())
+    found = ct.entries("clinic", source_of(tmp_path, pattern="1.*"))
+    assert [entry.own_id for entry in found] == ["1.2.840.1", "1.2.840.2"]
+    found = ct.entries("clinic", source_of(tmp_path, pattern="p?/*"))
+    assert [(entry.own_id, entry.fault) for entry in found] == [("p1/ct", None), ("p2/ct", None)]
+
+
 def test_a_series_gives_the_same_skull(tmp_path):
     values, _, wanted = head_ct(5.0)
     folder = tmp_path / "c"
@@ -90,7 +102,7 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
     found = ct.entries("clinic", source_of(folder))
     assert [(entry.id, entry.files) for entry in found] == [
         ("clinic/other", (folder / "other.nrrd",)),
-        ("clinic/patient", (folder,)),
+        ("clinic/patient.1", (folder,)),
     ]
 
 
@@ -118,10 +130,26 @@ def test_a_clinical_ct():
     assert scan.labels[131, 190:225, 55].any()  # the thin bone before the frontal sinus
 
 
+def circle(values: np.ndarray) -> np.ndarray:
+    """(i, j, 1) bool: where a scanner reconstructs; it fills the corners with a value of its own."""
+    i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in values.shape[:2]), indexing="ij")
+    return (np.hypot(i, j) <= 1)[:, :, None]
+
+
+@pytest.mark.parametrize("padding", [-1000, -1024, -2000, -3024, -32768])
+def test_padding_beside_air_is_no_fault(tmp_path, padding):
+    """Protects CTs in Hounsfield units, whatever their corners hold, and with air set to one value."""
+    values, affine, _ = head_ct(6.0)
+    path = write_nifti(tmp_path / "a.nii", np.where(circle(values), values, padding).astype(np.int16), affine)
+    ct.check_hounsfield(path, read_volume(path), 300)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values + 1024, r"not in Hounsfield units.*rescale intercept"),
+        (lambda values: values + 1024, r"intercept was not applied: there is nothing below 24,.*-1024"),
+        (lambda values: np.where(circle(values), values + 1024, -2000), r"only the padding -2000 below -200"),
+        (lambda values: np.where(circle(values), values + 1024, -32768), r"only the padding -32768 below"),
         (lambda values: (values > 300).astype(np.int16), "kind: folder"),
         (lambda values: np.minimum(values, 200), r"greatest value is 200 HU.*threshold_hu \(300\)"),
     ],

@@ -15,7 +15,7 @@ def source_of(path, **fields) -> FolderSource:
 
 
 def test_entries_and_scans(tmp_path):
-    """Ids are names up to the first dot, in their order; hidden files and notes are no skulls."""
+    """Ids are names without their ending, in their order; hidden files and notes are no skulls."""
     write_nifti(tmp_path / "b.x.nii.gz", mask())
     write_nrrd(tmp_path / "a.nrrd", mask(np.int32))
     for name in ("README", "LICENSE.txt", ".DS_Store", "people.csv", "dataset.json", "notes.md"):
@@ -25,7 +25,7 @@ def test_entries_and_scans(tmp_path):
     found = folder.entries("mine", source)
     assert [(entry.id, entry.person, entry.fault) for entry in found] == [
         ("mine/a", "mine/a", None),
-        ("mine/b", "mine/b", None),
+        ("mine/b.x", "mine/b.x", None),
     ]
     assert found[0].files == (tmp_path / "a.nrrd",)
     for entry in found:
@@ -55,7 +55,7 @@ def test_people(tmp_path):
     ]
     [odd] = [entry for entry in found if entry.fault is not None]
     assert "odd.nii" in (odd.fault or "")
-    assert "finds no person" in (odd.fault or "")
+    assert "does not match a person" in (odd.fault or "")
 
 
 def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
@@ -69,6 +69,34 @@ def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
         ("b", True),
     ]
     assert all("several files have the id a" in (entry.fault or "") for entry in found[:2])
+
+
+def test_ids_are_whole_names(tmp_path):
+    """UIDs have dots; up to the first one, all skulls of TCIA would be 1."""
+    for name in ("1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x.seg"):
+        write_nrrd(tmp_path / f"{name}.nrrd", mask())
+    found = folder.entries("mine", source_of(tmp_path))
+    assert [entry.own_id for entry in found] == ["1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x"]
+    assert not any(entry.fault for entry in found)
+
+
+def test_one_name_in_each_persons_folder(tmp_path):
+    """Such files have their path as id, without ending; others keep their names."""
+    for place in ("p1/ct.nii.gz", "p2/ct.nii.gz", "p2/other.nii.gz", "p3/a.nii", "p3/a.nrrd", "p4/a.nii"):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        (write_nrrd if place.endswith("nrrd") else write_nifti)(path, mask())
+    found = folder.entries("mine", source_of(tmp_path, pattern="*/*", person="^(p[0-9])?"))
+    assert [(entry.own_id, entry.fault is None) for entry in found] == [
+        ("other", False),  # of no person
+        ("p1/ct", True),
+        ("p2/ct", True),
+        ("p3/a.nii", False),
+        ("p3/a.nrrd", False),
+        ("p4/a", True),
+    ]
+    assert [entry.person for entry in found if entry.fault is None] == ["mine/p1", "mine/p2", "mine/p4"]
+    assert "several files have the id p3/a (" in (found[3].fault or "")
 
 
 def test_one_bad_file_among_good_ones_hides_none(tmp_path):
@@ -129,7 +157,7 @@ def test_what_stops_a_source_as_a_whole(tmp_path, module):
     with pytest.raises(InputError, match=r"ingest\.sources\.mine: nothing in .*; put"):
         module.entries("mine", of(tmp_path))
     write_nifti(tmp_path / "a.nii", mask())
-    with pytest.raises(InputError, match=r"mine\.person: .* no regular expression .*; correct"):
+    with pytest.raises(InputError, match=r"mine\.person: .* not a regular expression .*; correct"):
         module.entries("mine", of(tmp_path, person="("))
     with pytest.raises(InputError, match=r"mine\.person: .* has no group; put parentheses"):
         module.entries("mine", of(tmp_path, person="a"))

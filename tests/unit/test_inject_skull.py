@@ -161,7 +161,7 @@ def test_a_skull_that_cannot_be_used_is_named_and_nothing_is_written(tmp_path):
     for scan, words in (
         (ball, "not a skull|size|thickness"),
         (with_hole(head(1, 2.0), 35), "defective"),
-        (hounsfield, "Hounsfield"),
+        (hounsfield, "looks like a CT; inject takes masks: segment"),
     ):
         path = write(tmp_path, scan)
         with pytest.raises(InputError, match=rf"skull\.nii\.gz: .*({words})"):

@@ -141,6 +141,23 @@ def test_stl_is_read_back(tmp_path: Path, kind: str) -> None:
     assert (len(vertices), len(faces)) == (len(mesh.vertices), len(mesh.faces))
 
 
+@pytest.mark.parametrize("header", [b"", b"solid from a program that calls binary files so"])
+@pytest.mark.parametrize("tail", [b"", b"\0\0", b"\r\n", bytes(49)])
+def test_what_follows_the_last_triangle_is_ignored(tmp_path: Path, header: bytes, tail: bytes) -> None:
+    """Some programs end a binary file with a few bytes more, and begin it like an ASCII one."""
+    content = trimesh.exchange.stl.export_stl(ball())
+    (tmp_path / "ball.stl").write_bytes(header.ljust(80, b" ") + content[80:] + tail)
+    assert read_stl(tmp_path / "ball.stl")[0] == pytest.approx(ball().triangles.reshape(-1, 3), abs=1e-5)
+
+
+def test_more_than_a_tail_is_refused(tmp_path: Path) -> None:
+    """Triangles that the header does not count are not dropped."""
+    content = trimesh.exchange.stl.export_stl(ball())
+    (tmp_path / "ball.stl").write_bytes(content + content[84:134])
+    with pytest.raises(InputError, match="again"):
+        read_stl(tmp_path / "ball.stl")
+
+
 def test_all_solids_of_an_ascii_file_are_read(tmp_path: Path) -> None:
     """An implant in several named solids is not reduced to one of them."""
     texts = [trimesh.exchange.stl.export_stl_ascii(ball(3.0, (x, 9.0, 9.0), 1)) for x in (5.0, 15.0)]
@@ -160,7 +177,7 @@ def test_damaged_stl_is_refused(tmp_path: Path) -> None:
     damaged = [binary[:-70], binary[:50], b"", text[: len(text) // 2].encode(), garbled.encode(), *strange]
     for content in [*damaged, b"solid\nendsolid\n", b"\x89PNG" * 60]:
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"b\.stl.*again"):
+        with pytest.raises(InputError, match=r"b\.stl.*(again|repair)"):
             read_stl(path)
     with pytest.raises(InputError, match="no such file"):
         read_stl(tmp_path / "absent.stl")

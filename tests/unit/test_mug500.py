@@ -142,6 +142,48 @@ def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
         mug500.read(mug(tmp_path), entry, 0)
 
 
+@pytest.mark.parametrize(("unit", "mm"), [("metres", 1000), ("centimetres", 10)])
+def test_a_unit_other_than_millimetres_is_named(tmp_path: Path, unit: str, mm: float) -> None:
+    """Such a mesh falls onto a few voxels, all of which may be on the surface; it is no fit."""
+    entry = craniotomy(tmp_path, np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ LPS)
+    with pytest.raises(InputError, match=rf"B0001\.stl: is in {unit}, .* {mm:g} times as large"):
+        mug500.read(mug(tmp_path), entry, 0)
+
+
+@pytest.mark.parametrize("signs", [(-1, 1, 1), (-1, -1, 1)])
+def test_an_implant_in_other_coordinates_than_its_skull_is_refused(tmp_path: Path, signs: Any) -> None:
+    """The hole is near the middle, so that the implant touches bone and overlaps the hole either way."""
+    lps = np.diag([2.0, 2.0, 2.0, 1.0])
+    lps[:3, 3] = -2.0 * (np.array(SHAPE) - 1) / 2
+    skull, hole = off_the_middle()
+    import nrrd
+
+    folder = tmp_path / "B0001"
+    folder.mkdir()
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": lps[:3, :3].T,
+        "space origin": lps[:3, 3],
+    }
+    nrrd.write(str(folder / "B0001.nrrd"), skull.astype(np.uint8), header)
+    export(surface(skull), folder / "B0001.stl", lps)
+    export(surface(hole), folder / "B0001_implant.stl", lps)
+    (entry,) = mug500.entries("mug", mug(tmp_path))
+    assert np.array_equal(mug500.read(mug(tmp_path), entry, 0).labels, skull + 2 * hole)
+    export(surface(hole), folder / "B0001_implant.stl", np.diag([*signs, 1.0]) @ lps)
+    with pytest.raises(InputError, match=r"B0001_implant\.stl: does not fill the hole .* mirrored in"):
+        mug500.read(mug(tmp_path), entry, 0)
+
+
+def off_the_middle() -> tuple[np.ndarray, np.ndarray]:
+    """A shell with a round hole of 32 mm beside its top, and what is missing; their mirror images overlap."""
+    at = (centres() - (np.array(SHAPE) - 1) / 2) * 2.0
+    radius = np.linalg.norm(at / (56.0, 68.0, 40.0), axis=-1)
+    shell = (radius < 1) & (radius > 0.86)
+    hole = shell & (np.hypot(at[..., 0] - 5, at[..., 1] - 4) < 16) & (at[..., 2] > 0)
+    return shell & ~hole, hole
+
+
 def test_skulls_are_listed_from_folders_and_archives(tmp_path: Path) -> None:
     """Healthy skulls and craniotomies, as published or as the archives unpack; other files are ignored."""
     for folder in ("A0002", "A0491-A0495/A0491", "A0500/A0500", "__MACOSX/A0492", "notes"):

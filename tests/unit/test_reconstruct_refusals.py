@@ -82,17 +82,20 @@ def cut_off(folder: Path) -> Path:
 
 NOISE = np.random.default_rng(0)
 GARBAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "noise": (volume(NOISE.integers(0, 3000, (40, 40, 40)).astype(np.int16)), "wanted air of about -1000"),
+    "noise": (
+        volume(NOISE.integers(0, 3000, (40, 40, 40)).astype(np.int16)),
+        "rescale intercept was not applied.*expected air of about -1000",
+    ),
     "noise in Hounsfield units": (
         volume(NOISE.integers(-1000, 2000, (60, 60, 60)).astype(np.int16)),
         "not a skull: .* wanted at most",
     ),
     "nothing": (volume(np.zeros((40, 40, 40), np.uint8)), "empty: there is no bone in it; segment"),
-    "air": (volume(np.full((40, 40, 40), -1000, np.int16)), "-1000 HU, wanted bone"),
-    "one value": (volume(np.full((40, 40, 40), 7, np.uint8)), "wanted 0 and one positive value"),
+    "air": (volume(np.full((40, 40, 40), -1000, np.int16)), "-1000 HU, expected bone"),
+    "one value": (volume(np.full((40, 40, 40), 7, np.uint8)), "expected 0 and one positive value"),
     "CT of a cube": (volume(cube(hounsfield=True)), "(not a skull|size): .* wanted "),
     "mask of a cube": (volume(cube(hounsfield=False)), "(not a skull|size): .* wanted "),
-    "text": (text("bad.txt"), "unknown kind of file, wanted .nii"),
+    "text": (text("bad.txt"), "unknown kind of file, expected .nii"),
     "text called a volume": (text("bad.nii"), "not a NIfTI file"),
     "too long a name": (lambda folder: folder / ("bad" * 100 + ".nii"), "its name is too long"),
     "missing": (lambda folder: folder / "bad.nii.gz", "no such file; check the path"),

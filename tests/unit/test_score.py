@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from calvaria.commands.score import SAME_GRID_MM, score_files
+from calvaria.commands.score import score_files
 from calvaria.errors import InputError
 from calvaria.evaluation.metrics import score
 from tests.unit.builders import write_nifti, write_nrrd
@@ -80,15 +80,15 @@ def moved(what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A prediction's values and affine, and the words that its message must have."""
     prediction, affine = volumes()[0], oblique()
     if what == "cropped":
-        return prediction[:, :-1], affine, "30 x 28 x 26 voxels.*30 x 27 x 26"
+        return prediction[:, :-1], affine, "30 x 27 x 26 voxels.*30 x 28 x 26"
     if what == "shifted":
-        affine[0, 3] += 3 * SAME_GRID_MM
-        return prediction, affine, "origins differ.*0.03 mm"
+        affine[0, 3] += 0.15 * min(SPACING)
+        return prediction, affine, "origins differ.*0.0675 mm apart, expected at most 0.045 mm"
     if what == "stretched":
         affine[:3, 2] *= 1.01
         return prediction, affine, "0.45 x 0.8 x 1.5 and 0.45 x 0.8 x 1.515 mm"
-    affine[:3, :3] = affine[:3, [1, 0, 2]]
-    return prediction, affine, "not the same affine"
+    affine[:3, :3] = Rotation.from_euler("z", 5, degrees=True).as_matrix() @ affine[:3, :3]
+    return prediction, affine, "directions of their axes or their origins differ"
 
 
 @pytest.mark.parametrize("what", ["cropped", "shifted", "stretched", "turned"])
@@ -107,15 +107,33 @@ def test_another_grid_is_an_error_that_names_both_files(tmp_path, what):
     assert "prediction.nrrd" in str(caught.value)
 
 
-def test_rounded_headers_are_one_grid(tmp_path):
-    """NIfTI keeps an affine in float32, NRRD as text; that is no other grid."""
+@pytest.mark.parametrize("digits", [3, 4])
+def test_rounded_headers_are_one_grid(tmp_path, digits):
+    """NIfTI keeps an affine in float32, NRRD as text, others three digits: the reference's affine counts."""
     prediction, reference, defective = volumes()
     files = [
-        write_nifti(tmp_path / "p.nii.gz", prediction, np.round(oblique(), 4)),
+        write_nrrd(tmp_path / "p.nrrd", prediction, np.round(oblique(), digits)),
         write_nrrd(tmp_path / "r.nrrd", reference, oblique()),
         write_nifti(tmp_path / "d.nii.gz", defective, oblique()),
     ]
     assert score_files(*files)["dsc"] == score(prediction, reference, defective, SPACING).dsc
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+@pytest.mark.parametrize("flipped", [(), (0, 1), (2,)])
+def test_another_order_of_axes_is_the_same_grid(tmp_path, axes, flipped):
+    """Programs store axes in orders of their own; the voxels are in the same places."""
+    prediction, reference, defective = volumes()
+    stored, affine = prediction.transpose(axes), oblique()[:, [*axes, 3]]
+    for axis in flipped:
+        affine[:, 3] += affine[:, axis] * (stored.shape[axis] - 1)
+        affine[:, axis] *= -1
+    files = [
+        write_nrrd(tmp_path / "p.nrrd", np.flip(stored, flipped), affine),
+        write_nrrd(tmp_path / "r.nrrd", reference, oblique()),
+        write_nrrd(tmp_path / "d.nrrd", defective, oblique()),
+    ]
+    assert score_files(*files) == pytest.approx(asdict(score(prediction, reference, defective, SPACING)))
 
 
 def test_an_empty_skull_is_named(tmp_path):

@@ -107,10 +107,10 @@ def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], 
     write(triplet[part], mask, ORIGIN + 1e-5)
     read_triplet(*triplet)
     write(triplet[part], mask, ORIGIN + np.array([0, 0.3, 0]))
-    with pytest.raises(InputError, match=r"header puts voxels up to 0.3 mm away .* less than 0.045 mm"):
+    with pytest.raises(InputError, match=r"origins differ, .* 0.3 mm apart, expected at most 0.045 mm"):
         read_triplet(*triplet)
     write(triplet[part], mask[:, :-1])
-    with pytest.raises(InputError, match=r"has shape \[40, 4[78], 30\] where"):
+    with pytest.raises(InputError, match=r"has 40 x 4[78] x 30 voxels, .* has 40 x 4[78] x 30"):
         read_triplet(*triplet)
 
 
@@ -215,9 +215,9 @@ def test_published_triplets_are_exact(real_skulls: Path) -> None:
         pytest.skip(f"no native triplets at {path}; set CALVARIA_REAL_DATA")
     source = fix(path)
     found: list[Entry] = skullfix.entries("native", source)
-    assert [entry.own_id for entry in found] == ["000", "050"]
+    assert {"000", "050"} <= {entry.own_id for entry in found}
     sizes = []
-    for entry in found:
+    for entry in (entry for entry in found if entry.own_id in ("000", "050")):
         scan = skullfix.read(source, entry, 0)
         sizes.append(np.bincount(scan.labels.ravel("K"), minlength=3)[1:].tolist())
         assert np.linalg.norm(scan.affine[:3, :3], axis=0)[2] == pytest.approx(0.633, abs=0.002)

@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calvaria.errors import InputError
-from calvaria.sources.volumes import read_labels, read_mask, read_volume
+from calvaria.sources.volumes import (
+    Volume,
+    bone_of,
+    is_label_like,
+    looks_like_ct,
+    read_labels,
+    read_mask,
+    read_volume,
+)
 from tests.unit.builders import AFFINE, SHAPE, mask, nifti_with, nrrd_text, write_nifti, write_nrrd
 
 
@@ -141,6 +149,41 @@ def test_masks_of_any_one_value(tmp_path, dtype, value):
     assert np.array_equal(volume.values, mask())
     assert volume.values.dtype == np.uint8
     assert np.array_equal(read_labels(tmp_path / "a.nii.gz").values, mask())
+
+
+@pytest.mark.parametrize("error", [0, 9e-4, -9e-4])
+def test_values_that_are_nearly_integers_are_rounded(tmp_path, error):
+    """Masks that passed through floats, or a header's slope, are masks."""
+    values = mask(np.float32) * np.float32(1 + error) - np.float32(3e-8)
+    path = write_nifti(tmp_path / "a.nii", values)
+    for volume in (read_mask(path), read_labels(path)):
+        assert np.array_equal(volume.values, mask())
+        assert volume.values.dtype == np.uint8
+    labels = mask(np.float64)
+    labels[4] = 2 + error
+    path = write_nifti(tmp_path / "b.nii", labels)
+    assert np.array_equal(read_labels(path).values, np.rint(labels))
+    assert np.array_equal(bone_of(path, read_volume(path)).values, mask())
+    assert np.array_equal(bone_of(path, read_volume(tmp_path / "a.nii")).values, mask())
+    with pytest.raises(InputError, match=r"values 0, 1\.002"):
+        read_labels(write_nifti(tmp_path / "c.nii", mask(np.float32) * np.float32(1.002)))
+
+
+def test_labels_are_told_from_hounsfield_units(tmp_path):
+    """A label map with many labels is no CT, and a CT whose intercept is lost is no label map."""
+    levels = np.arange(120).reshape(SHAPE)
+    for values, label_like, hounsfield in (
+        (mask(), True, False),
+        (mask(np.float32, 0.99999) - np.float32(3e-8), True, False),
+        (mask(np.float32, 0.5), True, False),
+        (levels % 9, True, False),
+        (levels % 2 * 2035, True, False),
+        (levels * 20 - 1000, False, True),
+        (levels * 20 + 24, False, False),
+        (levels % 9 - 1, False, False),
+    ):
+        volume = Volume(values, AFFINE)
+        assert (is_label_like(volume), looks_like_ct(values)) == (label_like, hounsfield)
 
 
 def test_labels(tmp_path):

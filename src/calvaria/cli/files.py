@@ -15,15 +15,17 @@ command = app.command(rich_help_panel="Your own files")
 
 @command
 def score(
-    prediction: Annotated[Path, typer.Option(help="Mask of the predicted implant, NIfTI or NRRD.")],
+    prediction: Annotated[
+        Path, typer.Option(help="Mask of the predicted implant: NIfTI, NRRD or MetaImage.")
+    ],
     reference: Annotated[Path, typer.Option(help="Mask of the real implant, on the same grid.")],
     defective: Annotated[Path, typer.Option(help="Mask of the defective skull, on the same grid.")],
 ) -> None:
     """Score one predicted implant: prints one JSON object.
 
     Distances are in mm; null stands for an infinite one, as JSON has none: that of an empty prediction.
-    Files whose shapes differ, or whose corners lie more than 0.01 mm apart, are an error: nothing is
-    resampled.
+    Axes may be stored in another order than the reference's. Files on another grid, by more than a tenth of a
+    voxel at a corner, are an error: nothing is resampled.
 
     Example: calvaria score --prediction p.nrrd --reference r.nrrd --defective d.nrrd
     """

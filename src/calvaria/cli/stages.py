@@ -164,7 +164,8 @@ def audit(run: RunDir, family: Family) -> None:
 @command
 def inject(
     skull: Annotated[
-        Path | None, typer.Argument(help="A complete skull, NIfTI or NRRD; then --recipe and --out.")
+        Path | None,
+        typer.Argument(help="A complete skull as a mask, NIfTI, NRRD or MetaImage; then --recipe and --out."),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; then --cohort.")] = None,
     cohort: Annotated[str | None, typer.Option(help="Name of a family, or validation, or test.")] = None,

@@ -1,11 +1,12 @@
 """One volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from calvaria.commands.nifti_file import ALIGNED, SCANNER, nifti_bytes
+from calvaria.commands.nifti_file import ALIGNED, SCANNER, nifti_bytes, tilt_note
 from calvaria.commands.nrrd_file import Segment, nrrd_bytes
 from calvaria.config import HELD_OUT, load
 from calvaria.conform.resample import restore
@@ -72,6 +73,8 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
     else:
         content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
     write_atomically(out, content)
+    if (note := tilt_note(out, affine, shown.shape)) is not None:
+        print(f"calvaria: {note}", file=sys.stderr)
     return shown.shape
 
 

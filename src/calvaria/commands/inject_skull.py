@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from calvaria import seeds
-from calvaria.commands.nifti_file import write_nifti
+from calvaria.commands.nifti_file import tilt_note, write_nifti
 from calvaria.commands.own_grid import OwnGrid, cut
 from calvaria.config import Inject, Recipe, load
 from calvaria.conform.examine import examine
@@ -18,10 +19,10 @@ from calvaria.defects.defect import Defect, to_json
 from calvaria.defects.injection import inject_defect
 from calvaria.errors import BudgetError, InputError
 from calvaria.folders import check_new, new_folder
-from calvaria.grid import IMPLANT, Grid
+from calvaria.grid import BONE, IMPLANT, Grid
 from calvaria.progress import Progress
 from calvaria.sources import Scan
-from calvaria.sources.volumes import Volume, read_labels, read_mask
+from calvaria.sources.volumes import Volume, labels_of, looks_like_ct, mask_of, read_volume
 from calvaria.store import digest
 
 # Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
@@ -30,7 +31,7 @@ TOP_MARGIN_MM = 10.0
 
 
 def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, config: Path | None) -> None:
-    """Writes ``count`` cases of one skull into a new folder.
+    """Write ``count`` cases of one skull into a new folder.
 
     The folder holds ``000.nii.gz ...``, label volumes with the skull's shape and affine, and
     ``defects.jsonl`` with one object per case; ``to_box`` takes the file's RAS+ millimetres to the frame of
@@ -76,6 +77,9 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
             progress.advance()
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         (folder / "defects.jsonl").write_text(lines, encoding="utf-8")
+    note = tilt_note(out / rows[0]["file"], volume.affine, volume.values.shape) if rows else None
+    if note is not None:
+        print(f"calvaria: {note}", file=sys.stderr)
 
 
 def chosen_recipe(name: str, config: Path | None) -> Inject:
@@ -106,10 +110,22 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 def _read(path: Path) -> Volume:
     """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
+    is_dicom = path.suffix.lower() in (".dcm", ".ima") or _is_folder(path)
+    volume = None if is_dicom else read_volume(path)
+    if volume is None or looks_like_ct(volume.values):
+        raise InputError(
+            f"{path}: looks like a CT; inject takes masks: segment the CT first, by a "
+            "threshold in 3D Slicer or ITK-SNAP, and export the bone as a labelmap"
+        )
+    is_mask = not volume.origin.meanings and volume.values.max() not in (BONE, IMPLANT)
+    return mask_of(path, volume) if is_mask else labels_of(path, volume)
+
+
+def _is_folder(path: Path) -> bool:
     try:
-        return read_labels(path)
-    except InputError:
-        return read_mask(path)
+        return path.is_dir()
+    except OSError:  # such as too long a name: reading says so
+        return False
 
 
 def _case(

@@ -6,27 +6,42 @@ from pathlib import Path
 
 import numpy as np
 
+from calvaria.geometry.nifti_frames import has_qform
+
 SCANNER, ALIGNED = 1, 2  # what world coordinates are: those of the scan, or of a frame it was turned into
 
 
 def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    """Writes labels (i, j, k) on a scan's grid, with a (4, 4) affine to its RAS+ millimetres."""
+    """Write labels (i, j, k) on a scan's grid, with a (4, 4) affine to its RAS+ millimetres."""
     path.write_bytes(nifti_bytes(labels, affine, SCANNER, packed=path.suffix.lower() == ".gz"))
 
 
 def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool) -> bytes:
     """A NIfTI file of labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
-    ``world`` is the code of both sform and qform.
+    ``world`` is the code of the sform, and of the qform where that can express the affine. Where it cannot,
+    as under a gantry tilt, the qform's code is 0: programs that prefer it would show the labels elsewhere.
     """
     import nibabel
 
     image = nibabel.Nifti1Image(labels, affine)
     image.set_sform(affine, world)
-    image.set_qform(affine, world)
+    image.set_qform(affine, world if has_qform(affine, labels.shape) else 0)
     image.header.set_xyzt_units("mm")
     content = image.to_bytes()
     return gzipped(content) if packed else content
+
+
+def tilt_note(file: Path, affine: np.ndarray, shape: tuple[int, ...]) -> str | None:
+    """What to tell the user of a file that is written on this grid; None unless it is a NIfTI without "
+    "qform."""
+    if not file.name.lower().endswith((".nii", ".nii.gz")) or has_qform(affine, shape):
+        return None
+    return (
+        f"{file}: its axes are not at right angles, as in the scan (a tilted gantry, or rounded "
+        "directions), so "
+        "it is written with an sform and no qform; ITK and what is built on it will refuse it"
+    )
 
 
 def gzipped(content: bytes) -> bytes:

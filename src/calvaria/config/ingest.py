@@ -48,12 +48,13 @@ class Files(Section):
 
 
 class FolderSource(Files):
-    """A folder of binary or label volumes, NIfTI or NRRD: 0 background, 1 bone, 2 implant (optional)."""
+    """A folder of binary or label volumes, NIfTI, NRRD or MetaImage: 0 background, 1 bone, 2 implant "
+    "(optional)."""
 
     kind: Literal["folder"]
     """Which source: a folder of volumes."""
     pattern: str = "*"
-    """Which files to take; the file name up to its first dot is the skull's id."""
+    """Which files to take; a skull's id is its name without ending, or its path where names are equal."""
     person: str | None = None
     """Regular expression for skull ids whose first group is the person; null takes each file as another."""
 
@@ -80,12 +81,12 @@ class Mug500Source(Files):
 
 
 class CtSource(Files):
-    """Head CTs in Hounsfield units: NIfTI or NRRD files, or a folder of DICOM slices for each."""
+    """Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or a folder of DICOM slices for each."""
 
     kind: Literal["ct"]
     """Which source: head CTs."""
     pattern: str = "*"
-    """Which files or DICOM folders to take; the name up to its first dot is the skull's id."""
+    """Which files or DICOM folders to take; ids are names without ending, or paths where names are equal."""
     person: str | None = None
     """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
     threshold_hu: float = Field(300.0, gt=-200, lt=1500)

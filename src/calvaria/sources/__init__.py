@@ -2,11 +2,11 @@
 
 ==========  ================================================================================
 phantom     procedural skulls from the run's seed
-folder      binary or label volumes, NIfTI or NRRD, in one folder
+folder      binary or label volumes, NIfTI, NRRD or MetaImage, in one folder
 skullfix    SkullFix / AutoImplant 2020: complete and defective skull and implant
 skullbreak  SkullBreak: the same with five defects for every skull
 mug500      MUG500+: healthy skulls, and craniotomies with implants as meshes
-ct          head CTs in Hounsfield units: NIfTI, NRRD or DICOM
+ct          head CTs in Hounsfield units: NIfTI, NRRD, MetaImage or DICOM
 ==========  ================================================================================
 
 A source's module is called like its ``kind`` and has

@@ -1,8 +1,11 @@
-"""Head CTs in Hounsfield units: NIfTI or NRRD files, or folders of DICOM slices. `bone` says what is kept."""
+"""Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or folders of DICOM slices. `bone` says "
+"what is kept."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from calvaria.config import CtSource
 from calvaria.errors import InputError
@@ -10,8 +13,9 @@ from calvaria.sources import Entry, Scan
 from calvaria.sources.bone import bones
 from calvaria.sources.dicom import is_slice, read_series
 from calvaria.sources.listing import Item, contents, entries_of, identify
-from calvaria.sources.volumes import Volume, read_volume
-from calvaria.sources.voxels import extremes
+from calvaria.sources.summary import summarise
+from calvaria.sources.volumes import Volume, is_label_like, read_volume
+from calvaria.sources.voxels import extremes, slabs
 
 AIR_HU = -200.0  # every head CT has voxels below, as there is air around the head
 
@@ -39,7 +43,7 @@ def entries(name: str, source: CtSource) -> list[Entry]:
 
 
 def read(source: CtSource, entry: Entry, seed: int) -> Scan:
-    """Reads a CT and finds its skull; label 1 is bone.
+    """Read a CT and find its skull; label 1 is bone.
 
     Raises:
         InputError: if it cannot be read, is not in Hounsfield units, or holds no bone.
@@ -55,32 +59,41 @@ def read(source: CtSource, entry: Entry, seed: int) -> Scan:
             f"{path}: no bone of {source.threshold_hu:g} HU was found near the head; lower threshold_hu, or "
             "check that the CT shows a head"
         )
-    return Scan(mask.view(np.uint8), volume.affine)
+    summary = summarise("CT", volume.values, volume.affine, volume.origin)
+    return Scan(mask.view(np.uint8), volume.affine, summary)
 
 
 def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
-    """Refuses what cannot be a CT in Hounsfield units.
+    """Refuse what cannot be a CT in Hounsfield units.
 
     Raises:
-        InputError: if there is no air, or nothing as dense as bone.
+        InputError: if there is no air, as without the rescale intercept, or nothing as dense as bone.
     """
     low, high = extremes(volume.values)
-    if low > AIR_HU:
-        some = np.unique(volume.values[:, :, :: max(volume.values.shape[2] // 8, 1)])
-        if len(some) <= 3 and low >= 0:
-            raise InputError(
-                f"{path}: holds few values, from {low:g} to {high:g}, and is a mask, wanted Hounsfield "
-                "units; read it with kind: folder"
-            )
+    if low > AIR_HU and is_label_like(volume):
         raise InputError(
-            f"{path}: its values, from {low:g} to {high:g}, are not in Hounsfield units, wanted air of about "
-            "-1000; export it with the rescale intercept (often -1024) applied"
+            f"{path}: holds few values, from {low:g} to {high:g}, and is a mask or label volume, expected "
+            "Hounsfield units; read it with kind: folder"
+        )
+    if low > AIR_HU or _is_padding(volume.values, low):
+        lowest = f"nothing below {low:g}" if low > AIR_HU else f"only the padding {low:g} below {AIR_HU:g}"
+        raise InputError(
+            f"{path}: is not in Hounsfield units, the rescale intercept was not applied: there is {lowest}, "
+            "expected air of about -1000; export it from the DICOM series with rescale slope and intercept "
+            "applied, or add the intercept (often -1024)"
         )
     if high < threshold_hu:
         raise InputError(
-            f"{path}: its greatest value is {high:g} HU, wanted bone of at least threshold_hu "
+            f"{path}: its greatest value is {high:g} HU, expected bone of at least threshold_hu "
             f"({threshold_hu:g}); check that it is a CT of a head, or lower threshold_hu"
         )
+
+
+def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
+    """Whether a CT's least value is what was filled in outside of the reconstruction, and there is no air."""
+    if -1200 <= low <= -800:
+        return False
+    return not any(bool(((slab < AIR_HU) & (slab != low)).any()) for slab in slabs(values))
 
 
 def _series(folder: Path) -> Item:
@@ -93,6 +106,6 @@ def _series(folder: Path) -> Item:
         return Item(folder)
     return Item(
         folder,
-        f"{folder}: holds no DICOM slices, wanted those of one series in it; move them up or the folder away",
+        f"{folder}: holds no DICOM slices, expected those of one series; move them up or the folder away",
         stray=True,
     )

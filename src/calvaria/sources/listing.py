@@ -1,4 +1,4 @@
-"""Lists the skulls of a folder: which files count, their ids, whose they are, and what is wrong with them."""
+"""List the skulls of a folder: which files count, their ids, whose they are, and what is wrong with them."""
 
 import re
 import zipfile
@@ -10,8 +10,10 @@ from calvaria.config.ingest import CtSource, FolderSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry
 from calvaria.sources.opening import reason
+from calvaria.sources.volumes import VOLUMES, unknown_kind
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+_ENDINGS = (".seg.nrrd", *sorted(VOLUMES, key=len, reverse=True))  # the longest of them that fits counts
+_HEADERS = (".nhdr", ".mhd")  # of which the voxels are in a file beside them
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _NOTES = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".html", ".xlsx")
 _NOTE_NAMES = ("readme", "licence", "license", "changes", "citation", "dicomdir", "__macosx")
@@ -23,14 +25,14 @@ class Item:
 
     path: Path
     fault: str | None = None  # why it cannot be read
-    stray: bool = False  # whether it is no skull at all, so that its id is its whole name
+    stray: bool = False  # whether it is something else than a skull, so that its id is its whole name
 
 
 def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
     """What matches the source's pattern, in the order of names, without hidden files and notes.
 
     Raises:
-        InputError: if the folder is missing or may not be listed, or if the pattern is no pattern.
+        InputError: if the folder is missing or may not be listed, or if the pattern is malformed.
     """
     key = f"ingest.sources.{name}"
     if not source.path.is_dir():
@@ -45,14 +47,15 @@ def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
         raise InputError(f"{key}.path: {source.path}: {reason(error)}") from None
     except (ValueError, NotImplementedError) as error:
         raise InputError(
-            f"{key}.pattern: {source.pattern!r} is no pattern for files in {source.path} ({error}); write "
+            f"{key}.pattern: {source.pattern!r} is not a pattern for files in {source.path} ({error}); write "
             "one like *.nii.gz"
         ) from None
     return [path for path in found if not is_note(path)]
 
 
 def identify(path: Path) -> Item | None:
-    """A file as a volume or as something stray; None for a folder, and for the voxels of a .nhdr file."""
+    """A file as a volume or as something stray; None for a folder, and for the voxels of a header beside "
+    "them."""
     lower = path.name.lower()
     try:
         path.stat()
@@ -61,24 +64,20 @@ def identify(path: Path) -> Item | None:
         return Item(path, f"{path}{where}: {reason(error)}")
     if lower.endswith(VOLUMES):
         return Item(path)
-    if path.is_dir() or path.with_name(f"{own_id(path)}.nhdr").exists():
+    if path.is_dir() or _has_header(path):
         return None
     if lower.endswith(_ARCHIVES):
         return Item(path, _archive_fault(path), stray=True)
-    return Item(
-        path,
-        f"{path}: unknown kind of file, wanted {', '.join(VOLUMES)}; convert it or move it away",
-        stray=True,
-    )
+    return Item(path, f"{path}: {unknown_kind(path)}, or move it away", stray=True)
 
 
 def entries_of(name: str, source: FolderSource | CtSource, items: list[Item]) -> list[Entry]:
-    """Entries in the order of their ids, the first ``limit`` of them; ids are file names up to the first dot.
+    """Entries in the order of their ids, the first ``limit`` of them; `_ids` says what their ids are.
 
-    Files with the same id get a fault, and their whole names as ids.
+    Files that cannot be told apart get a fault, and their whole names as ids.
 
     Raises:
-        InputError: if there are no items, or the expression for people is none or has no group.
+        InputError: if there are no items, or the expression for people is malformed or has no group.
     """
     if not items:
         raise InputError(
@@ -86,17 +85,13 @@ def entries_of(name: str, source: FolderSource | CtSource, items: list[Item]) ->
             f"{', '.join(VOLUMES)} files there, or change path or pattern"
         )
     expression = _expression(name, source.person)
-    ids = Counter(own_id(item.path) for item in items if not item.stray)
     found = []
-    for item in items:
-        fault, own = item.fault, own_id(item.path)
-        if item.stray or ids[own] > 1:
-            own = item.path.relative_to(source.path).as_posix() if item.path != source.path else own
-        if not item.stray and ids[own_id(item.path)] > 1:
-            others = [str(other.path) for other in items if own_id(other.path) == own_id(item.path)]
-            fault = fault or (
-                f"{item.path}: several files have the id {own_id(item.path)} ({', '.join(others)}), wanted "
-                "one; rename or remove the others"
+    for item, (own, equals) in zip(items, _ids(source.path, items), strict=True):
+        fault = item.fault
+        if equals and fault is None:
+            fault = (
+                f"{item.path}: several files have the id {_below(source.path, item.path, whole=False)} "
+                f"({', '.join(map(str, equals))}), expected one; rename or remove the others"
             )
         person: str | None = own
         if expression is not None and fault is None:
@@ -104,8 +99,8 @@ def entries_of(name: str, source: FolderSource | CtSource, items: list[Item]) ->
             person = match.group(1) if match else None
             if not person:
                 fault = (
-                    f"{item.path}: ingest.sources.{name}.person ({source.person}) finds no person in {own}; "
-                    "correct the expression or rename the file"
+                    f"{item.path}: ingest.sources.{name}.person ({source.person}) does not match a person in "
+                    f"{own}; correct the expression or rename the file"
                 )
         files = (item.path,) if item.path.exists() else ()
         found.append(Entry(f"{name}/{own}", f"{name}/{person or own}", files, fault))
@@ -113,8 +108,49 @@ def entries_of(name: str, source: FolderSource | CtSource, items: list[Item]) ->
 
 
 def own_id(path: Path) -> str:
-    """A name up to its first dot."""
-    return path.name.split(".", 1)[0]
+    """A file's name without the ending of its kind; a folder's whole name."""
+    lower = path.name.lower()
+    ending = next((one for one in _ENDINGS if lower.endswith(one)), "")
+    return path.name if path.is_dir() else path.name[: len(path.name) - len(ending)]
+
+
+def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
+    """The id of each item, and all files with that id if there are several.
+
+    It is the first of these that no other has: the name without its ending, the path below the folder without
+    its ending, the path with it. Strays have the last.
+    """
+    short = Counter(own_id(item.path) for item in items if not item.stray)
+    long = Counter(_below(folder, item.path, whole=False) for item in items)
+    found: list[tuple[str, list[Path]]] = []
+    for item in items:
+        below = _below(folder, item.path, whole=False)
+        if item.stray or (short[own_id(item.path)] > 1 and long[below] > 1):
+            equals = (
+                []
+                if item.stray
+                else [one.path for one in items if _below(folder, one.path, whole=False) == below]
+            )
+            found.append((_below(folder, item.path, whole=True), equals))
+        else:
+            found.append((own_id(item.path) if short[own_id(item.path)] == 1 else below, []))
+    return found
+
+
+def _below(folder: Path, path: Path, *, whole: bool) -> str:
+    """A path below the source's folder, with or without the ending of its kind; the folder itself by its "
+    "name."""
+    if not path.is_relative_to(folder) or path == folder:
+        return path.name
+    below = path.relative_to(folder)
+    return (below if whole else below.with_name(own_id(path))).as_posix()
+
+
+def _has_header(path: Path) -> bool:
+    """Whether a header beside a file has its name up to a dot, as a.mhd has for a.raw."""
+    parts = path.name.split(".")
+    stems = (".".join(parts[:n]) for n in range(1, len(parts)))
+    return any(path.with_name(stem + ending).exists() for stem in stems if stem for ending in _HEADERS)
 
 
 def is_note(path: Path) -> bool:
@@ -130,7 +166,7 @@ def _expression(name: str, text: str | None) -> re.Pattern[str] | None:
     try:
         expression = re.compile(text)
     except re.error as error:
-        raise InputError(f"{key}: {text!r} is no regular expression ({error}); correct it") from None
+        raise InputError(f"{key}: {text!r} is not a regular expression ({error}); correct it") from None
     if not expression.groups:
         raise InputError(f"{key}: {text!r} has no group; put parentheses around the part that is the person")
     return expression
@@ -143,7 +179,7 @@ def _archive_fault(path: Path) -> str:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-            return f"{path}: is a damaged archive ({error}); get the data set again from its publisher"
+            return f"{path}: is a damaged archive ({error}); download the data set again"
         climbing = [name for name in names if _climbs(name)]
         if climbing:
             return (

@@ -1,5 +1,6 @@
 """Surface meshes: reading STL, closing small holes, and filling a mesh into voxels."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
+from calvaria.sources.opening import open_checked
 
 Points = npt.NDArray[np.float64]  # (n, 3)
 Faces = npt.NDArray[np.int64]  # (m, 3), indices of points
 
+_STL_HEADER, _STL_TRIANGLE = 84, 50  # bytes of a binary file; the header ends in the number of triangles
 _FARTHEST = 1e6  # no coordinate of a skull is larger, in whatever unit
 _PATCH = 0.01  # holes larger than this fraction of the surface are not closed by guessing
 _MERGE = 1e-4  # vertices closer than this are one; an STL file repeats a vertex for each of its triangles
@@ -32,20 +35,19 @@ def read_stl(path: Path) -> tuple[Points, Faces]:
     import trimesh
 
     try:
+        with open_checked(path) as file:
+            content = file.read()
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # trimesh's ASCII parser only warns where it stops at garbage
-            with path.open("rb") as file:
-                loaded = trimesh.load(file, file_type="stl", process=False)
+            loaded = trimesh.load(io.BytesIO(_without_tail(content)), file_type="stl", process=False)
             meshes = [loaded] if isinstance(loaded, trimesh.Trimesh) else list(loaded.geometry.values())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; restore it from the data set's archive") from None
-    except (OSError, ValueError, IndexError, KeyError, TypeError, Warning) as error:
+    except (ValueError, IndexError, KeyError, TypeError, Warning) as error:
         raise InputError(f"{path}: cannot be read as STL ({error}); download or export it again") from None
     starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
     faces = [np.asarray(mesh.faces, np.int64) + at for mesh, at in zip(meshes, starts[:-1], strict=True)]
     if not sum(map(len, faces)):
         raise InputError(
-            f"{path}: holds no triangle that can be read, wanted a complete binary or ASCII STL; "
+            f"{path}: holds no triangle that can be read, expected a complete binary or ASCII STL; "
             "download or export it again"
         )
     vertices = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in meshes])
@@ -53,9 +55,20 @@ def read_stl(path: Path) -> tuple[Points, Faces]:
     if bad:
         raise InputError(
             f"{path}: {bad} vertices have coordinates that are not finite or beyond {_FARTHEST:g}; "
-            "download or export it again"
+            "repair it in a mesh editor, or export it in millimetres"
         )
     return vertices, np.concatenate(faces)
+
+
+def _without_tail(content: bytes) -> bytes:
+    """A binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
+
+    In an ASCII file the four bytes that count triangles are text, a number far larger than the file.
+    """
+    if len(content) < _STL_HEADER:
+        return content
+    end = _STL_HEADER + _STL_TRIANGLE * int.from_bytes(content[_STL_HEADER - 4 : _STL_HEADER], "little")
+    return content[:end] if _STL_HEADER < end <= len(content) < end + _STL_TRIANGLE else content
 
 
 def read_solid(path: Path) -> tuple[Points, Faces]:

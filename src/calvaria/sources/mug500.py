@@ -10,6 +10,8 @@ that page.
 """
 
 import re
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,16 @@ import numpy as np
 from calvaria.config import Mug500Source
 from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
+from calvaria.sources.summary import summarise
+from calvaria.sources.triplet import MEANINGS
+from calvaria.sources.volumes import Volume, read_mask
 
+_UNITS = {"metres": 1000.0, "centimetres": 10.0}  # that meshes come in, in mm
+_SPAN = 0.5  # least extent of the skull's mesh relative to its mask; a mask may have specks beyond the mesh
+_COARSE_MM = 1.0  # voxels in which the implant's fit is looked at
+_BETTER = 0.08  # by so much another place has to fit better to be the right one; see `hole`
+_GOOD = 0.3  # and so good it has to be itself
+_ON_BONE = 0.6  # an implant with more of its silhouette on bone is in no hole; a flange of 5 mm makes 0.4
 _TOUCH_MM = 3.0  # most distance of an implant from bone; it may have been designed with a gap
 _OUTSIDE = 0.01  # so much of an implant's vertices may stand out of the volume
 _BURIED = 0.5  # an implant of which more than this is bone is in the wrong place
@@ -59,35 +70,98 @@ def _entry(name: str, id: str, folders: list[Path]) -> Entry:
 
 
 def read(source: Mug500Source, entry: Entry, seed: int) -> Scan:
-    """Reads one skull, and fills its implant into the skull's grid if it has one; the seed has no effect.
+    """Read one skull, and fill its implant into the skull's grid if it has one; the seed has no effect.
 
     Raises:
         InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known frame,
-            or the implant is not closed, out of the volume, away from the skull, or inside its bone.
+            or the implant is not closed, out of the volume, away from the skull, or not in its hole.
     """
     from calvaria.sources.mesh import read_solid, read_stl, voxelise
-    from calvaria.sources.volumes import read_mask
 
     mask, *meshes = entry.files
     skull = read_mask(mask)
     if not skull.values.any():
-        raise InputError(f"{mask}: is empty, wanted a skull; download it again")
+        raise InputError(f"{mask}: is empty, expected a skull; leave it out, or replace it")
     if not meshes:
-        return Scan(skull.values, skull.affine)
+        summary = summarise("mask", skull.values, skull.affine, skull.origin)
+        return Scan(skull.values, skull.affine, summary)
     surface, implant = meshes
-    frame = _frame(surface, read_stl(surface)[0], skull.values, skull.affine)
+    name, frame = _frame(surface, read_stl(surface)[0], skull.values, skull.affine)
     vertices, faces = read_solid(implant)
-    at = vertices @ frame[:3, :3].T + frame[:3, 3]
+    at = _apply(frame, vertices)
     shape = skull.values.shape
     outside = float(((at < -0.5) | (at > np.array(shape) - 0.5)).any(axis=1).mean())
     if outside > _OUTSIDE:
         raise InputError(
             f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, wanted less than "
-            f"{_OUTSIDE:.0%}; check that both are of the same skull and download them again"
+            f"{_OUTSIDE:.0%}; check that both are of the same skull and in the same coordinates"
         )
     filled = voxelise(at, faces, (shape[0], shape[1], shape[2]))
     labels = _joined(skull.values, filled, np.linalg.norm(skull.affine[:3, :3], axis=0), implant)
-    return Scan(labels, skull.affine)
+    _check_hole(implant, skull, vertices, faces, name)
+    notes = (f"{surface.name} lies on its mask as {name}, and so does {implant.name}",)
+    summary = summarise("label volume", labels, skull.affine, replace(MEANINGS, notes=notes))
+    return Scan(labels, skull.affine, summary)
+
+
+def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarray, name: str) -> None:
+    """Refuse an implant that lies on bone, or fits much better in other coordinates than its skull's mesh.
+
+    Args:
+        skull: a mask.
+        vertices: (n, 3) in the file's coordinates.
+        name: of the frame in which the skull's own mesh lies on its mask.
+    """
+    from calvaria.sources.hole import RimFit, rim_fit
+    from calvaria.sources.mesh import voxelise
+
+    spacing = np.linalg.norm(skull.affine[:3, :3], axis=0)
+    steps = np.maximum(1, np.floor(_COARSE_MM / spacing)).astype(int)
+    bone = skull.values[:: steps[0], :: steps[1], :: steps[2]] > 0
+
+    def fit(frame: np.ndarray) -> RimFit | None:
+        at = _apply(frame, vertices)
+        if ((at < -0.5) | (at > np.array(skull.values.shape) - 0.5)).any(axis=1).mean() > _OUTSIDE:
+            return None
+        filled = voxelise(at / steps, faces, (bone.shape[0], bone.shape[1], bone.shape[2]))
+        return rim_fit(bone, filled, spacing * steps) if filled.any() else None
+
+    frames = _frames(skull.affine)
+    own = fit(frames[name])
+    if own is None:  # too small for coarse voxels
+        return
+    for other, frame in (_mirrored(frames[name], skull.values.shape) | frames).items():
+        better = fit(frame)
+        if better is not None and better.score > max(own.score + _BETTER, _GOOD):
+            raise InputError(
+                f"{path}: does not fill the hole of its skull: in the coordinates of the skull's own mesh "
+                f"({name}) "
+                f"it agrees with the bone at its rim to {own.score:.0%}, and to {better.score:.0%} if "
+                f"taken as {other}; export it in the coordinates of the skull"
+            )
+    if own.on_bone > _ON_BONE:
+        raise InputError(
+            f"{path}: does not fill the hole of its skull: {own.on_bone:.0%} of its silhouette is on bone, "
+            f"expected at most {_ON_BONE:.0%}; check that it is the implant of this skull, and not mirrored"
+        )
+
+
+def _mirrored(frame: np.ndarray, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """A frame with axes of the file, or of the volume, reversed: (4, 4) from coordinates to voxel indices."""
+    found = {}
+    for signs in list(product((1.0, -1.0), repeat=3))[1:]:
+        axes = " and ".join(axis for axis, sign in zip("xyz", signs, strict=True) if sign < 0)
+        found[f"mirrored in {axes}"] = frame @ np.diag([*signs, 1.0])
+    for axis, n in enumerate(shape):
+        flip = np.eye(4)
+        flip[axis, axis], flip[axis, 3] = -1, n - 1
+        found[f"mirrored along the volume's axis {'ijk'[axis]}"] = flip @ frame
+    return found
+
+
+def _apply(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (n, 3) taken through a (4, 4) affine."""
+    return points @ frame[:3, :3].T + frame[:3, 3]
 
 
 def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: Path) -> np.ndarray:
@@ -99,8 +173,8 @@ def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: P
     left = int(np.count_nonzero(free))
     if left < (1 - _BURIED) * total or not total:
         raise InputError(
-            f"{path}: fills {total} voxels of its skull's grid, {left} of them outside bone, wanted more "
-            "than half; check that it is the implant of this skull and download both again"
+            f"{path}: fills {total} voxels of its skull's grid, {left} of them outside bone, expected more "
+            "than half; check that it is the implant of this skull, in the same coordinates and unit"
         )
     used = [np.flatnonzero(implant.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     reach = np.ceil(_TOUCH_MM / spacing).astype(int) + 1
@@ -109,8 +183,8 @@ def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: P
     gap = float(near[skull[box] > 0].min(initial=np.inf))
     if gap > _TOUCH_MM:
         raise InputError(
-            f"{path}: comes no nearer than {_TOUCH_MM:g} mm to the bone of its skull, wanted it to touch; "
-            "check that it is the implant of this skull and download both again"
+            f"{path}: comes no nearer than {_TOUCH_MM:g} mm to the bone of its skull, expected it to touch; "
+            "check that it is the implant of this skull, in the same coordinates"
         )
     labels = (skull > 0).astype(np.uint8)
     labels[free] = 2
@@ -133,23 +207,38 @@ def _frames(affine: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The (4, 4) from a mesh's coordinates to voxel indices that lays it onto its mask's surface."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> tuple[str, np.ndarray]:
+    """The frame in which a mesh lies on its mask's surface: its name, and (4, 4) to voxel indices."""
     sample = vertices[:: max(1, len(vertices) // _SAMPLE)]
-    frames = _frames(affine)
-    fits = {
-        name: _on_surface(sample @ frame[:3, :3].T + frame[:3, 3], skull, spacing)
-        for name, frame in frames.items()
-    }
+    fits = _fits(sample, skull, affine)
     best = max(fits, key=lambda name: fits[name])
-    if fits[best] < _FIT:
-        tried = ", ".join(f"{name} {fit:.0%}" for name, fit in fits.items())
-        raise InputError(
-            f"{path}: lies on the surface of its skull's mask in no frame tried: {tried} of its vertices, "
-            f"wanted {_FIT:.0%}; check that both are of the same skull and download them again"
-        )
-    return frames[best]
+    if fits[best] >= _FIT:
+        return best, _frames(affine)[best]
+    for unit, factor in _UNITS.items():
+        if max(_fits(sample * factor, skull, affine).values()) >= _FIT:
+            raise InputError(
+                f"{path}: is in {unit}, it lies on its skull's mask if it is {factor:g} times as large, "
+                "expected millimetres; export it, and the implant, in millimetres"
+            )
+    tried = ", ".join(f"{name} {fit:.0%}" for name, fit in fits.items())
+    raise InputError(
+        f"{path}: lies on the surface of its skull's mask in no frame tried: {tried} of its vertices, "
+        "expected "
+        f"{_FIT:.0%}, and at least {_SPAN:.0%} of the mask's extent; check that both are of the same skull"
+    )
+
+
+def _fits(points: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> dict[str, float]:
+    """By frame, how many of the points (n, 3) lie on the mask's surface; 0 if they do not span the mask."""
+    used = [np.flatnonzero(skull.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    extent = np.array([found[-1] - found[0] for found in used])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    fits = {}
+    for name, frame in _frames(affine).items():
+        at = _apply(frame, points)
+        spans = bool((np.ptp(at, axis=0) >= _SPAN * extent).all())
+        fits[name] = _on_surface(at, skull, spacing) if spans else 0.0
+    return fits
 
 
 def _on_surface(points: np.ndarray, skull: np.ndarray, spacing: np.ndarray) -> float:

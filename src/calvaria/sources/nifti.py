@@ -1,4 +1,4 @@
-"""Reads NIfTI-1 and NIfTI-2 files, .nii and .nii.gz."""
+"""Read NIfTI-1 and NIfTI-2 files, .nii and .nii.gz."""
 
 import gzip
 import struct
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
+from calvaria.geometry.nifti_frames import from_quaternion, resolve
 from calvaria.sources.opening import open_checked
 from calvaria.sources.voxels import Layout, Readable, Volume, check_affine, check_layout, read_values
 
@@ -18,7 +19,7 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by NIfTI's code of the u
 
 
 def read(path: Path) -> Volume:
-    """Reads one volume.
+    """Read one volume.
 
     Raises:
         InputError: as for `calvaria.sources.volumes.read_volume`.
@@ -29,8 +30,8 @@ def read(path: Path) -> Volume:
         if packed != path.name.lower().endswith(".gz"):
             kinds = ("gzip", "plain") if packed else ("plain", "gzip")
             raise InputError(
-                f"{path}: is a {kinds[0]} file, its name says {kinds[1]}; rename it to "
-                f"{'.nii.gz' if packed else '.nii'}, or download it again"
+                f"{path}: is a {kinds[0]} file, its name ends as that of a {kinds[1]} one; rename it to "
+                f"{'.nii.gz' if packed else '.nii'}"
             )
         try:
             if packed:
@@ -55,7 +56,7 @@ def _read(path: Path, stream: Readable, encoding: str) -> Volume:
     start = max(int(start) if np.isfinite(start) else -1, int(header["sizeof_hdr"]) + 4)
     layout = Layout(shape, dtype, encoding, start, slope, intercept)
     check_layout(path, layout, path.stat().st_size)
-    affine = _affine(path, header)
+    affine = _affine(path, header, shape)
     _skip(path, stream, start - int(header["sizeof_hdr"]))
     return Volume(read_values(path, layout, stream), affine)
 
@@ -66,7 +67,12 @@ def _header(path: Path, stream: Readable) -> Any:
     from nibabel.wrapstruct import WrapStructError
 
     start = stream.read(348)
-    sizes = {struct.unpack(order + "i", start[:4])[0] for order in "<>"} if len(start) >= 4 else set()
+    if len(start) < 348:
+        raise InputError(
+            f"{path}: holds {len(start)} bytes, fewer than a header's 348; it is cut off, download or "
+            "export it again"
+        )
+    sizes = {struct.unpack(order + "i", start[:4])[0] for order in "<>"}
     try:
         # Unchecked: the checks repair some things silently, such as a negative spacing.
         if 348 in sizes and start[344:348] == b"n+1\0":
@@ -75,12 +81,13 @@ def _header(path: Path, stream: Readable) -> Any:
             header = nibabel.Nifti2Header(start + stream.read(540 - 348), check=False)
         else:
             raise InputError(
-                f"{path}: is not a NIfTI file whatever its name says; download or export it again"
+                f"{path}: is not a NIfTI file, it does not begin as one; correct its name, or get the file "
+                "again"
             )
         header.get_data_dtype()
         header.get_data_shape()
     except (HeaderDataError, WrapStructError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: its NIfTI header is damaged ({error}); export it again") from None
+        raise InputError(f"{path}: its NIfTI header is damaged ({error}); repair it") from None
     return header
 
 
@@ -91,36 +98,40 @@ def _rescale(path: Path, header: Any) -> tuple[float, float]:
         return 1.0, 0.0
     if not np.isfinite([slope, intercept]).all():
         raise InputError(
-            f"{path}: its header rescales values by {slope:g} and {intercept:g}, wanted finite numbers; "
+            f"{path}: its header rescales values by {slope:g} and {intercept:g}, expected finite numbers; "
             "repair scl_slope and scl_inter"
         )
     return slope, intercept
 
 
-def _affine(path: Path, header: Any) -> npt.NDArray[np.float64]:
-    from nibabel.spatialimages import HeaderDataError
-
+def _affine(path: Path, header: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     spacing = np.asarray(header["pixdim"][1:4], np.float64)
     if not (np.isfinite(spacing) & (spacing > 0)).all():
         raise InputError(
-            f"{path}: its header has spacing {spacing.tolist()}, wanted positive millimetres; repair pixdim"
-        )
-    if header["sform_code"] > 0:
-        affine = np.asarray(header.get_sform(), np.float64)
-    elif header["qform_code"] > 0:
-        try:
-            affine = np.asarray(header.get_qform(), np.float64)
-        except (HeaderDataError, ValueError) as error:
-            raise InputError(f"{path}: its qform is damaged ({error}); repair the header") from None
-    else:
-        raise InputError(
-            f"{path}: its header has no sform and no qform, so left cannot be told from right; set the sform"
+            f"{path}: its header has spacing {spacing.tolist()}, expected positive millimetres; repair pixdim"
         )
     unit = int(header["xyzt_units"]) & 7
     if unit not in _MILLIMETRES:
-        raise InputError(f"{path}: its spacing is in the unknown unit {unit}, wanted mm; repair xyzt_units")
-    affine[:3] *= _MILLIMETRES[unit]
-    return check_affine(path, affine)
+        raise InputError(f"{path}: its spacing is in the unknown unit {unit}, expected mm; repair xyzt_units")
+    scale = np.array([[_MILLIMETRES[unit]]] * 3 + [[1.0]])
+    sform = qform = None
+    if header["sform_code"] > 0:
+        sform = check_affine(path, np.asarray(header.get_sform(), np.float64) * scale)
+    if header["qform_code"] > 0:
+        qform = check_affine(path, _qform(path, header, spacing) * scale)
+    try:
+        return resolve(sform, qform, spacing * scale[0], shape)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _qform(path: Path, header: Any, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    bcd = [float(header[f"quatern_{letter}"]) for letter in "bcd"]
+    offset = [float(header[f"qoffset_{letter}"]) for letter in "xyz"]
+    try:
+        return from_quaternion(bcd, offset, spacing.tolist(), float(header["pixdim"][0]))
+    except ValueError as error:
+        raise InputError(f"{path}: its qform is damaged ({error}); repair the header") from None
 
 
 def _skip(path: Path, stream: Readable, count: int) -> None:

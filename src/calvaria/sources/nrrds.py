@@ -1,4 +1,4 @@
-"""Reads NRRD files, .nrrd, and .nhdr with the voxels in a second file beside it."""
+"""Read NRRD files, .nrrd, and .nhdr with the voxels in a second file beside it."""
 
 import bz2
 import gzip
@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
-from calvaria.sources.opening import open_checked
+from calvaria.sources.opening import data_file_beside, open_checked
+from calvaria.sources.segments import segments_of
+from calvaria.sources.summary import Origin
 from calvaria.sources.voxels import Layout, Volume, check_affine, check_layout, read_values
 
 # Signs that take a space's axes to right, anterior, superior.
@@ -39,7 +41,7 @@ _MAX_HEADER = 1 << 20  # bytes; a header is text of some hundred
 
 
 def read(path: Path) -> Volume:
-    """Reads one volume.
+    """Read one volume.
 
     Raises:
         InputError: as for `calvaria.sources.volumes.read_volume`.
@@ -49,7 +51,7 @@ def read(path: Path) -> Volume:
         name = header.get("data file", header.get("datafile"))
         if name is None:
             return _read(path, header, path, file)
-        beside = _data_file(path, str(name))
+        beside = data_file_beside(path, str(name))
         try:
             data = open_checked(beside)
         except InputError as error:
@@ -69,34 +71,21 @@ def _header(path: Path, file: IO[bytes]) -> dict[str, Any]:
         if not line.strip() or not line.endswith(b"\n"):
             break
     if not lines[0].startswith(b"NRRD000"):
-        raise InputError(f"{path}: is not an NRRD file whatever its name says; download or export it again")
+        raise InputError(
+            f"{path}: is not an NRRD file, it does not begin as one; correct its name, or get the file again"
+        )
     try:
         header = dict(nrrd.read_header([line.decode("latin-1") for line in lines]))
         missing = [key for key in ("type", "dimension", "sizes", "encoding") if key not in header]
     except (NRRDError, ValueError, IndexError, KeyError, OverflowError) as error:
-        raise InputError(f"{path}: its NRRD header is damaged ({error}); export it again") from None
+        raise InputError(f"{path}: its NRRD header is damaged ({error}); repair it") from None
     if missing:
-        raise InputError(f"{path}: its NRRD header lacks {', '.join(missing)}; export it again")
+        raise InputError(f"{path}: its NRRD header lacks {', '.join(missing)}; repair it")
     return header
 
 
-def _data_file(path: Path, name: str) -> Path:
-    """The file beside a header that holds its voxels; nothing outside the folder is ever read."""
-    if name.startswith("LIST") or "%" in name:
-        raise InputError(
-            f"{path}: its voxels are in a list of files, wanted one; export it as one .nrrd file"
-        )
-    beside = path.parent / name
-    # A file that is itself a link is fine: whoever made the link chose what is read.
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(
-            f"{path}: its data file {name} is outside the header's folder, wanted one beside it; move it "
-            "there and correct the header"
-        )
-    return beside
-
-
 def _read(path: Path, header: dict[str, Any], data: Path, file: IO[bytes]) -> Volume:
+    origin = Origin(meanings=segments_of(path, header))
     affine, kept = _affine(path, header)
     layout = _layout(path, header, kept)
     size = data.stat().st_size - (file.tell() if layout.start is not None else 0)
@@ -104,15 +93,15 @@ def _read(path: Path, header: dict[str, Any], data: Path, file: IO[bytes]) -> Vo
     try:
         if layout.encoding == "gzip":
             with gzip.open(file, "rb") as stream:
-                return Volume(read_values(path, layout, stream), affine)
+                return Volume(read_values(path, layout, stream), affine, origin)
         if layout.encoding == "bzip2":
             with bz2.open(file, "rb") as stream:
-                return Volume(read_values(path, layout, stream), affine)
+                return Volume(read_values(path, layout, stream), affine, origin)
         if layout.start is None:
             file.seek(size - int(np.prod(layout.shape)) * layout.dtype.itemsize)
         else:
             file.seek(layout.start, 1)
-        return Volume(read_values(path, layout, file), affine)
+        return Volume(read_values(path, layout, file), affine, origin)
     except (EOFError, zlib.error, OSError) as error:
         raise InputError(f"{path}: is cut off or damaged ({error}); download or export it again") from None
 
@@ -123,17 +112,17 @@ def _layout(path: Path, header: dict[str, Any], kept: list[int]) -> Layout:
     skip = int(header.get("byte skip", header.get("byteskip", 0)))
     if encoding is None or header.get("line skip", header.get("lineskip", 0)) or skip < -1:
         raise InputError(
-            f"{path}: is encoded as {header['encoding']} with skipped lines or bytes, or in text, wanted "
-            "raw, gzip or bzip2; export it again"
+            f"{path}: is encoded as {header['encoding']} with skipped lines or bytes, or in text, "
+            "expected raw, gzip or bzip2; export it as one of these"
         )
     if skip and encoding != "raw":
-        raise InputError(f"{path}: skips {skip} bytes of compressed voxels, wanted none; export it again")
+        raise InputError(f"{path}: skips {skip} bytes of compressed voxels, expected none; repair its header")
     kind = _TYPES.get(str(header["type"]).lower())
     order = {"little": "<", "big": ">"}.get(str(header.get("endian")).lower())
     if kind is None or (order is None and kind[1] != "1"):
         raise InputError(
-            f"{path}: holds values of type {header['type']}, byte order {header.get('endian')}, wanted "
-            "integers or floats with a byte order; export it again"
+            f"{path}: holds values of type {header['type']}, byte order {header.get('endian')}, expected "
+            "integers or floats with a byte order; repair its header"
         )
     dtype = np.dtype((order or "") + kind)
     sizes = [int(n) for n in header["sizes"]]
@@ -146,16 +135,18 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
     """The (4, 4) affine, and which of the file's axes are in space."""
     sizes = header["sizes"]
     if int(header["dimension"]) != len(sizes):
-        raise InputError(f"{path}: has {len(sizes)} sizes for {header['dimension']} axes; export it again")
+        raise InputError(f"{path}: has {len(sizes)} sizes for {header['dimension']} axes; repair its header")
     units = {str(unit).lower() for unit in header.get("space units", ())} - {"", "???"}
     if not units <= {"mm", "millimeter", "millimeters", "millimetre", "millimetres"}:
-        raise InputError(f"{path}: its space is in {', '.join(sorted(units))}, wanted mm; repair the header")
+        raise InputError(
+            f"{path}: its space is in {', '.join(sorted(units))}, expected mm; repair the header"
+        )
     if header.get("space directions") is None:
         return _from_spacings(path, header)
     space = str(header.get("space", "none")).lower()
     if space not in _SPACES:
         raise InputError(
-            f"{path}: its space is {space}, so left cannot be told from right; wanted "
+            f"{path}: its space is {space}, so left cannot be told from right; expected "
             "left-posterior-superior, right-anterior-superior or left-anterior-superior; repair the header"
         )
     # Rows of axes outside space, such as colours, are none, which pynrrd makes NaN.
@@ -163,12 +154,12 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
     origin = np.asarray(header.get("space origin", np.zeros(3)), np.float64)
     if directions.shape != (len(sizes), 3) or origin.shape != (3,):
         raise InputError(
-            f"{path}: its space directions or origin do not fit {len(sizes)} axes in 3-D; export it again"
+            f"{path}: its space directions or origin do not fit {len(sizes)} axes in 3-D; repair its header"
         )
     kept = [axis for axis, row in enumerate(directions) if not np.isnan(row).all()]
     if len(kept) != 3:
         raise InputError(
-            f"{path}: has {len(kept)} axes in space, of shape {sizes.tolist()}, wanted a volume of three "
+            f"{path}: has {len(kept)} axes in space, of shape {sizes.tolist()}, expected a volume of three "
             "dimensions; split series and channels into files of their own"
         )
     affine = np.eye(4)
@@ -184,10 +175,10 @@ def _from_spacings(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.f
     if len(spacings) != 3 or header.get("space") is not None:
         raise InputError(
             f"{path}: its header has no space directions and no three spacings alone, so its voxels are "
-            "nowhere; export it again with spacing and directions"
+            "nowhere; export it with spacing and directions"
         )
     if not (np.isfinite(spacings) & (spacings > 0)).all():
         raise InputError(
-            f"{path}: its header has spacing {spacings.tolist()}, wanted positive ones; repair spacings"
+            f"{path}: its header has spacing {spacings.tolist()}, expected positive ones; repair spacings"
         )
     return check_affine(path, np.diag([*spacings, 1.0])), [0, 1, 2]

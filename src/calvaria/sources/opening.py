@@ -1,4 +1,4 @@
-"""Opens a file, or says in the user's words why that cannot be done."""
+"""Open a file, or tell the user why that cannot be done."""
 
 import errno
 import stat
@@ -16,7 +16,7 @@ _REASONS = {
 
 
 def open_checked(path: Path) -> IO[bytes]:
-    """Opens a regular file that is not empty; the caller closes it.
+    """Open a regular file that is not empty; the caller closes it.
 
     Raises:
         InputError: if it is missing, empty, a folder, a device, or may not be read.
@@ -25,9 +25,9 @@ def open_checked(path: Path) -> IO[bytes]:
         # Looked at before it is opened: opening a named pipe would wait for ever.
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise InputError(f"{path}: is a folder, wanted a file; move the volumes out of it")
+            raise InputError(f"{path}: is a folder, expected a file; give one of the files in it")
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path}: is a device or pipe, wanted a regular file; copy its content to one")
+            raise InputError(f"{path}: is a device or pipe, expected a regular file; copy its content to one")
         if found.st_size == 0:
             raise InputError(f"{path}: is empty, it has 0 bytes; download or export it again")
         return path.open("rb")
@@ -39,3 +39,20 @@ def reason(error: OSError) -> str:
     """Why a file cannot be read and what to do."""
     text = f"cannot be read ({error.strerror or error}); check the disk or download it again"
     return _REASONS.get(error.errno or 0, text)
+
+
+def data_file_beside(header: Path, name: str) -> Path:
+    """The file that holds the voxels of a header in a file of its own; one outside its folder is never read.
+
+    Raises:
+        InputError: if it is outside, or a list of files.
+    """
+    if name.startswith("LIST") or "%" in name:
+        raise InputError(f"{header}: its voxels are in a list of files, expected one; export it as one file")
+    # A file that is itself a link is fine: whoever made the link chose what is read.
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(
+            f"{header}: its data file {name} is outside the header's folder, expected one beside it; move it "
+            "there and correct the header"
+        )
+    return header.parent / name

@@ -35,11 +35,11 @@ def entries(name: str, source: SkullbreakSource) -> list[Entry]:
         parts = [by_id(root / part / type) for part in PARTS]
         parts[0] = by_id(root / PARTS[0]) | parts[0]
         for id in set().union(*parts):
-            wanted = (
+            expected = (
                 root / PARTS[0] / f"{id}.nrrd",
                 *(root / part / type / f"{id}.nrrd" for part in PARTS[1:]),
             )
-            missing = [path for path, files in zip(wanted, parts, strict=True) if id not in files]
+            missing = [path for path, files in zip(expected, parts, strict=True) if id not in files]
             files = tuple(files[id] for files in parts if id in files)
             found.append(Entry(f"{name}/{id}-{type}", f"{name}/{id}", files, lacking(missing)))
     if not found:
@@ -51,7 +51,7 @@ def entries(name: str, source: SkullbreakSource) -> list[Entry]:
 
 
 def read(source: SkullbreakSource, entry: Entry, seed: int) -> Scan:
-    """Reads one skull with one defect; the seed has no effect.
+    """Read one skull with one defect; the seed has no effect.
 
     Raises:
         InputError: as `read_triplet`.

@@ -33,7 +33,7 @@ def entries(name: str, source: SkullfixSource) -> list[Entry]:
     absent = [part for part in PARTS if not (root / part).is_dir()]
     if absent:
         raise InputError(
-            f"ingest.sources.{name}.path: {root} has no folder {', '.join(absent)}, wanted "
+            f"ingest.sources.{name}.path: {root} has no folder {', '.join(absent)}, expected "
             f"{', '.join(PARTS)} as in SkullFix's training_set; unpack the set there, or change the path"
         )
     parts = [by_id(root / part) for part in PARTS]
@@ -55,7 +55,7 @@ def _entry(name: str, root: Path, id: str, parts: list[dict[str, Path]]) -> Entr
 
 
 def read(source: SkullfixSource, entry: Entry, seed: int) -> Scan:
-    """Reads one skull; the seed has no effect.
+    """Read one skull; the seed has no effect.
 
     Raises:
         InputError: as `read_triplet`.
@@ -64,7 +64,7 @@ def read(source: SkullfixSource, entry: Entry, seed: int) -> Scan:
 
 
 def by_id(folder: Path) -> dict[str, Path]:
-    """The volumes right in a folder, NRRD or converted to NIfTI, by file name up to the first dot.
+    """The volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
 
     Raises:
         InputError: if two of them have the same id.

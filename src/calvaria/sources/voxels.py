@@ -8,7 +8,7 @@ affine. What is refused is a shear that no scanner makes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class Volume:
 
     values: npt.NDArray[Any]  # (i, j, k), integers or floats
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
-    origin: Origin = Origin()
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Layout:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    encoding: str  # raw, gzip or bzip2
+    encoding: str  # raw, gzip, zlib or bzip2
     start: int | None = 0  # first byte of the voxels, after decompression; None: they end the file
     slope: float = 1.0
     intercept: float = 0.0
@@ -64,7 +64,7 @@ def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def check_layout(path: Path, layout: Layout, size: int) -> None:
-    """Holds a header's claims against the file, before anything is allocated.
+    """Compare a header's claims with the file, before anything is allocated.
 
     Args:
         size: bytes of the file that holds the voxels.
@@ -75,26 +75,30 @@ def check_layout(path: Path, layout: Layout, size: int) -> None:
     shape, dtype = list(layout.shape), layout.dtype
     if len(shape) != 3:
         raise InputError(
-            f"{path}: has shape {shape}, wanted a volume of three dimensions; split series and channels into "
-            "files of their own"
+            f"{path}: has shape {shape}, expected a volume of three dimensions; split series and channels "
+            "into files of their own"
         )
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(
-            f"{path}: holds values of type {dtype}, wanted integers or floats, not complex numbers, colours "
-            "or records; convert it to integers"
+            f"{path}: holds values of type {dtype}, expected integers or floats, not complex numbers, "
+            "colours or records; convert it to integers"
         )
     if min(shape) < 1:
-        raise InputError(f"{path}: has shape {shape}, wanted positive sizes; export it again")
+        raise InputError(f"{path}: has shape {shape}, expected positive sizes; repair its header")
     if (count := int(np.prod(shape, dtype=object))) > MAX_VOXELS:
         raise InputError(
-            f"{path}: its header claims {count} voxels, shape {shape}, wanted at most {MAX_VOXELS}; resample "
-            "it, or download it again if the header is damaged"
+            f"{path}: its header claims {count} voxels, shape {shape}, expected at most {MAX_VOXELS}; "
+            "resample it, or repair the header if that is wrong"
         )
-    wanted = count * dtype.itemsize
-    most = {"raw": size - (layout.start or 0), "gzip": size * _GZIP_MOST}.get(layout.encoding, wanted)
-    if wanted > most:
+    claimed = count * dtype.itemsize
+    most = {
+        "raw": size - (layout.start or 0),
+        "gzip": size * _GZIP_MOST,
+        "zlib": size * _GZIP_MOST,
+    }.get(layout.encoding, claimed)
+    if claimed > most:
         raise InputError(
-            f"{path}: its header claims {wanted} bytes of voxels, the file can hold {max(most, 0)}; it is "
+            f"{path}: its header claims {claimed} bytes of voxels, the file can hold {max(most, 0)}; it is "
             "cut off, download or export it again"
         )
 
@@ -134,7 +138,7 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
         volume = scaled
     if volume.dtype.kind == "f" and not all(bool(np.isfinite(slab).all()) for slab in slabs(volume)):
         raise InputError(
-            f"{path}: holds NaN or infinite values, wanted finite ones; replace them by background"
+            f"{path}: holds NaN or infinite values, expected finite ones; replace them with background"
         )
     return volume
 
@@ -150,7 +154,7 @@ def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.
         raise InputError(f"{path}: its affine is not finite: {_text(affine)}; repair the header")
     spacing = np.linalg.norm(columns, axis=0)
     if not (spacing > 0).all():
-        raise InputError(f"{path}: has spacing {_text(spacing)}, wanted more than 0 mm; repair the header")
+        raise InputError(f"{path}: has spacing {_text(spacing)}, expected more than 0 mm; repair the header")
     upright = float(abs(np.linalg.det(columns / spacing)))
     if upright < 1e-3:
         raise InputError(f"{path}: its affine is singular: {_text(columns)}; repair the header's directions")
@@ -161,8 +165,8 @@ def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.
         )
     if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
         raise InputError(
-            f"{path}: has spacing {_text(spacing)}, wanted {SPACING_MM[0]} to {SPACING_MM[1]} mm; repair the "
-            "header, which may be in another unit"
+            f"{path}: has spacing {_text(spacing)}, expected {SPACING_MM[0]} to {SPACING_MM[1]} mm; repair "
+            "the header, which may be in another unit"
         )
     return affine
 
