@@ -15,7 +15,7 @@ __all__ = ["Volume", "read_labels", "read_mask", "read_volume"]
 
 
 def read_volume(path: Path) -> Volume:
-    """Reads a NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr) file.
+    """Read a NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr) file, or an enhanced CT (DICOM in one file).
 
     Values keep the file's type, or are float32 where a NIfTI header rescales them.
 
@@ -28,6 +28,13 @@ def read_volume(path: Path) -> Volume:
         return nifti.read(path)
     if name.endswith((".nrrd", ".nhdr")):
         return nrrds.read(path)
+    from calvaria.sources.dicom import (
+        is_dicom,
+        read_file,
+    )  # which reads names as `listing` does, and that this
+
+    if is_dicom(path):
+        return read_file(path)
     with open_checked(path):
         raise InputError(f"{path}: unknown kind of file, wanted .nii, .nii.gz, .nrrd or .nhdr; convert it")
 
