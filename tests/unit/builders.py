@@ -138,7 +138,7 @@ def write_series(
     **tags: Any,
 ) -> list[Path]:
     """A series of (i, j, k) values, slice after slice a step in mm LPS apart; files are named by number."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(values.shape[2]):
         position = "\\".join(f"{part * k:.4f}" for part in step)
