@@ -311,6 +311,7 @@ EVERY = [BRAIN, BONE, THICK, PETROUS, CHEST, MPR, SLAB, BOLUS]
         ([CHEST, THICK], THICK),
         ([BRAIN, SLAB], BRAIN),
         ([CHEST], CHEST),
+        ([series("1", "B60s", 0.6, 500, part="HEART"), THICK], THICK),
         ([series("1", "FC30", 0.5, 300), series("2", "FC21", 0.5, 300)], series("1", "FC30", 0.5, 300)),
         ([series("1", "STANDARD", 0.625, 250), series("2", "BONEPLUS", 0.625, 250)], 1),
     ],

@@ -21,7 +21,7 @@ _THIN = 1.3  # and spacings up to so many times the thinnest count as thin, too
 _WHOLE_MM = (170.0, 230.0)  # height and width of a whole head; a series with this part of it is whole
 _WHOLE = 0.7
 
-_HEAD = re.compile(r"head|skull|brain|cran|neck|face|facial|sinus|orbit|ear|jaw|maxill|mandib|dental|iam")
+_HEAD = re.compile(r"head|skull|brain|cran|neck|face|facial|sinus|orbit|\bear\b|\bia[cm]\b|jaw|maxill|mandib")
 # Kernels for bone: by name; Siemens by number (B60s, Hr64h); Canon FC30 to 35 and 80 on; Philips by letter.
 _SHARP_NAME = re.compile(r"bone|bony|edge|sharp|knochen|osseu|hueso|osso")
 _SHARP_KERNEL = re.compile(r"[BHJUQ][a-z]?([6-9]\d|5[5-9])\w*|FC(3[0-5]|8\d)|Y?[DE]B?")
@@ -42,6 +42,11 @@ class Series:
     def extent_mm(self) -> float:
         """From the lowest to the highest slice."""
         return self.planes[-1].height - self.planes[0].height
+
+    @property
+    def width_mm(self) -> float:
+        """The shorter edge of a slice."""
+        return float(min(np.multiply(self.first.size, self.first.spacing)))
 
     @cached_property
     def spacing_mm(self) -> float:
@@ -130,7 +135,7 @@ def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series,
             whole head.
 
     Raises:
-        InputError: if no series is so called, all slices are in one place, or several patients are left.
+        InputError: if no series has that name, all slices are in one place, or several patients are left.
     """
     found = every if text is None else _called(folder, every, text)
     volumes = [series for series in found if not series.flat]
@@ -199,12 +204,11 @@ def _called(folder: Path, every: list[Series], text: str) -> list[Series]:
 
 
 def _rank(series: Series, every: list[Series]) -> tuple[object, ...]:
-    """Sorts the best series first."""
+    """A key that sorts the best series first."""
     plane = series.first
-    width = [min(np.multiply(one.first.size, one.first.spacing)) for one in (series, *every)]
-    whole = series.extent_mm >= _WHOLE * min(_WHOLE_MM[0], max(one.extent_mm for one in every)) and width[
-        0
-    ] >= _WHOLE * min(_WHOLE_MM[1], max(width))
+    high = _WHOLE * min(_WHOLE_MM[0], max(one.extent_mm for one in every))
+    wide = _WHOLE * min(_WHOLE_MM[1], max(one.width_mm for one in every))
+    whole = series.extent_mm >= high and series.width_mm >= wide
     thinnest = min(_distance_mm(one) for one in every if one.extent_mm >= series.extent_mm * _WHOLE)
     return (
         bool(plane.part) and _HEAD.search(plane.part.lower()) is None,
