@@ -24,12 +24,12 @@ def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
     Raises:
         InputError: if a file is cut off, or its pixels cannot be decoded.
     """
-    wanted: dict[Path, dict[int, int]] = {}
+    frames_of: dict[Path, dict[int, int]] = {}
     for k, plane in enumerate(planes):
-        wanted.setdefault(plane.path, {})[plane.frame] = k
+        frames_of.setdefault(plane.path, {})[plane.frame] = k
     columns, rows = planes[0].size
     values: npt.NDArray[Any] = np.empty((len(planes), rows, columns), np.int16)
-    for path, frames in wanted.items():
+    for path, frames in frames_of.items():
         missing = set(frames)
         for frame, (stored, dataset) in enumerate(_decoded(path)):
             if frame not in frames:
