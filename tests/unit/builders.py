@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from calvaria.sources.dicom import own_locale
-
 SHAPE = (6, 5, 4)
 AFFINE = np.array([[0.9, 0, 0, -12], [0, 0.8, 0, 7], [0, 0, 1.5, 40], [0, 0, 0, 1.0]])
 
@@ -81,38 +79,53 @@ def nrrd_text(path: Path, data: bytes | None = None, **lines: str | None) -> Pat
 
 
 def write_slice(
-    path: Path, pixels: np.ndarray, spacing: tuple[float, float] = (0.9, 0.8), **tags: str
+    path: Path, pixels: np.ndarray, spacing: tuple[float, float] = (0.9, 0.8), **tags: Any
 ) -> Path:
     """One CT slice.
 
     Args:
-        pixels: (j, i) stored values.
+        pixels: (j, i) stored values, or (j, i, 3) colours.
         spacing: mm along a row, along a column.
-        tags: by name: position, orientation, series, modality, slope, intercept.
+        tags: by DICOM keyword, or by name: position, orientation, series, modality, slope, intercept, kind,
+            instance, study; None leaves one out.
     """
-    import SimpleITK
+    from pydicom import Dataset
+    from pydicom.uid import ExplicitVRLittleEndian
 
-    image = SimpleITK.GetImageFromArray(pixels, isVector=pixels.ndim == 3)
-    image.SetSpacing(spacing)
-    keys = {
-        "position": ("0020|0032", "0\\0\\0"),
-        "orientation": ("0020|0037", "1\\0\\0\\0\\1\\0"),
-        "series": ("0020|000e", "1.2.3.4"),
-        "modality": ("0008|0060", "CT"),
-        "slope": ("0028|1053", "1"),
-        "intercept": ("0028|1052", "0"),
-        "kind": ("0008|0016", "1.2.840.10008.5.1.4.1.1.2"),
-        "instance": ("0008|0018", "1.2.3.4.5"),
-        "study": ("0020|000d", "1.2.3"),
+    short = {
+        "kind": ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2"),
+        "instance": ("SOPInstanceUID", "1.2.3.4.5"),
+        "study": ("StudyInstanceUID", "1.2.3"),
+        "series": ("SeriesInstanceUID", "1.2.3.4"),
+        "modality": ("Modality", "CT"),
+        "position": ("ImagePositionPatient", "0\\0\\0"),
+        "orientation": ("ImageOrientationPatient", "1\\0\\0\\0\\1\\0"),
+        "slope": ("RescaleSlope", "1"),
+        "intercept": ("RescaleIntercept", "0"),
     }
-    for name, (key, usual) in keys.items():
-        image.SetMetaData(key, tags.get(name, usual))
-    writer = SimpleITK.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    writer.SetImageIO("GDCMImageIO")
-    writer.SetFileName(str(path))
-    with own_locale():
-        writer.Execute(image)
+    bits = pixels.dtype.itemsize * 8
+    values: dict[str, Any] = dict(short.values())
+    values |= {
+        "PixelSpacing": [spacing[1], spacing[0]],
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 1 if pixels.ndim == 2 else 3,
+        "PhotometricInterpretation": "MONOCHROME2" if pixels.ndim == 2 else "RGB",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+        "PixelData": pixels.tobytes() + bytes(pixels.nbytes % 2),
+    }
+    values |= {short[name][0] if name in short else name: value for name, value in tags.items()}
+    dataset = Dataset()
+    for keyword, value in values.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    dataset["PixelData"].VR = "OW"
+    dataset.ensure_file_meta()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(path, enforce_file_format=True)
     return path
 
 
@@ -122,10 +135,10 @@ def write_series(
     step: tuple[float, float, float] = (0, 0, 1.5),
     prefix: str = "",
     spacing: tuple[float, float] = (0.9, 0.8),
-    **tags: str,
+    **tags: Any,
 ) -> list[Path]:
     """A series of (i, j, k) values, slice after slice a step in mm LPS apart; files are named by number."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(values.shape[2]):
         position = "\\".join(f"{part * k:.4f}" for part in step)

@@ -12,6 +12,7 @@ from calvaria.sources import Entry, ct
 from calvaria.sources.bone import bones
 from calvaria.sources.volumes import read_volume
 from tests.unit.builders import head_ct, ramp, write_nifti, write_nrrd, write_series
+from tests.unit.dicoms import write_enhanced
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +105,29 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
         ("clinic/other", (folder / "other.nrrd",)),
         ("clinic/patient.1", (folder,)),
     ]
+
+
+def test_series_in_subfolders_and_one_of_them_by_name(tmp_path):
+    """An export has a folder for each study and series; loose slices beside them are another head."""
+    values, _, wanted = head_ct(5.0)
+    settings = {"step": (0, 0, 5), "spacing": (5.0, 5.0)}
+    (tmp_path / "p1").mkdir()
+    write_series(tmp_path / "p1" / "soft", np.minimum(values, 250), **settings, SeriesDescription="soft")
+    write_series(tmp_path / "p1" / "bone", values, **settings, series="7.7", SeriesDescription="bone")
+    write_series(tmp_path, ramp(), prefix="loose")
+    source = source_of(tmp_path, series="bone")
+    loose, head = sorted(ct.entries("clinic", source), key=lambda entry: entry.files[0] != tmp_path)
+    assert np.array_equal(ct.read(source, head, seed=0).labels, wanted)
+    with pytest.raises(InputError, match="has no series 'bone'"):
+        ct.read(source, loose, seed=0)
+    with pytest.raises(InputError, match="greatest value is 250"):
+        ct.read(source_of(tmp_path, series="soft"), head, seed=0)
+
+
+def test_enhanced_cts_are_heads_of_their_own(tmp_path):
+    for name in ("a.dcm", "b"):
+        write_enhanced(tmp_path / name, ramp(), list(range(6)))
+    assert [entry.id for entry in ct.entries("clinic", source_of(tmp_path))] == ["clinic/a", "clinic/b"]
 
 
 def test_folders_without_slices_are_faults(tmp_path):

@@ -172,6 +172,20 @@ def test_bone_of_a_ct_is_what_the_threshold_says(tmp_path):
         read_bone(path, 1200.0)
 
 
+def test_the_series_is_chosen(tmp_path, monkeypatch):
+    """By name, also for the folder in which one is."""
+    labels = operated(3.0).labels
+    values = np.where(labels == BONE, 1000, -1000).astype(np.int16)
+    settings = {"step": (0, 0, 3), "spacing": (3.0, 3.0)}
+    write_series(tmp_path / "a" / "1", values, **settings, SeriesNumber="1")
+    write_series(tmp_path / "a" / "2", -values, **settings, SeriesNumber="2", series="7.7")
+    monkeypatch.chdir(tmp_path / "a")
+    for path in (Path(), tmp_path / "a"):
+        assert np.array_equal(read_bone(path, 300.0, "1").labels, labels == BONE)
+    with pytest.raises(InputError, match="has no series 'x'"):
+        read_bone(Path(), 300.0, "x")
+
+
 def test_a_second_hole_that_stays_open_fails_a_check(models, tmp_path):
     """The model knows one hole; what is left open is measured in the vault, not taken from the model."""
     scan = operated(3.0)

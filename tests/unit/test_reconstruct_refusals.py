@@ -99,7 +99,7 @@ GARBAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "text called a volume": (text("bad.nii"), "not a NIfTI file"),
     "too long a name": (lambda folder: folder / ("bad" * 100 + ".nii"), "its name is too long"),
     "missing": (lambda folder: folder / "bad.nii.gz", "no such file; check the path"),
-    "folder without slices": (a_folder, "holds no DICOM slices, wanted those of one CT series"),
+    "folder without slices": (a_folder, "holds no DICOM slices, expected those of one CT series"),
     "wrong spacing": (wrong_spacing, "size: .* wanted .*; check the header's spacing"),
     "no top": (cut_off, "vault cut off: .* of the vault lie outside"),
 }

@@ -48,6 +48,9 @@ def reconstruct(
     gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
     thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
     threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,
+    series: Annotated[
+        str | None, typer.Option(help="DICOM series: number, UID or part of the description.")
+    ] = None,
 ) -> None:
     """Design the implant for one skull. For research; not a medical device.
 
@@ -61,7 +64,9 @@ def reconstruct(
 
     try:
         found = reconstruct(
-            scan, model or pretrained(), Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu)
+            scan,
+            model or pretrained(),
+            Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series=series),
         )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)

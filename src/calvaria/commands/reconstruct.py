@@ -41,6 +41,7 @@ class Wanted:
     gap_mm: float = 0.5
     least_thickness_mm: float = 2.0
     threshold_hu: float = 300.0
+    series: str | None = None  # of a DICOM folder: number, UID or part of the description
 
 
 Written = tuple[str, Path, Callable[[Path], object]]  # an option, its file, and what writes that
@@ -72,7 +73,7 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; wanted a folder that calvaria export wrote")
     config = load(model / "config.yaml")
-    scan = read_bone(path, wanted.threshold_hu)
+    scan = read_bone(path, wanted.threshold_hu, wanted.series)
     grid, margin = config.grid.voxels(), config.ingest.top_margin_mm
     fault = check_bone(scan.labels, scan.affine)
     if fault is None:
@@ -138,14 +139,15 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     return about
 
 
-def read_bone(path: Path, threshold_hu: float) -> Scan:
+def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Scan:
     """The remaining bone in a file, as label 1; an implant in a label volume is no part of it.
 
     Raises:
         InputError: if it cannot be read, or is neither a CT nor a mask; or if the threshold is none of bone.
     """
     try:
-        source = CtSource(kind="ct", path=path.parent, threshold_hu=threshold_hu)
+        # Absolute, as "." is its own parent.
+        source = CtSource(kind="ct", path=path.absolute().parent, threshold_hu=threshold_hu, series=series)
     except ValidationError as error:
         raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
     try:

@@ -89,6 +89,8 @@ class CtSource(Files):
     """Which files or DICOM folders to take; ids are names without ending, or paths where names are equal."""
     person: str | None = None
     """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
+    series: str | None = None
+    """Number, UID or part of the description of the DICOM series; null takes the thinnest sharp one."""
     threshold_hu: float = Field(300.0, gt=-200, lt=1500)
     """Bone is what is at least so dense, in Hounsfield units."""
 

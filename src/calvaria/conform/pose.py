@@ -150,20 +150,19 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
 def _orient(template: Template, cloud: _Cloud) -> tuple[_Fit, bool]:
     """The best coarse fit, and whether it is in the orientation that the header gives."""
     first = _best(template, cloud, _tilts())
-    some = cloud.first(SOME_POINTS)
-    misfit = _misfit(template, some, first).total_mm
+    misfit = _misfit(template, cloud, first).total_mm
     if misfit <= UPRIGHT_MM:
         return first, True
     other = _best(template, cloud, _orientations()[1:])
-    if _misfit(template, some, other).total_mm > TURNED * misfit:
+    if _misfit(template, cloud, other).total_mm > TURNED * misfit:
         return first, True
     return other, False
 
 
 def _best(template: Template, cloud: _Cloud, starts: Sequence[np.ndarray]) -> _Fit:
-    few, some = cloud.first(FEW_POINTS), cloud.first(SOME_POINTS)
+    few = cloud.first(FEW_POINTS)
     fits = [_fit(template, few, _start(cloud, rotation), SEARCH) for rotation in starts]
-    return min(fits, key=lambda fit: _misfit(template, some, fit).total_mm)
+    return min(fits, key=lambda fit: _misfit(template, cloud, fit).total_mm)
 
 
 def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:

@@ -1,5 +1,4 @@
-"""Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or folders of DICOM slices. `bone` says "
-"what is kept."""
+"""Head CTs in Hounsfield units, in files or folders of DICOM slices; `bone` says what is kept."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from calvaria.config import CtSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, Scan
 from calvaria.sources.bone import bones
-from calvaria.sources.dicom import is_slice, read_series
+from calvaria.sources.dicom import holds_dicom, is_dicom, is_enhanced, read_series
 from calvaria.sources.listing import Item, contents, entries_of, identify
 from calvaria.sources.summary import summarise
 from calvaria.sources.volumes import Volume, is_label_like, read_volume
@@ -21,7 +20,7 @@ AIR_HU = -200.0  # every head CT has voxels below, as there is air around the he
 
 
 def entries(name: str, source: CtSource) -> list[Entry]:
-    """One entry for each volume and each subfolder of DICOM slices, and the folder itself if it holds slices.
+    """One entry for each volume and each subfolder with DICOM slices; the folder itself if it holds slices.
 
     Raises:
         InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.
@@ -32,8 +31,9 @@ def entries(name: str, source: CtSource) -> list[Entry]:
         item = identify(path)
         if item is None and path.is_dir():
             item = _series(path)
-        if item is not None and item.stray and is_slice(path):
-            loose, item = True, None
+        if item is not None and item.stray and is_dicom(path):
+            enhanced = is_enhanced(path)  # a head by itself
+            loose, item = loose or not enhanced, Item(path) if enhanced else None
         if item is not None:
             items.append(item)
     if loose:
@@ -51,7 +51,12 @@ def read(source: CtSource, entry: Entry, seed: int) -> Scan:
     if entry.fault is not None:
         raise InputError(entry.fault)
     path = entry.files[0]
-    volume = read_series(path) if path.is_dir() else read_volume(path)
+    if path.is_dir():
+        # Of slices beside folders: each of those is an entry of its own.
+        own = path.resolve() == source.path.resolve()
+        volume = read_series(path, source.series, subfolders=not own)
+    else:
+        volume = read_volume(path)
     check_hounsfield(path, volume, source.threshold_hu)
     mask = bones(volume.values, volume.affine, source.threshold_hu)
     if not mask.any():
@@ -99,9 +104,9 @@ def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
 def _series(folder: Path) -> Item:
     """A subfolder as a series; which one, and whether it is whole, is seen when it is read."""
     try:
-        found = any(is_slice(path) for path in folder.iterdir())
-    except OSError as error:
-        return Item(folder, f"{folder}: cannot be listed ({error.strerror}); chmod u+rx it")
+        found = holds_dicom(folder)
+    except InputError as error:
+        return Item(folder, str(error))
     if found:
         return Item(folder)
     return Item(

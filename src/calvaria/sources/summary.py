@@ -1,6 +1,6 @@
 """What was read from a file or folder, for the user to check: two lines of text, or JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ class Summary:
             first += "; " + ", ".join(f"{label} is {name}" for label, name in self.origin.meanings.items())
         remarks = list(self.origin.notes)
         if self.origin.left_out:
-            remarks.append(_left_out(self.origin.left_out))
+            remarks.append(describe_left_out(self.origin.left_out))
         return [first, "; ".join(remarks) if remarks else "no file was left out"]
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def summarise(
     )
 
 
-def _left_out(files: tuple[LeftOut, ...]) -> str:
+def describe_left_out(files: Iterable[LeftOut]) -> str:
     """Files grouped by reason, an example each."""
     groups: dict[str, list[str]] = {}
     for one in files:

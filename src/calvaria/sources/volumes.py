@@ -44,7 +44,6 @@ _CONVERTERS = {
         "check left and right"
     ),
     (".mgz", ".mgh", ".mnc"): "cannot be read; convert it (nib-convert, mri_convert or mnc2nii) to .nii.gz",
-    (".dcm", ".ima"): "is one DICOM slice or object; give its folder",
     (".stl", ".ply", ".obj", ".vtk", ".vtp"): (
         "is a surface mesh, expected voxels; convert it to a labelmap (3D Slicer: Segmentations, Export)"
     ),
@@ -52,7 +51,7 @@ _CONVERTERS = {
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd) file.
+    """Read a NIfTI, NRRD or MetaImage file, or an enhanced CT (DICOM in one file).
 
     Values keep the file's type, or are float32 where a NIfTI header rescales them. The origin has the names
     of segments, where the file has some.
@@ -65,6 +64,10 @@ def read_volume(path: Path) -> Volume:
     for endings, reader in _READERS.items():
         if name.endswith(endings):
             return reader(path)
+    from calvaria.sources.dicom import is_dicom, read_file  # imports `listing`, and that this module
+
+    if is_dicom(path):
+        return read_file(path)
     with open_checked(path):
         raise InputError(f"{path}: {unknown_kind(path)}")
 
