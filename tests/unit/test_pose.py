@@ -1,42 +1,52 @@
 """The pose of a head is found wherever it lies, and another axis order is noticed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calvaria.conform.pose import find_pose
+from calvaria.sources import Scan
 from calvaria.sources.phantom import rotation
 from tests.unit.heads import angle_deg, head, moved, phantom, stored, turn, with_hole
 
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_true_pose_of_phantoms(number):
-    """Within 2 degrees: heads are not symmetric, so that their own Frankfurt frame is known no better."""
+    """Within 4 degrees: a phantom's shape differs from the mean of real skulls that it is fitted to."""
     person = phantom(number)
     truth = np.array(rotation(person.pitch_deg, person.roll_deg, person.yaw_deg)).T
     scan = head(number)
     pose = find_pose(scan.labels, scan.affine)
-    assert angle_deg(pose.rotation @ truth.T) < 2
+    assert angle_deg(pose.rotation @ truth.T) < 4
     assert pose.upright
-    assert pose.residual_mm < 2
+    assert pose.residual_mm < 1.5
+    assert pose.coverage > 0.93
     assert np.abs(pose.size - [person.width, person.length, person.height]).max() < 0.08
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
-    st.tuples(st.floats(-25, 25), st.floats(-12, 12), st.floats(-15, 15)),
+    st.tuples(st.floats(-40, 40), st.sampled_from([0, 1, 2])),
     st.tuples(*[st.floats(-300, 300)] * 3),
 )
-def test_a_head_that_lies_otherwise_comes_to_the_same_place(turns, shift):
+def test_a_head_that_lies_otherwise_comes_to_the_same_place(turned, shift):
+    degrees, axis = turned
     scan = head(1)
-    other = moved(scan, turn(*turns), shift)
+    motion = np.eye(4)
+    motion[:3, :3], motion[:3, 3] = turn(*(degrees if axis == n else 0.0 for n in range(3))), shift
+    assert_same_place(scan, replace(scan, affine=motion @ scan.affine), motion=motion)
+
+
+def assert_same_place(scan, other, degrees=1.0, millimetres=1.0, motion=None):
+    """The head in both scans comes to the same place in the box; between them it has made a motion."""
+    motion = np.eye(4) if motion is None else motion
     here, there = find_pose(scan.labels, scan.affine), find_pose(other.labels, other.affine)
-    difference = (
-        there.to_box(np.zeros(3)) @ other.affine @ np.linalg.inv(here.to_box(np.zeros(3)) @ scan.affine)
-    )
-    assert angle_deg(difference[:3, :3]) < 1.5
-    assert np.linalg.norm(difference[:3, 3]) < 2.5
+    difference = there.to_box(np.zeros(3)) @ motion @ np.linalg.inv(here.to_box(np.zeros(3)))
+    assert angle_deg(difference[:3, :3]) < degrees
+    assert np.linalg.norm(difference[:3, 3]) < millimetres
 
 
 @pytest.mark.parametrize("axes", [(2, 0, 1), (1, 0, 2)])
@@ -66,14 +76,63 @@ def test_a_header_with_wrong_axes_is_noticed(wrong, number):
     assert not find_pose(scan.labels, scan.affine).upright
 
 
-def test_a_defect_and_a_narrow_field_of_view_do_not_pull():
-    scan = head(3)
-    whole = find_pose(scan.labels, scan.affine)
-    hole = with_hole(scan, 45)
-    low = scan.labels.copy()
-    low[:, :, : low.shape[2] // 3] = 0
-    for other in (hole.labels, low):
-        assert angle_deg(find_pose(other, scan.affine).rotation @ whole.rotation.T) < 4
+def with_neck_and_shoulders(scan):
+    """A jaw, a spine and shoulders below a head, as in a scan of head and neck."""
+    added = 80
+    labels = np.pad(scan.labels, ((60, 60), (40, 40), (added, 0)))
+    affine = scan.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ [60, 40, added]
+    index = np.indices(labels.shape).reshape(3, -1).T
+    x, y, z = (index @ affine[:3, :3].T + affine[:3, 3]).T.reshape(3, *labels.shape)
+    bottom = affine[2, 3] + affine[2, 2] * added
+    below = z < bottom
+    spine = (np.hypot(x, y + 5) < 16) & ((z % 26) < 20)
+    jaw = (abs(np.hypot(x, y - 45) - 45) < 6) & (y > 20) & (z > bottom - 30)
+    shoulders = (abs(y + 20) < 10) & (abs(z - (bottom - 110 - 0.2 * abs(x))) < 12)
+    labels[below & (spine | jaw | shoulders)] = 1
+    return Scan(labels, affine)
+
+
+def cropped(scan, first, last=None):
+    affine = scan.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * first
+    return Scan(scan.labels[:, :, first:last], affine)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "degrees", "millimetres"),
+    [
+        (with_neck_and_shoulders, 1, 1),
+        (lambda scan: with_hole(scan, 35), 1, 1.5),
+        (lambda scan: with_hole(scan, 60), 2.5, 4),
+        (lambda scan: cropped(scan, 0, -10), 2, 3),
+        (lambda scan: cropped(scan, 0, -20), 3, 5),
+        (lambda scan: cropped(scan, scan.labels.shape[2] // 4), 3, 4),
+    ],
+    ids=[
+        "neck",
+        "defect of 40 cm2",
+        "defect of 110 cm2",
+        "vertex cut by 20 mm",
+        "vertex cut by 40 mm",
+        "narrow view",
+    ],
+)
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_hangs_below_or_is_missing_does_not_pull(disturb, degrees, millimetres, number):
+    scan = head(number)
+    assert_same_place(scan, disturb(scan), degrees, millimetres)
+
+
+def test_what_is_no_head_does_not_cover_the_vault_or_fit_it():
+    x, y, z = np.meshgrid(*[np.arange(-140, 140, 4.0)] * 3, indexing="ij", sparse=True)
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    ball = np.sqrt(x * x + y * y + z * z) < 80
+    legs = (np.hypot(abs(x) - 60, y) < 25) & (abs(z) < 120)
+    table = (abs(z) < 8) & (abs(x) < 120)
+    for mask in (ball, legs, table | (0 * y > 0)):
+        pose = find_pose(mask.astype(np.uint8), affine)
+        assert pose.residual_mm > 2 or pose.coverage < 0.5
 
 
 def test_the_same_scan_gives_the_same_pose_twice():

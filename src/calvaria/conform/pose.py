@@ -33,7 +33,7 @@ ARM_MM = 80.0  # a turn is measured by how far it moves a point at that distance
 LONGEST_STEP_MM, END_MM, END_SIZE = 15.0, 1e-3, 2e-5
 TILT_DEG = 30.0  # heads are looked for in the header's orientation and turned by that about each axis
 FAR_MM = 10.0  # distances are cut off here in what is reported
-COVERED_MM = 6.0  # a place of the template's vault is covered if the scan's surface is so near
+COVERED_MM = 5.0  # a place of the template's vault is covered if the scan's surface is so near
 UPRIGHT_MM = 2.6  # a head that fits so well as its header says is not tried in other orientations
 TURNED = 0.8  # another orientation must fit so much better than the header's before it is believed
 UPRIGHT_DEG = 45.0  # turned by more, a head lies in another axis order
@@ -49,7 +49,7 @@ class Pose:
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z
     size: np.ndarray  # (3,) the head's size along x, y, z relative to the template
     residual_mm: float  # mean distance of the scan's surface from the template, each cut off at FAR_MM
-    coverage: float  # share of the template's vault that has the scan's surface within COVERED_MM
+    coverage: float  # share of the template's vault, outside or inside, with the scan within COVERED_MM
     upright: bool  # whether the header's axes are the head's; else it is mirrored or has another axis order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ class _Fit:
 class _Misfit:
     residual_mm: float  # mean distance of the scan's points from the template, where they count
     missing_mm: float  # mean distance of the template's vault from the scan's points
-    coverage: float  # share of the template's vault near the scan's points
+    coverage: float  # share of the template's vault near the scan's points, the less covered surface's
 
     @property
     def total_mm(self) -> float:
@@ -251,11 +251,11 @@ def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
     distance, _ = template.at(moved)
     residual = np.minimum(np.abs(distance[counted]), FAR_MM)
     nearest, _ = cKDTree(moved).query(template.vault_mm, distance_upper_bound=FAR_MM)
-    missing = np.minimum(nearest, FAR_MM)
+    missing = np.minimum(nearest, FAR_MM)  # (2, n), of the vault's outer and inner surface
     return _Misfit(
         float(residual.mean()) if len(residual) else FAR_MM,
         float(missing.mean()),
-        float(np.mean(missing < COVERED_MM)),
+        float((missing < COVERED_MM).mean(axis=1).min()),
     )
 
 

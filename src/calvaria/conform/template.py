@@ -29,7 +29,7 @@ class Template:
     origin_mm: np.ndarray  # (3,) position of the first voxel
     spacing_mm: float
     anchor_mm: np.ndarray  # (3,) middle of the vault in x and y, its top in z
-    vault_mm: np.ndarray  # (VAULT_POINTS, 3) points spread over the outer surface of the vault
+    vault_mm: np.ndarray  # (2, VAULT_POINTS, 3) points spread over the vault's outer and inner surface
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Signed distances in mm, (n,), and gradients, (n, 3), at (n, 3) positions; linear interpolation."""
@@ -87,11 +87,14 @@ def template_of(distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: floa
     direction = points - (anchor - [0.0, 0.0, 100.0])
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     outwards = sum(slope[tuple(bone.T)] * direction[:, axis] for axis, slope in enumerate(slopes))
-    outer = (distance_mm[tuple(bone.T)] > -spacing_mm) & (outwards > 0.5)
-    vault = points[outer & (points[:, 2] > anchor[2] - VAULT_MM)]
-    chosen = np.random.default_rng(0).permutation(len(vault))[:VAULT_POINTS]
+    surface = (distance_mm[tuple(bone.T)] > -spacing_mm) & (points[:, 2] > anchor[2] - VAULT_MM)
+    rng = np.random.default_rng(0)
+    vault = [
+        points[surface & facing][rng.permutation(np.count_nonzero(surface & facing))[:VAULT_POINTS]]
+        for facing in (outwards > 0.5, outwards < -0.5)
+    ]
     return Template(
-        distance_mm, (slopes[0], slopes[1], slopes[2]), origin_mm, spacing_mm, anchor, vault[chosen]
+        distance_mm, (slopes[0], slopes[1], slopes[2]), origin_mm, spacing_mm, anchor, np.stack(vault)
     )
 
 
