@@ -1,8 +1,10 @@
 """Ingest measured: time and memory of every step, what resampling keeps, how sure pose and people are.
 
     python benchmarks/ingest.py DATA benchmarks/ingest.md
+    python benchmarks/ingest.py --limits DATA [COUNT]
 
-DATA holds ``skullfix_1mm``, ``skullfix_native`` and ``clinical_frontal_defect_ct.nii.gz``.
+DATA holds ``skullfix_1mm``, ``skullfix_native``, ``heads`` and ``clinical_frontal_defect_ct.nii.gz``. The
+second form prints the table of limits alone, of the first COUNT heads of each set.
 """
 
 import json
@@ -19,11 +21,13 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from calvaria.config import CtSource, FolderSource, PhantomSource, SkullfixSource
+from calvaria.conform import quality
 from calvaria.conform.matching import match, mirror, shape, vault_distance
 from calvaria.conform.pose import Pose, find_pose
-from calvaria.conform.quality import check_bone, check_pose, check_vault
+from calvaria.conform.quality import check_bone, check_closed, check_pose, check_vault, first_fault
 from calvaria.conform.resample import count_samples, resample, restore
 from calvaria.conform.vault import VaultPicture, picture_vault
+from calvaria.geometry.canonical import Canonical
 from calvaria.grid import Grid
 from calvaria.sources import Scan, catalogue, read
 
@@ -44,7 +48,7 @@ def sources_of(kind: str, data: Path) -> dict:
         "phantom, 2 mm": {"x": PhantomSource(kind="phantom", count=3)},
         "label volume, 1 mm": {"x": FolderSource(kind="folder", path=data / "skullfix_1mm", limit=3)},
         "native triplet, 512 x 512 x 237": {
-            "x": SkullfixSource(kind="skullfix", path=data / "skullfix_native")
+            "x": SkullfixSource(kind="skullfix", path=data / "skullfix_native", limit=2)
         },
         "clinical CT, 256 x 256 x 108": {"x": CtSource(kind="ct", path=data, pattern="clinical*")},
         "large CT, 512 x 512 x 600": {"x": CtSource(kind="ct", path=data, pattern="large*")},
@@ -91,6 +95,7 @@ def steps(kind: str, data: Path) -> None:
         pose = timed("pose", find_pose, scan.labels, scan.affine)
         vault = timed("vault", picture_vault, scan.labels, scan.affine, pose.to_box(np.zeros(3)))
         check_vault(vault)
+        check_closed(vault)
         for spacing_mm in (1.0, 3.75):
             grid = grid_of(spacing_mm)
             to_box = placed(pose, grid)
@@ -325,13 +330,81 @@ def people_table(scans: dict[str, tuple[Scan, Pose]]) -> str:
     return "\n".join(lines)
 
 
+def measures(scan: Scan) -> dict[str, float]:
+    """What the limits of `calvaria.conform.quality` are held against, of one head."""
+    own = Canonical.of(scan.labels, scan.affine)
+    pose = find_pose(own.values, own.affine)
+    vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))
+    holes = quality.hole_areas(vault)
+    return {
+        "span": float(quality.bone_span(own.values, own.affine).max()),
+        "piece": quality.largest_share(own.values, own.affine),
+        "residual": pose.residual_mm,
+        "smallest size": float(pose.size.min()),
+        "largest size": float(pose.size.max()),
+        "thickness": quality.vault_thickness(vault),
+        "share": quality.vault_share(vault),
+        "hole": holes.largest_cm2,
+        "holes": holes.all_cm2,
+        "cut": holes.cut_cm2,
+        "turned": float(not pose.upright),
+    }
+
+
+INFINITE = float("inf")
+# What is limited, the measure, what is allowed, and how severe it is to be beyond.
+LIMITS = (
+    ("longest side of the bone, mm", "span", quality.SPAN_MM, "fault"),
+    ("largest piece, share of the bone", "piece", (quality.LARGEST_PIECE, 1.0), "doubt"),
+    ("distance to the template, mm", "residual", (0.0, quality.RESIDUAL_MM), "doubt"),
+    ("distance to the template, mm", "residual", (0.0, quality.SKULL_RESIDUAL_MM), "fault"),
+    ("smallest size of three", "smallest size", (quality.SIZES[0], INFINITE), "doubt"),
+    ("smallest size of three", "smallest size", (quality.POSSIBLE_SIZES[0], INFINITE), "fault"),
+    ("largest size of three", "largest size", (0.0, quality.SIZES[1]), "doubt"),
+    ("largest size of three", "largest size", (0.0, quality.POSSIBLE_SIZES[1]), "fault"),
+    ("vault's thickness, mm", "thickness", quality.THICKNESS_MM, "doubt"),
+    ("vault's thickness, mm", "thickness", (0.0, quality.SOLID_MM), "fault"),
+    ("share of the vault with bone", "share", (quality.LEAST_VAULT, 1.0), "fault"),
+    ("largest hole, cm2, of complete skulls", "hole", (0.0, quality.DEFECT_CM2), "fault"),
+    ("holes together, cm2, of complete skulls", "holes", (0.0, quality.OPEN_CM2), "doubt"),
+    ("vault out of view, cm2", "cut", (0.0, quality.CUT_CM2), "doubt"),
+    ("axes are not those of the header", "turned", (0.0, 0.0), "fault"),
+)
+
+
+def limits_table(data: Path, count: int | None = None) -> str:
+    """Every limit and how many heads are beyond it; all of them are sound, so these are false alarms."""
+    sets: dict[str, dict] = {
+        "SkullFix, 1 mm": {"x": FolderSource(kind="folder", path=data / "skullfix_1mm", limit=count)},
+        "SkullFix, native": {
+            "x": SkullfixSource(kind="skullfix", path=data / "skullfix_native", limit=count)
+        },
+        "head CTs": {"x": CtSource(kind="ct", path=data / "heads", pattern="*head*", limit=count)},
+    }
+    lines = [
+        "| limit | severity | allowed | heads | least | median | most | beyond |",
+        "|---" * 8 + "|",
+    ]
+    found = {name: [measures(read(one, e, 0)) for e in catalogue(one)] for name, one in sets.items()}
+    for what, measure, (low, high), severity in LIMITS:
+        allowed = f"{low:g} to {high:g}" if high < INFINITE else f"at least {low:g}"
+        for name, heads in found.items():
+            values = np.array([head[measure] for head in heads])
+            beyond = np.count_nonzero((values < low) | (values > high))
+            figures = " | ".join(f"{value:.3g}" for value in (values.min(), np.median(values), values.max()))
+            lines.append(
+                f"| {what} | {severity} | {allowed} | {name} | {figures} | {beyond} of {len(values)} |"
+            )
+    return "\n".join(lines)
+
+
 def main(data: Path, target: Path) -> None:
     sources = {"skullfix": FolderSource(kind="folder", path=data / "skullfix_1mm")}
     scans = {}
     for entry in catalogue(sources):
         scan = read(sources, entry, 0)
         pose = find_pose(scan.labels, scan.affine)
-        assert check_pose(pose) is None
+        assert first_fault(check_pose(pose)) is None
         scans[entry.own_id] = scan, pose
     import tempfile
 
@@ -342,6 +415,9 @@ def main(data: Path, target: Path) -> None:
         "## Time and memory",
         "Median seconds a skull on one thread, and the peak memory of the whole process.",
         times,
+        "## Limits",
+        "What is measured of sound heads, and how many are beyond a limit: all of them are false alarms.",
+        limits_table(data),
         "## What resampling keeps",
         round_trip_table(data, scans),
         "## Pose",
@@ -355,5 +431,7 @@ def main(data: Path, target: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--steps":
         steps(sys.argv[2], Path(sys.argv[3]))
+    elif sys.argv[1] == "--limits":
+        print(limits_table(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))
     else:
         main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -15,21 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from environment import header
-from PIL import Image
 
 from calvaria.commands.reconstruct import read_bone
 from calvaria.commands.score import score_files
-from calvaria.conform.pose import find_pose
-from calvaria.conform.resample import resample
-from calvaria.grid import BONE, IMPLANT, Grid
-from calvaria.report.render import PREDICTED_COLOUR, View, draw, scene
-from calvaria.sources.volumes import read_mask
-
-PICTURED = Grid((170, 200, 170), 1.2)
-SIDES = {"right": (90, 10), "front": (0, 10), "front right": (45, 35), "above": (0, 85)}
-SIZE = 300
 
 
 def main() -> None:
@@ -56,6 +45,8 @@ def main() -> None:
                 "--json",
                 str(out.with_name("checks.json")),
             ]
+            if number == 0 and given.picture:
+                command += ["--picture", str(given.picture)]
             began = time.perf_counter()
             done = subprocess.run(
                 ["/usr/bin/time", "-v", *command], capture_output=True, text=True, check=False
@@ -68,8 +59,6 @@ def main() -> None:
             failed = [name for name, one in found["checks"].items() if not one["passed"]]
             truth = file.parent.parent / "implant" / file.name
             scored = score_files(out, truth, file) if truth.is_file() else None
-            if number == 0 and given.picture:
-                picture(file, out).save(given.picture, optimize=True)
         verdict = f"fails {', '.join(failed)}" if failed else "passes all checks"
         shape = " x ".join(map(str, read_bone(file, 300).labels.shape))
         scores = f"{scored['dsc']:.3f} | {scored['hd95_mm']:.2f}" if scored else "– | –"
@@ -80,19 +69,6 @@ def main() -> None:
         print(lines[-1], flush=True)
         print(json.dumps(found, indent=1), flush=True)
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def picture(file: Path, implant: Path) -> Image.Image:
-    """Bone and implant from four sides, the head upright."""
-    scan = read_bone(file, 300)
-    labels = np.where(scan.labels == BONE, BONE, 0).astype(np.uint8)
-    labels[read_mask(implant).values > 0] = IMPLANT
-    upright = find_pose(scan.labels, scan.affine).to_box(np.array([0, 0, PICTURED.extent_mm[2] / 2 - 8]))
-    subject = scene(resample(labels, scan.affine, upright, PICTURED), PICTURED, PREDICTED_COLOUR)
-    whole = Image.new("RGB", (SIZE * len(SIDES), SIZE), "white")
-    for place, (azimuth, elevation) in enumerate(SIDES.values()):
-        whole.paste(Image.fromarray(draw(subject, View(azimuth, elevation), SIZE)), (place * SIZE, 0))
-    return whole.quantize(64, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

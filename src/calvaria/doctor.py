@@ -17,6 +17,7 @@ from calvaria.grid import Grid
 PYTHONS = ((3, 11), (3, 14))  # from the first on, before the second
 JOB_BYTES, REFINE_BYTES = 3e9, 6e9  # what most rules ask for, and what the hungriest does
 DISK_BYTES = 5e9  # the whole run on the real skulls takes 1.5 GB
+TEMPORARY_BYTES = 500e6  # fields that ANTs writes, a job each; a chunk of a store that verify unpacks
 PINS = Path(__file__).parents[2] / "envs" / "constraints.txt"
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -41,6 +42,8 @@ def examine(directory: Path) -> Iterator[Check]:
     yield gpu()
     yield disk(directory)
     yield rights(directory)
+    yield temporary()
+    yield home()
     yield ants_repeats()
     yield networks_repeat()
 
@@ -190,14 +193,46 @@ def _existing(directory: Path) -> Path:
 def rights(directory: Path) -> Check:
     """Whether files can be written and renamed where runs and temporary files are."""
     for place in (_existing(directory), Path(tempfile.gettempdir())):
-        try:
-            with tempfile.TemporaryDirectory(dir=place, prefix=".calvaria-doctor-") as scratch:
-                (Path(scratch) / "a").write_bytes(b"calvaria")
-                (Path(scratch) / "a").rename(Path(scratch) / "b")
-        except OSError as error:
+        if why := _unwritable(place):
             remedy = f"choose another place with snakemake --directory, or chmod u+w {place}"
-            return Check("writing", "fault", f"{place}: {error.strerror}", remedy)
+            return Check("writing", "fault", f"{place}: {why}", remedy)
     return Check("writing", "ok", f"{_existing(directory)} and {tempfile.gettempdir()}")
+
+
+def temporary() -> Check:
+    """Free space for temporary files."""
+    folder = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < TEMPORARY_BYTES:
+        remedy = f"export TMPDIR=/a/folder/with {TEMPORARY_BYTES / 1e9:g} GB of free space"
+        return Check("temporary", "warning", found, remedy)
+    return Check("temporary", "ok", found)
+
+
+def home() -> Check:
+    """Whether Snakemake and Matplotlib can keep what they cache, by default below the home directory."""
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    variables = {"XDG_CACHE_HOME": "~/.cache", "MPLCONFIGDIR": f"{config}/matplotlib"}
+    places = {name: Path(os.environ.get(name) or default).expanduser() for name, default in variables.items()}
+    faults = {name: why for name, place in places.items() if (why := _unwritable(place))}
+    if not faults:
+        return Check("home", "ok", " and ".join(map(str, places.values())))
+    found = ", ".join(f"{places[name]}: {why}" for name, why in faults.items())
+    remedy = "; ".join(f"export {name}=/a/folder/that/can/be/written" for name in faults)
+    # Without its cache Snakemake does not start; Matplotlib only says so in every command.
+    return Check("home", "fault" if "XDG_CACHE_HOME" in faults else "warning", found, remedy)
+
+
+def _unwritable(place: Path) -> str | None:
+    """Why no file can be written and renamed in a folder, or in one that would have to be made for it."""
+    try:
+        with tempfile.TemporaryDirectory(dir=_existing(place), prefix=".calvaria-doctor-") as scratch:
+            (Path(scratch) / "a").write_bytes(b"calvaria")
+            (Path(scratch) / "a").rename(Path(scratch) / "b")
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def ants_repeats() -> Check:

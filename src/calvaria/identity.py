@@ -55,7 +55,9 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
     match stage:
         case "ingest":
             return base | {
-                "ingest": {key: c["ingest"][key] for key in ("sources", "top_margin_mm", "shard_size")}
+                "ingest": {
+                    key: c["ingest"][key] for key in ("sources", "top_margin_mm", "shard_size", "accept")
+                }
             }
         case "sheet":
             return {"grid": c["grid"]}

@@ -18,9 +18,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(BaseException):
     """Somebody asked the command to stop. It is no Exception, so that only the command line catches it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, outcome: str | None = None) -> None:
         self.signal = signal.Signals(number)
-        super().__init__(f"stopped by {self.signal.name}; run the same command again to go on")
+        self.outcome = outcome
+        super().__init__(f"stopped by {self.signal.name}; {outcome or 'run the same command again to go on'}")
 
     @property
     def exit_code(self) -> int:
@@ -32,6 +33,15 @@ def raise_on_signals() -> None:
     """Makes SIGINT and SIGTERM raise ``Interrupted``."""
     for number in SIGNALS:
         signal.signal(number, _raise)
+
+
+@contextmanager
+def keeps_nothing() -> Iterator[None]:
+    """Say of a command that starts from the beginning each time that an interruption left nothing behind."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.signal, interrupted.outcome or "nothing was written") from None
 
 
 def ignore_signals() -> None:

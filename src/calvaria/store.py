@@ -240,7 +240,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     # Jobs on several machines may write the same file, and have the same process id.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
     with writing(path):
         if path.is_file() and path.read_bytes() == data:
             return
@@ -249,7 +249,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             partial.write_bytes(data)
             partial.replace(path)
         except BaseException:  # of a killed job it stays; the workflow clears it away
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # on a read-only disk, where the first error says more
+                partial.unlink(missing_ok=True)
             raise
 
 

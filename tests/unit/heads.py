@@ -52,11 +52,13 @@ def stored(scan: Scan, axes: tuple[int, ...], flips: tuple[int, ...]) -> Scan:
     return Scan(np.ascontiguousarray(labels.transpose(axes)), affine[:, [*axes, 3]])
 
 
-def with_hole(scan: Scan, radius_mm: float, label: int = 0) -> Scan:
-    """A round hole at the top right of the vault, or an implant in its place."""
+def with_hole(
+    scan: Scan, radius_mm: float, label: int = 0, towards: tuple[float, float, float] = (0.5, 0.2, 1.0)
+) -> Scan:
+    """A round hole, at the top right of the vault by default, or an implant in its place."""
     index = np.argwhere(scan.labels > 0)
     world = index @ scan.affine[:3, :3].T + scan.affine[:3, 3]
-    top = world[np.argmax(world @ np.array([0.5, 0.2, 1.0]))]
+    top = world[np.argmax(world @ np.array(towards))]
     chosen = index[((world - top) ** 2).sum(axis=1) < radius_mm**2]
     labels = scan.labels.copy()
     labels[tuple(chosen.T)] = label

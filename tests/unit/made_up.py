@@ -59,11 +59,13 @@ def write_run(root: Path, config: Config) -> Run:
     skull = ((radius < 75) & (radius > 50)).astype(np.uint8)
     case = np.where((skull > 0) & (z > 45), 2, skull).astype(np.uint8)
     people = [{"id": f"p{i}", "person": f"p{i}"} for i in range(4)]
-    verdicts = [("ok", None)] * 3 + [("vault open", f"holes of {NASTY}")]
+    doubtful = ("doubtful", f"size: large, {NASTY}")
+    verdicts = [("ok", None), ("ok", None), doubtful, ("defective", f"holes of {NASTY}")]
     ingested = [
         {**who, "verdict": verdict, "reason": reason}
         for who, (verdict, reason) in zip(people, verdicts, strict=True)
     ]
+    ingested[2]["accepted_by"] = "p[2]"
     volumes = np.stack([skull, skull, skull, 0 * skull])
     run.root.mkdir(parents=True)
     run.config.write_text(dump(config))

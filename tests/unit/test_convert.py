@@ -161,7 +161,7 @@ def test_a_wrong_name_or_a_damaged_model_leaves_nothing(model, tmp_path):
     from calvaria.reconstruction.bundle import write_bundle
     from calvaria.reconstruction.onnx_file import write_onnx
 
-    with pytest.raises(InputError, match=r"wanted a name that ends in \.onnx"):
+    with pytest.raises(InputError, match=r"expected a name that ends in \.onnx"):
         write_onnx(model, tmp_path / "model.bin")
     with pytest.raises(InputError, match=r"has no \.nii\.gz file.*--dataset_dir"):
         input_files(str(tmp_path))

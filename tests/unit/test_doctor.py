@@ -1,5 +1,6 @@
 """The doctor finds what is wrong, says what to do, and finds nothing where nothing is."""
 
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from calvaria.doctor import Check
 def test_this_environment_passes(tmp_path):
     """Real checks: two registrations and two training steps, files written and renamed."""
     found = {check.name: check for check in doctor.examine(tmp_path / "results")}
-    for name in ("Python", "packages", "writing", "ANTs", "networks"):
+    for name in ("Python", "packages", "writing", "home", "ANTs", "networks"):
         assert found[name].verdict == "ok", found[name]
     assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
     assert all(check.remedy for check in found.values() if check.verdict != "ok")
@@ -103,6 +104,48 @@ def test_a_place_that_cannot_be_written():
     check = doctor.rights(Path("/proc/calvaria"))
     assert check.verdict == "fault"
     assert "/proc" in check.found
+
+
+def read_only(monkeypatch, *places: Path) -> None:
+    """Nothing can be made below these folders; where tests run as root, no permission does that."""
+    make = tempfile.mkdtemp
+
+    def refuse(suffix=None, prefix=None, dir=None):
+        if any(Path(dir).is_relative_to(place) for place in places):
+            raise OSError(30, "Read-only file system")
+        return make(suffix, prefix, dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+
+
+def test_a_home_that_cannot_be_written(monkeypatch, tmp_path):
+    """Snakemake would end in a traceback; a writable cache is enough for it, and Matplotlib is only slow."""
+    home, cache = tmp_path / "home", tmp_path / "cache"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert doctor.home().verdict == "ok"
+    read_only(monkeypatch, home)
+    check = doctor.home()
+    assert check.verdict == "fault"
+    assert f"{home}/.cache: Read-only file system" in check.found
+    assert "export XDG_CACHE_HOME=" in check.remedy
+    assert "export MPLCONFIGDIR=" in check.remedy
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    check = doctor.home()
+    assert check.verdict == "warning"
+    assert check.remedy.startswith("export MPLCONFIGDIR=")
+    monkeypatch.setenv("MPLCONFIGDIR", str(cache / "matplotlib"))
+    assert doctor.home().verdict == "ok"
+    assert list(tmp_path.rglob("*")) == [home], "it leaves nothing behind"
+
+
+def test_a_small_folder_for_temporary_files(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e8))
+    check = doctor.temporary()
+    assert check.verdict == "warning"
+    assert check.remedy.startswith("export TMPDIR=")
 
 
 def test_registrations_that_do_not_repeat(monkeypatch):

@@ -159,7 +159,7 @@ def test_a_wrong_index_or_name_is_one_message(run, tmp_path, monkeypatch, capsys
     assert call(1, "--out", tmp_path / "x.nii") == 1
     assert "has no volume 1; it has 1" in capsys.readouterr().err
     assert call(0, "--out", tmp_path / "x.mha") == 1
-    assert "wanted a name that ends in one of .nii.gz, .nii, .seg.nrrd, .nrrd" in capsys.readouterr().err
+    assert "expected a name that ends in one of .nii.gz, .nii, .seg.nrrd, .nrrd" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert call(0, "--out", tmp_path / "file" / "x.nii") == 1
     assert "x.nii: cannot be written" in capsys.readouterr().err

@@ -49,6 +49,7 @@ KEYS = {
     "ingest.top_margin_mm": "ingest",
     "ingest.strict": "people",
     "ingest.shard_size": "ingest",
+    "ingest.accept": "ingest",
     "people": "people",
     "split": "split template register",
     "fit.real": of("real"),
@@ -89,7 +90,7 @@ KEYS = {
 # What a stage may run, beside the modules that all use; families' own modules are in EDITS.
 BASE = {"errors", "grid", "paths", "progress", "seeds", "stages", "store", "tensors"}
 USES = {
-    "ingest": "conform defects sources",
+    "ingest": "conform defects geometry sources",
     "sheet": "conform report",
     "people": "conform",
     "split": "families",

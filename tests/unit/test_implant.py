@@ -1,13 +1,14 @@
 """A fitted implant keeps its gap, can be put in, is one closed surface, and lies where the scan says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calvaria.implant.checks import check, thickness, to_json
 from calvaria.implant.fitting import clearance, cone, fit_implant
-from calvaria.implant.mesh import surface, write_mesh
+from calvaria.implant.mesh import mesh_bytes, surface
 from calvaria.implant.space import Space, space_around
 
 OBLIQUE = np.array([[-0.9, 0.0, 0.0, 10.0], [0.0, 0.0, 1.2, 3.0], [0.0, 0.9, 0.0, 4.0], [0.0, 0.0, 0.0, 1.0]])
@@ -101,7 +102,7 @@ def test_a_mesh_survives_its_file(fitted, tmp_path, name):
 
     space, fit, _, _ = fitted
     mesh = surface(fit, space)
-    write_mesh(tmp_path / name, mesh)
+    (tmp_path / name).write_bytes(mesh_bytes(mesh, Path(name).suffix))
     again = trimesh.load(tmp_path / name)
     assert again.is_watertight
     assert again.volume == pytest.approx(mesh.volume, rel=1e-4)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from calvaria.config import Config, parse
+from calvaria.conform.quality import Finding
 from calvaria.conform.resample import restore
 from calvaria.grid import IMPLANT
 from calvaria.paths import Run
-from calvaria.sources import Scan
-from calvaria.stages.ingest import ingest
+from calvaria.sources import Entry, Scan
+from calvaria.stages.ingest import _row, ingest
 from calvaria.stages.people import people
 from calvaria.stages.sheet import sheet
 from calvaria.stages.split import split
@@ -46,7 +47,7 @@ def padded(affine: np.ndarray) -> np.ndarray:
 
 
 def write_sources(root: Path) -> dict:
-    """Eight people in the layouts of all sources, three defects of one of them, and two broken files."""
+    """Nine people in the layouts of all sources, three defects of one of them, and two broken files."""
     for number in (0, 1):
         names = tuple(root / "fix" / "training_set" / part / f"00{number}.nrrd" for part in PARTS)
         write_triplet(with_hole(head(number), 35, IMPLANT), names)
@@ -75,6 +76,9 @@ def write_sources(root: Path) -> dict:
     (root / "own").mkdir()
     write_nifti(root / "own" / "p7_first.nii.gz", head(7).labels, head(7).affine)
     write_nifti(root / "own" / "p7_second.nii.gz", head(7).labels, head(7).affine)
+    for name in ("p8_topless", "p9_topless"):  # without the top of the head
+        topless = head(8).labels[:, :, :-12]
+        write_nifti(root / "own" / f"{name}.nii.gz", topless, head(8).affine)
     (root / "own" / "cut.nrrd").write_bytes(
         (root / "fix" / "training_set" / "implant" / "000.nrrd").read_bytes()[:-200]
     )
@@ -93,7 +97,11 @@ def done(tmp_path_factory) -> tuple[Run, Config]:
     root = tmp_path_factory.mktemp("ingest")
     raw = a_config().model_dump(mode="json")
     raw["grid"] = {"shape": [48, 56, 48], "spacing_mm": 3.75}
-    raw["ingest"] = {"sources": write_sources(root / "data"), "shard_size": 7}
+    raw["ingest"] = {
+        "sources": write_sources(root / "data"),
+        "shard_size": 7,
+        "accept": ["none/*", "own/p9*"],
+    }
     config, run = parse(raw, "test"), Run(root / "run")
     for shard in (0, 1):
         ingest(run, config, shard)
@@ -112,9 +120,37 @@ def test_every_skull_has_its_verdict(rows):
     verdicts = {name: row["verdict"] for name, row in rows.items()}
     bad = {name: verdict for name, verdict in verdicts.items() if verdict != "ok"}
     assert bad.pop("clinic/operated") == "defective"
+    assert bad.pop("own/p8_topless") == bad.pop("own/p9_topless") == "doubtful"
     assert set(bad.values()) == {"unreadable"}
     assert len(bad) == 2
-    assert len(verdicts) == 12
+    assert len(verdicts) == 14
+
+
+def test_a_doubtful_skull_is_used_if_it_is_accepted_by_name(done, rows):
+    """The row says by which pattern; the other one is left out. Its doubts are its reason."""
+    for name in ("own/p8_topless", "own/p9_topless"):
+        assert rows[name]["reason"].startswith("vault cut off: ")
+    assert "accepted_by" not in rows["own/p8_topless"]
+    assert rows["own/p9_topless"]["accepted_by"] == "own/p9*"
+    person = read_json(done[0].people)["person"]
+    assert "own/p9_topless" in person
+    assert "own/p8_topless" not in person
+
+
+def test_what_is_left_out_and_what_is_accepted_by_name_is_printed(done, capsys, tmp_path):
+    ingest(Run(tmp_path), done[1], 1)
+    printed = capsys.readouterr().err
+    assert "ingest: LEFT OUT own/p8_topless: doubtful: vault cut off: " in printed
+    assert "ingest: accepted by name own/p9_topless: doubtful: vault cut off: " in printed
+
+
+def test_an_id_with_signs_of_patterns_stands_for_itself():
+    doubt = Finding("doubt", "size", "large")
+    row = _row(Entry("own/a[1]", "a"), None, [doubt, doubt], ["own/a[1]"])
+    assert row["accepted_by"] == "own/a[1]"
+    assert row["reason"] == "size: large. size: large"
+    fault = Finding("fault", "defective", "it has a hole")
+    assert "accepted_by" not in _row(Entry("own/a", "a"), fault, [doubt], ["*"]), "a fault is no doubt"
 
 
 def test_a_bad_file_is_named_with_what_to_do(rows):
@@ -135,7 +171,7 @@ def test_people_are_known_by_name_and_by_content(done):
     person = read_json(done[0].people)["person"]
     assert person["break/000-bilateral"] == person["break/000-random_1"]
     assert person["own/p7_first"] == person["own/p7_second"]
-    assert len(set(person.values())) == 7
+    assert len(set(person.values())) == 8
 
 
 def test_families_learn_each_skull_once(done):

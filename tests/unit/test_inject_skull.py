@@ -189,6 +189,30 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     assert [path.name for path in used.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize(("axes", "flips"), [((0, 1, 2), (0, 1)), ((2, 0, 1), (1,)), ((2, 1, 0), ())])
+def test_the_file_s_storage_order_changes_nothing(tmp_path, axes, flips):
+    """The same defect in the same voxels, and a pose that takes each file's millimetres to one place."""
+    scan = moved(head(1, 3.0), turn(12, -7, 15), (30.1, -20.7, 100.3))
+    cases = []
+    for name, file in (("first", scan), ("other", stored(scan, axes, flips))):
+        path = write_nifti(tmp_path / f"{name}.nii", file.labels, file.affine)
+        inject_skull(path, "spheres", 1, 5, tmp_path / name, None)
+        cases.append((read_labels(tmp_path / name / "000.nii.gz"), rows(tmp_path / name)[0]))
+    (case, row), (again, other) = cases
+    expected = stored(Scan(case.values, case.affine), axes, flips)
+    assert np.array_equal(again.values, expected.labels)
+    assert other["parameters"] == row["parameters"]
+    assert np.allclose(other["to_box"], row["to_box"], rtol=0, atol=1e-4)
+
+
+def test_what_is_unusual_is_a_warning_and_the_work_goes_on(tmp_path, capsys):
+    scan = head(1, 3.0)
+    cut = Scan(scan.labels[:, :, :-9], scan.affine)
+    inject_skull(write(tmp_path, cut), "spheres", 1, 1, tmp_path / "cases", None)
+    assert "skull.nii.gz: warning: vault cut off: " in capsys.readouterr().err
+    assert read_labels(tmp_path / "cases" / "000.nii.gz").values.any()
+
+
 def config_with(folder: Path, **inject: Any) -> Path:
     """A small config with one recipe of its own."""
     import yaml

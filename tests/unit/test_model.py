@@ -215,11 +215,11 @@ def test_a_file_that_is_not_what_was_exported_is_named(tmp_path, name, how):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "has no model.json; wanted a folder that calvaria export wrote"),
+        (None, "has no model.json; expected a folder that calvaria export wrote"),
         (b'{"run": "sm', "model.json: damaged; export or download the model again"),
         (b'{"run": "sm\xff"}', "model.json: damaged; export or download the model again"),
-        (b'{"architectures": ["UNet"]}', "model.json: .*wanted a folder that calvaria export wrote"),
-        (b"[1, 2]", "model.json: .*wanted a folder that calvaria export wrote"),
+        (b'{"architectures": ["UNet"]}', "model.json: .*expected a folder that calvaria export wrote"),
+        (b"[1, 2]", "model.json: .*expected a folder that calvaria export wrote"),
         (b'{"sha256": {}}', "config.yaml: damaged or changed; export or download the model again"),
     ],
     ids=["none", "cut", "bytes", "of another tool", "a list", "without digests"],

@@ -75,9 +75,9 @@ def wrong_spacing(folder: Path) -> Path:
     return write_nifti(folder / "bad.nii.gz", scan.labels, scan.affine @ np.diag([0.5, 0.5, 0.5, 1]))
 
 
-def cut_off(folder: Path) -> Path:
+def beyond(folder: Path) -> Path:
     scan = remaining(operated(3.0))
-    return write_nifti(folder / "bad.nii.gz", scan.labels[:, :, :-9], scan.affine)
+    return write_nifti(folder / "bad.nii.gz", scan.labels, scan.affine @ np.diag([1.2, 1.2, 1.2, 1]))
 
 
 NOISE = np.random.default_rng(0)
@@ -88,20 +88,23 @@ GARBAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "noise in Hounsfield units": (
         volume(NOISE.integers(-1000, 2000, (60, 60, 60)).astype(np.int16)),
-        "not a skull: .* wanted at most",
+        "(not a skull|size|thickness): .*",
     ),
     "nothing": (volume(np.zeros((40, 40, 40), np.uint8)), "empty: there is no bone in it; segment"),
     "air": (volume(np.full((40, 40, 40), -1000, np.int16)), "-1000 HU, expected bone"),
     "one value": (volume(np.full((40, 40, 40), 7, np.uint8)), "expected 0 and one positive value"),
-    "CT of a cube": (volume(cube(hounsfield=True)), "(not a skull|size): .* wanted "),
-    "mask of a cube": (volume(cube(hounsfield=False)), "(not a skull|size): .* wanted "),
+    "CT of a cube": (volume(cube(hounsfield=True)), "(not a skull|size|thickness): .*"),
+    "mask of a cube": (volume(cube(hounsfield=False)), "(not a skull|size|thickness): .*"),
     "text": (text("bad.txt"), "unknown kind of file, expected .nii"),
     "text called a volume": (text("bad.nii"), "not a NIfTI file"),
     "too long a name": (lambda folder: folder / ("bad" * 100 + ".nii"), "its name is too long"),
     "missing": (lambda folder: folder / "bad.nii.gz", "no such file; check the path"),
     "folder without slices": (a_folder, "holds no DICOM slices, expected those of one CT series"),
-    "wrong spacing": (wrong_spacing, "size: .* wanted .*; check the header's spacing"),
-    "no top": (cut_off, "vault cut off: .* of the vault lie outside"),
+    "wrong spacing": (wrong_spacing, "size: .* expected .*; check the header's spacing"),
+    "beyond the grid": (
+        beyond,
+        "too large: .* check the header's spacing, or use a model with a larger grid",
+    ),
 }
 
 
@@ -120,14 +123,15 @@ def test_what_is_no_operated_head_is_named_and_nothing_is_written(models, tmp_pa
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"out": "a.nrrd"}, r"--out .*a\.nrrd: wanted a name that ends in \.nii\.gz or \.nii"),
-        ({"out": "a.gz"}, r"--out .*a\.gz: wanted a name that ends in"),
-        ({"mesh": "a.obj"}, r"--stl .*a\.obj: wanted a name that ends in \.stl or \.ply"),
-        ({"checks": "a.txt"}, r"--json .*a\.txt: wanted a name that ends in \.json"),
+        ({"out": "a.nrrd"}, r"--out .*a\.nrrd: expected a name that ends in \.nii\.gz or \.nii"),
+        ({"out": "a.gz"}, r"--out .*a\.gz: expected a name that ends in"),
+        ({"mesh": "a.obj"}, r"--stl .*a\.obj: expected a name that ends in \.stl or \.ply"),
+        ({"checks": "a.txt"}, r"--json .*a\.txt: expected a name that ends in \.json"),
         ({"out": "none/a.nii"}, "--out .*: there is no folder .*none; make it"),
         ({"mesh": "none/a.stl"}, "--stl .*: there is no folder .*none; make it"),
         ({"checks": "none/a.json"}, "--json .*: there is no folder .*none; make it"),
-        ({"checks": "text.nii/a.json"}, "--json .*: there is no folder .*text.nii; make it"),
+        ({"checks": "text.nii/a.json"}, "--json .*: cannot be written: Not a directory"),
+        ({"picture": "a.jpg"}, r"--picture .*a\.jpg: expected a name that ends in \.png"),
         ({"out": "folder.nii"}, r"--out .*folder\.nii: is a folder; .*another name"),
         ({"mesh": "folder.ply"}, r"--stl .*folder\.ply: is a folder; .*another name"),
         ({"checks": "folder.json"}, r"--json .*folder\.json: is a folder; .*another name"),
@@ -162,7 +166,7 @@ def test_what_is_no_model_is_named(models, coarse_head, tmp_path):
     (tmp_path / "file").write_text("x")
     for name, lacks in (("bare", "config.yaml"), ("run", "model.json"), ("file", "config"), ("no", "config")):
         before = contents(tmp_path)
-        with pytest.raises(InputError, match=rf"--model .*{name}: has no {lacks}.*; wanted a folder that"):
+        with pytest.raises(InputError, match=rf"--model .*{name}: has no {lacks}.*; expected a folder that"):
             reconstruct(coarse_head, tmp_path / name, wanted(tmp_path))
         assert contents(tmp_path) == before
 
@@ -213,44 +217,42 @@ def test_a_threshold_that_is_none_is_named(tmp_path, threshold):
 # All files at the end, or none
 
 
-def full(*_: object, **__: object) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def half(path: Path, *_: object) -> None:
-    """Writes some, then fails, as a full disk does."""
-    path.write_bytes(b"half")
-    full()
-
-
-def buggy(*_: object) -> None:
-    raise RuntimeError("a bug")
-
-
-@pytest.mark.parametrize(
-    ("place", "fault", "error", "words"),
-    [
-        ("calvaria.commands.reconstruct.write_nifti", half, InputError, r"--out .*implant\.nii\.gz: cannot"),
-        ("calvaria.implant.mesh.write_mesh", half, InputError, r"--stl .*implant\.stl: cannot be written"),
-        ("calvaria.implant.mesh.write_mesh", buggy, RuntimeError, "a bug"),
-        ("pathlib.Path.write_text", full, InputError, r"--json .*checks\.json: cannot be written: No space"),
-        ("pathlib.Path.replace", full, InputError, "cannot be written: No space"),
-    ],
-    ids=["mask", "mesh", "bug", "json", "renaming"],
-)
-def test_a_late_fault_leaves_no_half_result(
-    models, coarse_head, tmp_path, monkeypatch, place, fault, error, words
-):
-    """What was there before is still there, and no partial file beside it."""
+def test_a_late_fault_leaves_no_half_result(models, coarse_head, tmp_path, monkeypatch):
+    """A bug, and a disk that is full by then: what was there before is still there, and nothing beside it."""
     for name in FILES:
         (tmp_path / name).write_text("of an earlier day")
-    with monkeypatch.context() as patch:
-        patch.setattr(place, fault)
-        with pytest.raises(error, match=words):
-            reconstruct(coarse_head, models["coarse"], wanted(tmp_path))
+
+    def bug(*_: object) -> bytes:
+        raise RuntimeError("a bug")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    full_disk = r"--out .*implant\.nii\.gz: cannot be written: No space"
+    for place, fault, error, words in (
+        ("calvaria.implant.mesh.mesh_bytes", bug, RuntimeError, "a bug"),
+        ("pathlib.Path.replace", full, InputError, full_disk),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fault)
+            with pytest.raises(error, match=words):
+                reconstruct(coarse_head, models["coarse"], wanted(tmp_path))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
         FILES, "of an earlier day"
     )
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_scan_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "read_bone", lambda *_: pytest.fail("the scan was read"))
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", read_only)
+        patch.setattr(Path, "unlink", read_only)
+        with pytest.raises(InputError, match=r"--out .*\.nii\.gz: cannot be written: Read-only file system"):
+            reconstruct(tmp_path / "skull.nii.gz", tmp_path / "no model", wanted(tmp_path))
 
 
 def test_endings_in_capitals_are_the_same(tmp_path):

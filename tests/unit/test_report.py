@@ -115,9 +115,12 @@ def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
 
 
 def test_what_was_left_out_is_said_and_names_cannot_inject_html(html):
-    assert "1 skull was left out" in Page(html).text
+    text = Page(html).text
+    assert "1 skull was left out" in text
+    assert "1 doubtful skull was accepted by name" in text
+    assert "p2 (p[2]): size: large" in text
     assert NASTY not in html
-    assert "vault open: holes of &lt;script&gt;" in html
+    assert "defective: holes of &lt;script&gt;" in html
 
 
 def test_the_same_run_gives_the_same_report(finished, html):

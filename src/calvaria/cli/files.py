@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from calvaria.cli.options import NO_DEFECT, NOT_WELL
+from calvaria.interruption import keeps_nothing
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Your own files")
 
 
 @command
+@keeps_nothing()
 def score(
     prediction: Annotated[
         Path, typer.Option(help="Mask of the predicted implant: NIfTI, NRRD or MetaImage.")
@@ -35,6 +37,7 @@ def score(
 
 
 @command
+@keeps_nothing()
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
     out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
@@ -44,7 +47,12 @@ def reconstruct(
     stl: Annotated[
         Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
     ] = None,
-    checks: Annotated[Path | None, typer.Option("--json", help="What was found and checked: .json.")] = None,
+    checks: Annotated[
+        Path | None, typer.Option("--json", help="What was read, found and checked: .json.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Skull and implant from four sides, with the warnings: .png.")
+    ] = None,
     gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
     thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
     threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,
@@ -54,8 +62,9 @@ def reconstruct(
 ) -> None:
     """Design the implant for one skull. For research; not a medical device.
 
-    The verdict of every check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing
-    was written; 3: no defect found, nothing was written; 4: an implant that fails a check.
+    Standard error says what was read, and warns of what is unusual about the skull. The verdict of every
+    check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing was written; 3: no
+    defect found, nothing was written; 4: an implant that fails a check.
 
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
@@ -66,7 +75,7 @@ def reconstruct(
         found = reconstruct(
             scan,
             model or pretrained(),
-            Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series=series),
+            Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
         )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)
@@ -77,6 +86,7 @@ def reconstruct(
 
 
 @command
+@keeps_nothing()
 def extract(
     store: Annotated[
         Path,
@@ -105,6 +115,7 @@ def extract(
 
 
 @command
+@keeps_nothing()
 def convert(
     to: Annotated[Literal["monai", "onnx"], typer.Option(help="A MONAI bundle, or an ONNX file.")],
     out: Annotated[Path, typer.Option(help="Folder to be made for the bundle; or a file, .onnx.")],

@@ -11,6 +11,7 @@ import typer
 
 from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
 from calvaria.errors import CalvariaError
+from calvaria.interruption import keeps_nothing
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
@@ -142,6 +143,7 @@ def ancestry(
 
 
 @command
+@keeps_nothing()
 def export(
     run: RunDir,
     arm: ArmName,
@@ -160,6 +162,7 @@ def export(
 
 
 @command
+@keeps_nothing()
 def publish(
     run: FinishedRun,
     out: Annotated[Path, typer.Option(help="Directory to be made for the data set.")],

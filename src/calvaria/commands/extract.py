@@ -54,7 +54,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
     """
     ending = next((one for one in ENDINGS if out.name.lower().endswith(one)), None)
     if ending is None:
-        raise InputError(f"--out {out}: wanted a name that ends in one of {', '.join(ENDINGS)}")
+        raise InputError(f"--out {out}: expected a name that ends in one of {', '.join(ENDINGS)}")
     store = open_store(path)
     rows = store.rows()
     if not 0 <= index < len(rows):

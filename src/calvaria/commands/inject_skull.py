@@ -18,8 +18,9 @@ from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, to_json
 from calvaria.defects.injection import inject_defect
 from calvaria.errors import BudgetError, InputError
-from calvaria.folders import check_new, new_folder
+from calvaria.geometry.canonical import Canonical
 from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.outputs import check_new, new_folder
 from calvaria.progress import Progress
 from calvaria.sources import Scan
 from calvaria.sources.volumes import Volume, labels_of, looks_like_ct, mask_of, read_volume
@@ -28,6 +29,7 @@ from calvaria.store import digest
 # Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
 GRID = Grid((224, 272, 256), 1.0)
 TOP_MARGIN_MM = 10.0
+TOO_LARGE = "check the header's spacing"
 
 
 def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, config: Path | None) -> None:
@@ -35,39 +37,44 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
 
     The folder holds ``000.nii.gz ...``, label volumes with the skull's shape and affine, and
     ``defects.jsonl`` with one object per case; ``to_box`` takes the file's RAS+ millimetres to the frame of
-    the parameters. The same skull, recipe and seed give the same bytes, and case n does not depend on
-    ``count``. A fault on the way leaves nothing behind.
+    the parameters. The same skull, recipe and seed give the same cases, in whatever order the file's voxels
+    are stored, and case n does not depend on ``count``. A fault on the way leaves nothing behind; what is
+    unusual about the skull is a warning on standard error.
 
     Args:
         recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
 
     Raises:
-        InputError: if the file is no complete skull, the recipe is unknown, or ``out`` is in use.
+        InputError: if the file is no complete skull, the recipe is unknown, or ``out`` is in use or cannot
+            be written.
         BudgetError: if no draw was usable.
     """
     inject = chosen_recipe(recipe, config)
     check_new(out)
     volume = _read(path)
-    skull = (volume.values > 0).astype(np.uint8)
-    found = examine(Scan(skull, volume.affine), GRID, TOP_MARGIN_MM)
+    skull = Canonical.of((volume.values > 0).astype(np.uint8), volume.affine)
+    found = examine(Scan(skull.values, skull.affine), GRID, TOP_MARGIN_MM, TOO_LARGE)
     if found.fault is not None:
-        raise InputError(f"{path}: {found.fault.verdict}: {found.fault.reason}")
+        raise InputError(f"{path}: {found.fault}")
+    for doubt in found.doubts:
+        print(f"calvaria: {path}: warning: {doubt}", file=sys.stderr)
     assert found.to_box is not None
-    own = OwnGrid.of(skull.shape, volume.affine, found.to_box)
-    name = digest(skull)
+    own = OwnGrid.of(skull.values.shape, skull.affine, found.to_box)
+    to_box = skull.from_file(found.to_box).tolist()
+    name = digest(skull.values)
     with new_folder(out) as folder:
         progress = Progress(f"inject {path.name}", count, "cases")
         rows = []
         for number in range(count):
-            labels, defect, attempt = _case(skull, own, found.labels, inject, (seed, name, number))
+            labels, defect, attempt = _case(skull.values, own, found.labels, inject, (seed, name, number))
             file = folder / f"{number:03d}.nii.gz"
-            write_nifti(file, labels, volume.affine)
+            write_nifti(file, skull.in_file(labels), volume.affine)
             rows.append(
                 {
                     "file": file.name,
                     "recipe": recipe,
                     "parameters": to_json(defect),
-                    "to_box": found.to_box.tolist(),
+                    "to_box": to_box,
                     "seed": seed,
                     "attempt": attempt,
                     "implant_ml": round(float(np.count_nonzero(labels == IMPLANT) * own.voxel_ml), 3),

@@ -33,14 +33,12 @@ def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool
 
 
 def tilt_note(file: Path, affine: np.ndarray, shape: tuple[int, ...]) -> str | None:
-    """What to tell the user of a file that is written on this grid; None unless it is a NIfTI without "
-    "qform."""
+    """What to tell the user of a NIfTI file that is written without a qform; None of any other."""
     if not file.name.lower().endswith((".nii", ".nii.gz")) or has_qform(affine, shape):
         return None
     return (
-        f"{file}: its axes are not at right angles, as in the scan (a tilted gantry, or rounded "
-        "directions), so "
-        "it is written with an sform and no qform; ITK and what is built on it will refuse it"
+        f"{file}: its axes are not at right angles, as in the scan (a tilted gantry, or rounded directions), "
+        "so it is written with an sform and no qform; ITK and what is built on it will refuse it"
     )
 
 

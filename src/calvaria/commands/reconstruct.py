@@ -1,30 +1,31 @@
 """An implant for the skull in one file: a CT, a folder of DICOM slices, or a mask."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError
 
-from calvaria.commands.nifti_file import write_nifti
+from calvaria.commands.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.config import CtSource, load
-from calvaria.conform.pose import find_pose
-from calvaria.conform.quality import check_bone, check_box, check_pose, check_vault_bone, hole_areas
+from calvaria.conform.examine import Head, find_head
+from calvaria.conform.quality import Finding, doubts_of, first_fault, hole_areas
 from calvaria.conform.resample import resample
 from calvaria.conform.vault import picture_vault
 from calvaria.errors import CalvariaError, InputError
-from calvaria.grid import BONE
+from calvaria.geometry.canonical import Canonical
+from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.outputs import Output, check_file, write_together
 from calvaria.sources import Entry, Scan, ct
 from calvaria.sources.opening import reason
-from calvaria.sources.volumes import read_labels, read_mask, read_volume
-from calvaria.sources.voxels import extremes
+from calvaria.sources.summary import summarise
+from calvaria.sources.volumes import bone_of, is_label_like, read_volume
 
 LEAST_HOLE_CM2 = 1.0  # of 75 intact skulls the largest hole is 0.2 cm2
+TOO_LARGE = "check the header's spacing, or use a model with a larger grid"
 
 
 class NoDefectError(CalvariaError):
@@ -42,47 +43,49 @@ class Wanted:
     least_thickness_mm: float = 2.0
     threshold_hu: float = 300.0
     series: str | None = None  # of a DICOM folder: number, UID or part of the description
-
-
-Written = tuple[str, Path, Callable[[Path], object]]  # an option, its file, and what writes that
+    picture: Path | None = None
 
 
 def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
-    """Writes the implant of a defective skull; all files at the end, or none.
+    """Write the implant of a defective skull; all files at the end, or none.
 
-    ``out`` is the predicted implant as a mask on the input's own grid. The mesh, STL or PLY in the input's
-    RAS+ millimetres, is the same with a gap to the bone and a way in from outside.
+    ``out`` is the predicted implant as a mask on the input's own grid, one piece by faces. The mesh, STL or
+    PLY in the input's RAS+ millimetres, is the same with a gap to the bone and a way in from outside. Nothing
+    of it depends on the order in which the input's voxels are stored. What was read, and what is unusual
+    about the skull, is printed on standard error.
 
     Returns:
-        what was found and checked, as it is written to ``checks``.
+        what was read, found and checked, as it is written to ``checks``.
 
     Raises:
         NoDefectError: if the vault has no hole of at least ``LEAST_HOLE_CM2``.
         InputError: if the input is no head, or not one that this can be done for; if nothing fits; or if a
             file cannot be written.
     """
+    _check_outputs(path, wanted)  # before torch is imported, which takes a while
+
     from calvaria.implant.checks import check, to_json
     from calvaria.implant.fitting import fit_implant
-    from calvaria.implant.mesh import surface, write_mesh
+    from calvaria.implant.mesh import mesh_bytes, surface
     from calvaria.implant.space import space_around
     from calvaria.learning.device import prepare_device
     from calvaria.reconstruction.model import load_model
     from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
-    _check_names(path, wanted)
     if not (model / "config.yaml").is_file():
-        raise InputError(f"--model {model}: has no config.yaml; wanted a folder that calvaria export wrote")
+        raise InputError(f"--model {model}: has no config.yaml; expected a folder that calvaria export wrote")
     config = load(model / "config.yaml")
     scan = read_bone(path, wanted.threshold_hu, wanted.series)
+    summary = scan.summary
+    for line in summary.lines() if summary else []:
+        print(f"calvaria: {path}: {line}", file=sys.stderr)
+    own = Canonical.of(scan.labels, scan.affine)
     grid, margin = config.grid.voxels(), config.ingest.top_margin_mm
-    fault = check_bone(scan.labels, scan.affine)
-    if fault is None:
-        pose = find_pose(scan.labels, scan.affine)
-        vault = picture_vault(scan.labels, scan.affine, pose.to_box(np.zeros(3)))
-        fault = check_pose(pose) or check_vault_bone(vault) or check_box(vault, grid, margin)
-    if fault is not None:
-        raise InputError(f"{path}: {fault.verdict}: {fault.reason}")
-    holes = hole_areas(vault)
+    head = _usable_head(path, own, grid, margin)
+    warnings = [str(doubt) for doubt in doubts_of(head.findings)]
+    for warning in warnings:
+        print(f"calvaria: {path}: warning: {warning}", file=sys.stderr)
+    holes = hole_areas(head.vault)
     if holes.largest_cm2 < LEAST_HOLE_CM2:
         raise NoDefectError(
             f"{path}: no defect found: its vault has no hole above {holes.largest_cm2:.1f} cm2, less "
@@ -91,20 +94,20 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     # A model that was trained on a GPU serves without one, too.
     device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
     predictor, _ = load_model(model, device)
-    to_box = pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
-    case = resample(scan.labels, scan.affine, to_box, grid)
-    bone = scan.labels == BONE
-    said = coarse_probabilities(predictor, case[None])[0]
-    fine = fine_bone(predictor, bone, scan.affine, to_box)
-    implant = predict_implant(predictor, case, said, fine, bone, scan.affine, to_box).own
+    to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
+    case = resample(own.values, own.affine, to_box, grid)
+    bone = own.values == BONE
+    probability = coarse_probabilities(predictor, case[None])[0]
+    fine = fine_bone(predictor, bone, own.affine, to_box)
+    implant = predict_implant(predictor, case, probability, fine, bone, own.affine, to_box).own
     if not implant.any():
         raise InputError(
             f"{path}: its vault has a hole of {holes.largest_cm2:.1f} cm2, the model proposes no implant; "
             "look at the scan, or use another model"
         )
-    closed = picture_vault((bone | implant).view(np.uint8), scan.affine, pose.to_box(np.zeros(3)))
+    closed = picture_vault((bone | implant).view(np.uint8), own.affine, head.pose.to_box(np.zeros(3)))
     left = hole_areas(closed).largest_cm2
-    space = space_around(implant, bone, scan.affine)
+    space = space_around(implant, bone, own.affine)
     fitted = fit_implant(space, wanted.gap_mm)
     if not (fitted.level_mm < 0).any():
         raise InputError(f"{path}: nothing of the implant is left with a gap of {wanted.gap_mm:g} mm")
@@ -116,10 +119,11 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
         "wanted": f"holes of less than {LEAST_HOLE_CM2:g} cm2 in the vault",
     }
     found["passed"] = all(one["passed"] for one in found["checks"].values())
-    voxel_ml = abs(float(np.linalg.det(scan.affine[:3, :3]))) / 1000
+    voxel_ml = abs(float(np.linalg.det(own.affine[:3, :3]))) / 1000
     direction = space.to_patient[:3, :3] @ fitted.direction
     about = {
-        "input": path.name,
+        "input": {"file": path.name, **(summary.to_json() if summary else {})},
+        "warnings": warnings,
         "hole_cm2": round(holes.largest_cm2, 2),
         "implant_ml": round(np.count_nonzero(implant) * voxel_ml, 3),
         "mesh_ml": round(float(mesh.volume) / 1000, 3),
@@ -127,20 +131,42 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
         "insertion_direction_ras": [round(float(part), 4) for part in -direction],
         **found,
     }
-    files: list[Written] = [
-        ("--out", wanted.out, lambda file: write_nifti(file, implant.astype(np.uint8), scan.affine))
-    ]
+    mask = own.in_file(implant.astype(np.uint8))
+    packed = wanted.out.suffix.lower() == ".gz"
+    files = [Output("--out", wanted.out, nifti_bytes(mask, scan.affine, SCANNER, packed))]
+    note = tilt_note(wanted.out, scan.affine, mask.shape)
+    if note is not None:
+        print(f"calvaria: {note}", file=sys.stderr)
     if wanted.mesh is not None:
-        files.append(("--stl", wanted.mesh, lambda file: write_mesh(file, mesh)))
+        mesh.apply_translation(-own.to_centred[:3, 3])  # the checks measured it in the centred frame
+        files.append(Output("--stl", wanted.mesh, mesh_bytes(mesh, wanted.mesh.suffix)))
     if wanted.checks is not None:
-        text = json.dumps(about, indent=2) + "\n"
-        files.append(("--json", wanted.checks, lambda file: file.write_text(text, encoding="utf-8")))
-    _write_all(files)
+        files.append(Output("--json", wanted.checks, (json.dumps(about, indent=2) + "\n").encode()))
+    if wanted.picture is not None:
+        from calvaria.report.implant_picture import implant_picture
+
+        labels = np.where(implant, IMPLANT, own.values).astype(np.uint8)
+        picture = implant_picture(labels, own.affine, head.pose, warnings)
+        files.append(Output("--picture", wanted.picture, picture))
+    write_together(files)
     return about
 
 
+def _usable_head(path: Path, own: Canonical, grid: Grid, top_margin_mm: float) -> Head:
+    """The head in a scan's remaining bone.
+
+    Raises:
+        InputError: if there is none that can be worked with.
+    """
+    head = find_head(own, grid, top_margin_mm, TOO_LARGE)
+    fault = head if isinstance(head, Finding) else first_fault(head.findings)
+    if isinstance(head, Finding) or fault is not None:
+        raise InputError(f"{path}: {fault}")
+    return head
+
+
 def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Scan:
-    """The remaining bone in a file, as label 1; an implant in a label volume is no part of it.
+    """Read the remaining bone in a file, as label 1; an implant in a label volume is no part of it.
 
     Raises:
         InputError: if it cannot be read, or is neither a CT nor a mask; or if the threshold is none of bone.
@@ -156,33 +182,36 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
         raise InputError(f"{path}: {reason(error)}") from None
     if not folder:
         volume = read_volume(path)
-        low, high = extremes(volume.values)
-        some = np.unique(volume.values[:, :, :: max(volume.values.shape[2] // 8, 1)])
-        if low >= 0 and len(some) <= 3:
-            found = read_labels(path) if high == 2 else read_mask(path)
-            return Scan((found.values == BONE).astype(np.uint8), found.affine)
+        if is_label_like(volume):
+            found = bone_of(path, volume)
+            kind: Literal["mask", "label volume"] = "mask" if volume.values.max() == 1 else "label volume"
+            return Scan(
+                found.values, found.affine, summarise(kind, volume.values, found.affine, found.origin)
+            )
     entry = Entry(f"input/{path.name}", path.name, (path,))
     return ct.read(source, entry, 0)
 
 
-def _check_names(scan: Path, wanted: Wanted) -> None:
+def _check_outputs(scan: Path, wanted: Wanted) -> None:
+    """Try all outputs, so that no work is lost over a name.
+
+    Raises:
+        InputError: naming the option, what is wrong with it, and what to do.
+    """
     endings = {
         "--out": (wanted.out, (".nii.gz", ".nii")),
         "--stl": (wanted.mesh, (".stl", ".ply")),
         "--json": (wanted.checks, (".json",)),
+        "--picture": (wanted.picture, (".png",)),
     }
     for option, (file, known) in endings.items():
         if file is None:
             continue
         if not file.name.lower().endswith(known):
-            raise InputError(f"{option} {file}: wanted a name that ends in {' or '.join(known)}")
-        with _named(option, file):
-            if not file.parent.is_dir():
-                raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
-            if file.is_dir():
-                raise InputError(f"{option} {file}: is a folder; choose another name")
+            raise InputError(f"{option} {file}: expected a name that ends in {' or '.join(known)}")
         if _same(file, scan):
             raise InputError(f"{option} {file}: is the scan itself; choose another name")
+        check_file(option, file)
 
 
 def _same(file: Path, other: Path) -> bool:
@@ -190,29 +219,3 @@ def _same(file: Path, other: Path) -> bool:
         return file.samefile(other)
     except OSError:  # one of them is not there, or may not be looked at
         return False
-
-
-def _write_all(files: list[Written]) -> None:
-    """Writes files beside their places, and moves them there once all are written."""
-    partials = [file.with_name(f".{os.getpid()}.partial.{file.name}") for _, file, _ in files]
-    try:
-        for (option, file, write), partial in zip(files, partials, strict=True):
-            with _named(option, file):
-                write(partial)
-        for (option, file, _), partial in zip(files, partials, strict=True):
-            with _named(option, file):
-                partial.replace(file)
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _named(option: str, file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or error
-        raise InputError(
-            f"{option} {file}: cannot be written: {why}; make room, or choose another name or folder"
-        ) from None

@@ -48,8 +48,7 @@ class Files(Section):
 
 
 class FolderSource(Files):
-    """A folder of binary or label volumes, NIfTI, NRRD or MetaImage: 0 background, 1 bone, 2 implant "
-    "(optional)."""
+    """A folder of masks or label volumes, NIfTI, NRRD or MetaImage: 0 background, 1 bone, 2 implant."""
 
     kind: Literal["folder"]
     """Which source: a folder of volumes."""
@@ -110,6 +109,8 @@ class Ingest(Section):
     """Free space between the top of the vault and the top of the box, for a head of average build."""
     strict: bool = False
     """Whether a skull that fails a check stops the run; else it is left out, loudly."""
+    accept: tuple[str, ...] = ()
+    """Doubtful skulls to use nevertheless, by ids or patterns as of file names, such as `clinic/*`."""
     shard_size: int = Field(12, ge=1)
     """Skulls per shard; one job makes one shard."""
 

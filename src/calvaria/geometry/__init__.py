@@ -2,5 +2,6 @@
 
 ===========  =====================================================
 orientation  array axes in the order and direction closest to RAS+
+canonical    an array in that order, centred, and the way back
 ===========  =====================================================
 """

@@ -1,6 +1,5 @@
 """The surface of a fitted implant as a mesh in patient coordinates."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +32,6 @@ def surface(fitted: Fitted, space: Space) -> "trimesh.Trimesh":
     return mesh
 
 
-def write_mesh(path: Path, mesh: "trimesh.Trimesh") -> None:
-    """Writes binary STL or PLY, as the file's name ends; millimetres."""
-    path.write_bytes(mesh.export(file_type=path.suffix.lower().removeprefix(".")))
+def mesh_bytes(mesh: "trimesh.Trimesh", ending: str) -> bytes:
+    """A file of a mesh in millimetres: binary STL, or PLY, as the ending ``.stl`` or ``.ply`` of its name."""
+    return bytes(mesh.export(file_type=ending.lower().removeprefix(".")))

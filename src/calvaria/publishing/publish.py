@@ -9,8 +9,8 @@ import yaml
 from calvaria.commands.verify import faults
 from calvaria.config import Config
 from calvaria.errors import StoreError
-from calvaria.folders import check_new, new_folder
 from calvaria.manifest import digest, read_manifest, sha256
+from calvaria.outputs import check_new, new_folder
 from calvaria.packed import write_packed
 from calvaria.paths import Run
 from calvaria.progress import Progress

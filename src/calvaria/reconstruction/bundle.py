@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.folders import check_new, new_folder
+from calvaria.outputs import check_new, new_folder
 from calvaria.reconstruction.implant_network import ImplantNetwork, implant_network
 from calvaria.reconstruction.model import model_files
 from calvaria.store import read_json

@@ -15,8 +15,8 @@ import numpy as np
 
 from calvaria.config import Config, dump, load
 from calvaria.errors import InputError, StoreError
-from calvaria.folders import check_new, new_folder
 from calvaria.manifest import read_manifest, sha256
+from calvaria.outputs import check_new, new_folder
 from calvaria.paths import Run
 from calvaria.reconstruction.predictor import Predictor, build_predictor
 from calvaria.store import read_json, write_atomically, write_json
@@ -100,7 +100,7 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
         StoreError: if a file is missing or not what ``model.json`` says.
     """
     record = directory / "model.json"
-    wanted = "wanted a folder that calvaria export wrote"
+    wanted = "expected a folder that calvaria export wrote"
     if not record.is_file():
         raise InputError(f"--model {directory}: has no model.json; {wanted}")
     try:

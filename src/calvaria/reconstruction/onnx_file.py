@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from calvaria.errors import InputError
+from calvaria.outputs import check_file
 from calvaria.reconstruction.implant_network import implant_network
 from calvaria.store import write_atomically
 
@@ -19,16 +20,17 @@ INPUT, OUTPUT = "bone", "implant"
 
 
 def write_onnx(model: Path, out: Path) -> None:
-    """Writes ``INPUT``, (1, 1, x, y, z) float32 remaining bone, to ``OUTPUT``, the implant's probability.
+    """Write ``INPUT``, (1, 1, x, y, z) float32 remaining bone, to ``OUTPUT``, the implant's probability.
 
     The file's metadata has the grid's shape and affine, and the threshold of the implant.
 
     Raises:
-        InputError: if packages are missing, or the folder is no model.
-        StoreError: if a file of the model is damaged, or the file cannot be written.
+        InputError: if packages are missing, the folder is no model, or the file cannot be written.
+        StoreError: if a file of the model is damaged, or the disk becomes full on the way.
     """
     if out.suffix.lower() != ".onnx":
-        raise InputError(f"--out {out}: wanted a name that ends in .onnx")
+        raise InputError(f"--out {out}: expected a name that ends in .onnx")
+    check_file("--out", out)
     try:
         import onnx
         import onnxscript  # noqa: F401

@@ -57,13 +57,18 @@ def implant_of(probability: np.ndarray, bone: np.ndarray, settings: Evaluate, pr
     return largest_piece(outside)
 
 
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """The largest 26-connected piece of a mask, or the empty mask itself."""
+def largest_piece(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
+    """The largest connected piece of a mask, or the empty mask itself.
+
+    Args:
+        connectivity: 26, voxels that touch at all, for what is interpolated afterwards; 6, those that share
+            a face, for a solid.
+    """
     import cc3d
 
     if not mask.any():
         return mask
-    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=26, binary_image=True)) > 0
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=connectivity, binary_image=True)) > 0
 
 
 def grown(mask: np.ndarray, rounds: int = 1) -> np.ndarray:

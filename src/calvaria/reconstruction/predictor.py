@@ -67,7 +67,9 @@ class Found:
 
     coarse: np.ndarray  # (x, y, z) bool on the grid: what the arm's networks say alone
     implant: np.ndarray  # (x, y, z) bool on the grid: with the fine network, if there is one
-    own: np.ndarray  # (i, j, k) bool on the scan's grid, outside of its bone: the same, as scored
+    own: (
+        np.ndarray
+    )  # (i, j, k) bool on the scan's grid, outside of its bone, one piece by faces: the same, as scored
 
 
 def coarse_probabilities(predictor: Predictor, cases: np.ndarray) -> np.ndarray:
@@ -129,7 +131,7 @@ def predict_implant(
     # say of other places must not come back in.
     field = np.where(grown(where), np.where(remaining, 1, field), 0).astype(np.float32)
     own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
-    return Found(coarse, implant, largest_piece(own & ~scan))
+    return Found(coarse, implant, largest_piece(own & ~scan, connectivity=6))
 
 
 def mostly(mask: np.ndarray, factor: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from calvaria import __version__
 from calvaria.config import Arm, Config, dump
-from calvaria.conform import ACCEPTED
+from calvaria.conform import DOUBTFUL, is_accepted
 from calvaria.evaluation.comparison import single, versus
 from calvaria.paths import Run
 from calvaria.report import figures, pictures, tables
@@ -102,7 +102,8 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "config": config,
         "version": __version__,
         "split": {cohort: len(members) for cohort, members in read_json(run.split).items()},
-        "left_out": [row for row in run.ingest.rows() if row["verdict"] != ACCEPTED],
+        "left_out": [row for row in run.ingest.rows() if not is_accepted(row)],
+        "by_name": [row for row in run.ingest.rows() if row["verdict"] == DOUBTFUL and is_accepted(row)],
         "people": _people(run),
         "sheets": _sheets(run, config),
         "ingested": len(run.ingest.rows()),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from calvaria.conform import ACCEPTED
+from calvaria.conform import ACCEPTED, is_accepted
 from calvaria.grid import Grid
 from calvaria.report.render import VIEWS, render
 from calvaria.store import Row
@@ -45,10 +45,12 @@ def _tile(row: Row, labels: np.ndarray, grid: Grid) -> Image.Image:
     for number, side in enumerate(SIDES):
         if labels.any():
             tile.paste(Image.fromarray(render(labels, grid, VIEWS[side], PIXELS)), (number * PIXELS, CAPTION))
-    accepted = row["verdict"] == ACCEPTED
+    accepted, sound = is_accepted(row), row["verdict"] == ACCEPTED
     draw.text((4, 2), str(row["id"]), "black", ImageFont.load_default(13))
-    verdict = row["verdict"] if accepted else f"left out: {row['verdict']}"
-    draw.text((4, 17), verdict, (70, 70, 70) if accepted else LEFT_OUT, ImageFont.load_default(12))
+    verdict = row["verdict"]
+    if not sound:
+        verdict = f"{verdict}, accepted by name" if accepted else f"left out: {verdict}"
+    draw.text((4, 17), verdict, (70, 70, 70) if sound else LEFT_OUT, ImageFont.load_default(12))
     if not accepted:
         draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=LEFT_OUT, width=2)
     return tile

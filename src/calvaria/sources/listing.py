@@ -54,8 +54,7 @@ def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
 
 
 def identify(path: Path) -> Item | None:
-    """A file as a volume or as something stray; None for a folder, and for the voxels of a header beside "
-    "them."""
+    """A file as a volume or as something stray; None for a folder, and for the voxels beside a header."""
     lower = path.name.lower()
     try:
         path.stat()
@@ -138,8 +137,7 @@ def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
 
 
 def _below(folder: Path, path: Path, *, whole: bool) -> str:
-    """A path below the source's folder, with or without the ending of its kind; the folder itself by its "
-    "name."""
+    """A path below the source's folder, with or without its ending; the folder itself by its name."""
     if not path.is_relative_to(folder) or path == folder:
         return path.name
     below = path.relative_to(folder)

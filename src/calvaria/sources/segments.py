@@ -1,5 +1,4 @@
-"""What the segments of a segmentation are, by their names: 3D Slicer fixes neither their order nor their "
-"numbers."""
+"""What the segments of a segmentation are, by their names: 3D Slicer fixes no order and no numbers."""
 
 import re
 from collections.abc import Mapping

@@ -166,8 +166,7 @@ def bone_of(path: Path, volume: Volume) -> Volume:
 
 
 def is_label_like(volume: Volume) -> bool:
-    """Whether values are those of a mask or label map rather than Hounsfield units; a few slices are "
-    "looked at."""
+    """Whether values are those of a mask or label map, not Hounsfield units, judged by a few slices."""
     if volume.origin.meanings:
         return True
     if float(volume.values.min()) < -ROUNDING:

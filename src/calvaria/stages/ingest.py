@@ -1,14 +1,16 @@
 """ingest: skulls from their sources onto the canonical grid, with a verdict for each."""
 
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from calvaria import sources
 from calvaria.config import Config
-from calvaria.conform import ACCEPTED
+from calvaria.conform import ACCEPTED, DOUBTFUL, is_accepted
 from calvaria.conform.examine import Examined, examine
-from calvaria.conform.quality import Fault
+from calvaria.conform.quality import Finding
 from calvaria.conform.vault import SIZE
 from calvaria.errors import InputError
 from calvaria.paths import Run
@@ -19,9 +21,10 @@ from calvaria.tensors import write_tensors
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:
-    """Writes one shard of the ingest store, and the pictures of its vaults.
+    """Write one shard of the ingest store, and the pictures of its vaults.
 
-    A skull that fails a check keeps its place, with its verdict; one that cannot be read is an empty volume.
+    A skull with a fault or a doubt keeps its place, with its verdict; one that cannot be read is an empty
+    volume.
     """
     entries = sources.catalogue(config.ingest.sources)
     size = config.ingest.shard_size
@@ -35,28 +38,32 @@ def ingest(run: Run, config: Config, shard: int) -> None:
         try:
             scan = sources.read(config.ingest.sources, entry, config.seed)
         except InputError as error:  # one bad file must not hide the others; people and report say it loudly
-            row = _row(entry, Fault("unreadable", str(error)))
+            row = _row(entry, Finding("fault", "unreadable", str(error)), (), ())
         else:
             found = examine(scan, grid, config.ingest.top_margin_mm)
             volume[:] = found.labels
             if found.vault is not None:
                 vault[:] = found.vault.inner_mm, found.vault.outer_mm, found.vault.exit_mm
-            row = _row(entry, found.fault) | _geometry(scan, found)
+            row = _row(entry, found.fault, found.doubts, config.ingest.accept) | _geometry(scan, found)
         rows.append(row)
         if row["verdict"] != ACCEPTED:
-            print(f"ingest: LEFT OUT {row['id']}: {row['verdict']}: {row['reason']}", file=sys.stderr)
+            what = "accepted by name" if is_accepted(row) else "LEFT OUT"
+            print(f"ingest: {what} {row['id']}: {row['verdict']}: {row['reason']}", file=sys.stderr)
         progress.advance(row["id"])
     write_shard(run.ingest, shard, len(entries), size, grid, volumes, rows)
     write_tensors(run.vaults(shard), {"vaults": vaults})
 
 
-def _row(entry: Entry, fault: Fault | None) -> Row:
-    return {
-        "id": entry.id,
-        "person": entry.person,
-        "verdict": ACCEPTED if fault is None else fault.verdict,
-        "reason": None if fault is None else fault.reason,
-    }
+def _row(entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]) -> Row:
+    """Whose skull it is and its verdict; a doubtful one that a pattern names has that as ``accepted_by``."""
+    row: Row = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}
+    if fault is not None:
+        return row | {"verdict": fault.verdict, "reason": fault.reason}
+    if not doubts:
+        return row
+    row |= {"verdict": DOUBTFUL, "reason": ". ".join(str(doubt) for doubt in doubts)}
+    pattern = next((one for one in accept if one == entry.id or fnmatchcase(entry.id, one)), None)
+    return row if pattern is None else row | {"accepted_by": pattern}
 
 
 def _geometry(scan: Scan, found: Examined) -> Row:

@@ -1,11 +1,12 @@
 """people: who is who. Scans of one person are found by content, whatever the files are called."""
 
+import json
 import sys
 
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.conform import ACCEPTED
+from calvaria.conform import DOUBTFUL, is_accepted
 from calvaria.conform.matching import match, mirror, shape
 from calvaria.conform.vault import VaultPicture
 from calvaria.errors import InputError
@@ -18,24 +19,29 @@ SHOWN = 20  # closest pairs that are written down
 
 
 def people(run: Run, config: Config) -> None:
-    """Writes ``people.json``: the person of every accepted skull, and the closest pairs.
+    """Write ``people.json``: the person of every accepted skull, and the closest pairs.
 
     Raises:
         InputError: if ``ingest.strict`` is set and a skull was left out, naming every one.
     """
     rows = run.ingest.rows()
-    left_out = [
-        f"{row['id']}: {row['verdict']}: {row['reason']}" for row in rows if row["verdict"] != ACCEPTED
-    ]
+    left_out = [f"{row['id']}: {row['verdict']}: {row['reason']}" for row in rows if not is_accepted(row)]
     if left_out and config.ingest.strict:
         listed = "\n  ".join(left_out)
         raise InputError(
-            f"ingest.strict: {len(left_out)} of {len(rows)} skulls failed a check; mend or remove them, or "
-            f"set ingest.strict to false to leave them out\n  {listed}"
+            f"ingest.strict: {len(left_out)} of {len(rows)} skulls failed a check; repair or remove them, "
+            "name doubtful ones in ingest.accept, or set ingest.strict to false to leave them out\n  "
+            f"{listed}"
         )
     for line in left_out:
         print(f"people: LEFT OUT {line}", file=sys.stderr)
-    accepted = [row for row in rows if row["verdict"] == ACCEPTED]
+    if doubtful := [row["id"] for row in rows if row["verdict"] == DOUBTFUL and not is_accepted(row)]:
+        print(
+            f"people: look at the contact sheet; doubtful skulls that are sound can be used with "
+            f"ingest.accept: {json.dumps(doubtful)}",
+            file=sys.stderr,
+        )
+    accepted = [row for row in rows if is_accepted(row)]
     vaults = _vaults(run, config, accepted)
     pairs = compare(accepted, vaults)
     same = [pair for pair in pairs if pair["mm"] < config.people.same_mm]

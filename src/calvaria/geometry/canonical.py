@@ -1,0 +1,43 @@
+"""One array in the canonical storage order and the centred frame, and the way back to its file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from calvaria.geometry.orientation import Orientation, centred
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """Voxels that are equal, bit for bit, in whatever storage order their file has."""
+
+    values: npt.NDArray[Any]  # (x, y, z), first axis fastest in memory
+    affine: npt.NDArray[np.float64]  # (4, 4) voxel indices to millimetres of the centred frame
+    to_centred: npt.NDArray[np.float64]  # (4, 4) shift from the file's RAS+ millimetres to the centred frame
+    orientation: Orientation  # of the file
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> "Canonical":
+        """The canonical form of values (i, j, k) with a (4, 4) affine to RAS+ millimetres."""
+        orientation = Orientation.of(affine)
+        # A copy of one memory layout: sums of floats depend on the order in which they are taken.
+        turned = np.asfortranarray(orientation.to_canonical(values))
+        in_file = orientation.canonical_affine(affine, values.shape)
+        own = centred(in_file, turned.shape)
+        shift = np.eye(4)
+        shift[:3, 3] = own[:3, 3] - in_file[:3, 3]
+        return cls(turned, own, shift, orientation)
+
+    def in_file(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values (x, y, z) in the file's order (i, j, k)."""
+        return self.orientation.from_canonical(values)
+
+    def from_file(self, to_target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(4, 4) from the file's millimetres, of a (4, 4) rigid motion from the centred frame's."""
+        out = to_target.copy()
+        # Not by a matrix product, whose last bits differ by machine.
+        shift = self.to_centred[:3, 3]
+        out[:3, 3] += [sum(to_target[row, axis] * shift[axis] for axis in range(3)) for row in range(3)]
+        return out
