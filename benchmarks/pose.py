@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from calvaria.config import CtSource, FolderSource
 from calvaria.conform.pose import Pose, find_pose
-from calvaria.conform.quality import check_bone, check_pose
+from calvaria.conform.quality import check_bone, check_pose, check_size, first_fault
 from calvaria.conform.template import FILE, load_template
 from calvaria.geometry.orientation import Orientation, centred
 from calvaria.reconstruction.pretrained import pretrained
@@ -203,7 +203,7 @@ class Row:
 
 def refusal(scan: Scan, pose: Pose) -> str:
     """Why it is no head that one can work with; empty if it is one."""
-    fault = check_bone(scan.labels, scan.affine) or check_pose(pose)
+    fault = first_fault(check_bone(scan.labels, scan.affine) + check_size(pose) + check_pose(pose))
     return "" if fault is None else fault.verdict
 
 
