@@ -2,8 +2,8 @@
 
     python benchmarks/heads.py DATA benchmarks/heads.md [PROCESSES]
 
-DATA holds ``heads``. Defects are cut on the scan's own grid by ``calvaria inject`` with the preset's recipes, and
-each implant is scored there.
+DATA holds ``heads``. Defects are cut on the scan's own grid by ``calvaria inject`` with the preset's recipes,
+and each implant is scored there.
 """
 
 import sys
@@ -102,9 +102,10 @@ def line(name: str, rows: list[Row]) -> str:
     dsc, bdsc = (np.array([getattr(row, key) for row in rows]) for key in ("dsc", "bdsc_10mm"))
     distances = [row.hd95_mm for row in rows if np.isfinite(row.hd95_mm)]
     none = sum(row.outcome != "implant" for row in rows)
+    seconds = np.median([row.seconds for row in rows])
     return (
         f"| {name} | {len(rows)} | {dsc.mean():.3f} | {np.median(dsc):.3f} | {dsc.min():.3f} "
-        f"| {bdsc.mean():.3f} | {np.mean(distances):.2f} mm | {none} | {np.median([row.seconds for row in rows]):.0f} s |"
+        f"| {bdsc.mean():.3f} | {np.mean(distances):.2f} mm | {none} | {seconds:.0f} s |"
     )
 
 
