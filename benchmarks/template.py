@@ -17,7 +17,7 @@ import numpy as np
 
 from calvaria.config import FolderSource
 from calvaria.conform.pose import find_pose
-from calvaria.conform.template import Template, read_template, stored, template_of
+from calvaria.conform.template import Template, stored, template_of, vault_anchor
 from calvaria.sources import Scan, catalogue, phantom, read
 from calvaria.tensors import write_tensors
 
@@ -67,15 +67,25 @@ def looked_up(scan: Scan, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found.reshape(where.shape[:3]), seen
 
 
-def averaged(scans: list[Scan], template: Template, where: np.ndarray) -> np.ndarray:
+def averaged(scans: list[Scan], template: Template, where: np.ndarray) -> Template:
+    """The mean of heads in the frame of a template, and the mean of their anchors; symmetric."""
     total, count = np.zeros(where.shape[:3]), np.zeros(where.shape[:3])
+    anchors = []
     for scan in scans:
         found = find_pose(scan.labels, scan.affine, template)
         relative = (where - template.anchor_mm) * found.size
         distance, seen = looked_up(scan, relative @ found.rotation + found.anchor_mm)
         total += np.where(seen, distance / found.size.mean(), 0)
         count += seen
-    return np.where(count >= FEWEST, total / np.maximum(count, 1), template.distance_mm)
+        bone = np.argwhere(scan.labels > 0) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+        anchors.append(vault_anchor((bone - found.anchor_mm) @ found.rotation.T / found.size))
+    mean = np.where(count >= FEWEST, total / np.maximum(count, 1), template.distance_mm)
+    anchor = (template.anchor_mm + np.mean(anchors, axis=0)) * [0, 1, 1]
+    return made_of((mean + mean[::-1]) / 2, np.round(anchor, 2))
+
+
+def made_of(distance: np.ndarray, anchor: np.ndarray) -> Template:
+    return template_of(distance.astype(np.float32), np.array(LOW_MM), SPACING_MM, anchor)
 
 
 def main(data: Path, target: Path) -> None:
@@ -85,13 +95,12 @@ def main(data: Path, target: Path) -> None:
     scans = [read(sources, entry, 0) for entry in entries]
     where = positions()
     distance = of_the_phantom(where)
+    template = made_of(distance, vault_anchor(where[distance < 0]))
     for _ in range(ROUNDS):
-        template = template_of(distance.astype(np.float32), np.array(LOW_MM), SPACING_MM)
-        distance = averaged(scans, template, where)
+        template = averaged(scans, template, where)
     about = json.dumps({"scans": [entry.own_id for entry in entries], "rounds": ROUNDS})
-    write_tensors(target, stored(distance, np.array(LOW_MM), SPACING_MM), about)
-    made = read_template(target)
-    print(f"{target}: {len(scans)} scans, anchor {made.anchor_mm.tolist()} mm")
+    write_tensors(target, stored(template), about)
+    print(f"{target}: {len(scans)} scans, anchor {template.anchor_mm.tolist()} mm")
 
 
 if __name__ == "__main__":

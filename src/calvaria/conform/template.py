@@ -5,16 +5,20 @@ at the ear canals. It is the mean of real skulls (``benchmarks/template.py`` mak
 pretrained model, under the licence of the scans that it was made from.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from calvaria.errors import StoreError
 from calvaria.reconstruction.pretrained import pretrained
 from calvaria.tensors import read_tensors
 
 FILE = "template.safetensors"
+# Of the file: a part of the code, so that another template re-runs what depends on it.
+SHA256 = "ba9a952f975807a0a3a48a2ac89f665659bd8d526f97032d988e54615b9b561d"
 STEP_MM = 0.25  # of the stored signed distance, int8
 VAULT_MM = 70.0  # from the top down, the part that tells where the middle of a head is
 VAULT_POINTS = 400
@@ -28,7 +32,7 @@ class Template:
     gradient: tuple[np.ndarray, np.ndarray, np.ndarray]  # of the distance along x, y, z; (x, y, z) float32
     origin_mm: np.ndarray  # (3,) position of the first voxel
     spacing_mm: float
-    anchor_mm: np.ndarray  # (3,) middle of the vault in x and y, its top in z
+    anchor_mm: np.ndarray  # (3,) middle of an average vault in x and y, its top in z
     vault_mm: np.ndarray  # (2, VAULT_POINTS, 3) points spread over the vault's outer and inner surface
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +52,15 @@ def load_template() -> Template:
     """The template that is shipped.
 
     Raises:
-        StoreError: if its file is missing or damaged.
+        StoreError: if its file is missing, damaged, or another one.
     """
-    return read_template(pretrained() / FILE)
+    path = pretrained() / FILE
+    template = read_template(path)
+    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
+        raise StoreError(
+            f"{path}: has SHA-256 {found}, expected {SHA256}; restore it from the release that the code is of"
+        )
+    return template
 
 
 def read_template(path: Path) -> Template:
@@ -64,26 +74,27 @@ def read_template(path: Path) -> Template:
         arrays["distance"].astype(np.float32) * np.float32(STEP_MM),
         arrays["origin_mm"],
         float(arrays["spacing_mm"][0]),
+        arrays["anchor_mm"],
     )
 
 
-def stored(distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: float) -> dict[str, np.ndarray]:
+def stored(template: Template) -> dict[str, np.ndarray]:
     """The arrays of a template's file: distances as int8, cut off at 127 steps."""
-    steps = np.clip(np.rint(distance_mm / STEP_MM), -127, 127).astype(np.int8)
     return {
-        "distance": steps,
-        "origin_mm": np.asarray(origin_mm, np.float64),
-        "spacing_mm": np.array([spacing_mm], np.float64),
+        "distance": np.clip(np.rint(template.distance_mm / STEP_MM), -127, 127).astype(np.int8),
+        "origin_mm": template.origin_mm,
+        "spacing_mm": np.array([template.spacing_mm]),
+        "anchor_mm": template.anchor_mm,
     }
 
 
-def template_of(distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: float) -> Template:
-    """A template from its signed distance, (x, y, z) float32 mm."""
+def template_of(
+    distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: float, anchor: np.ndarray
+) -> Template:
+    """A template from its signed distance, (x, y, z) float32 mm, and its anchor, (3,) mm."""
     slopes = [part.astype(np.float32) for part in np.gradient(distance_mm, spacing_mm)]
     bone = np.argwhere(distance_mm < 0)
     points = bone * spacing_mm + origin_mm
-    anchor = vault_anchor(points)
-    anchor[2] += _above(distance_mm, bone) * spacing_mm
     direction = points - (anchor - [0.0, 0.0, 100.0])
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     outwards = sum(slope[tuple(bone.T)] * direction[:, axis] for axis, slope in enumerate(slopes))
@@ -96,13 +107,6 @@ def template_of(distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: floa
     return Template(
         distance_mm, (slopes[0], slopes[1], slopes[2]), origin_mm, spacing_mm, anchor, np.stack(vault)
     )
-
-
-def _above(distance_mm: np.ndarray, bone: np.ndarray) -> float:
-    """How far, in voxels, the surface lies above the highest voxels of bone; linear interpolation."""
-    x, y, z = bone[bone[:, 2] == bone[:, 2].max()].T
-    inside, outside = distance_mm[x, y, z], distance_mm[x, y, z + 1]
-    return float((inside / (inside - outside)).max())
 
 
 def vault_anchor(points: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Summary:
         remarks = list(self.origin.notes)
         if self.origin.left_out:
             remarks.append(describe_left_out(self.origin.left_out))
-        return [first, "; ".join(remarks) if remarks else "no file was left out"]
+        return [first, "; ".join(remarks) if remarks else "nothing was left out"]
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""
