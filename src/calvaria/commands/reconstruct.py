@@ -13,7 +13,6 @@ from calvaria.commands.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.config import CtSource, load
 from calvaria.conform.examine import Head, find_head
 from calvaria.conform.quality import Finding, doubts_of, first_fault, hole_areas
-from calvaria.conform.resample import resample
 from calvaria.conform.vault import picture_vault
 from calvaria.errors import CalvariaError, InputError
 from calvaria.geometry.canonical import Canonical
@@ -69,8 +68,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     from calvaria.implant.mesh import mesh_bytes, surface
     from calvaria.implant.space import space_around
     from calvaria.learning.device import prepare_device
+    from calvaria.reconstruction.consensus import consensus_implant
     from calvaria.reconstruction.model import load_model
-    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
     if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; expected a folder that calvaria export wrote")
@@ -95,11 +94,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
     predictor, _ = load_model(model, device)
     to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
-    case = resample(own.values, own.affine, to_box, grid)
     bone = own.values == BONE
-    probability = coarse_probabilities(predictor, case[None])[0]
-    fine = fine_bone(predictor, bone, own.affine, to_box)
-    implant = predict_implant(predictor, case, probability, fine, bone, own.affine, to_box).own
+    implant = consensus_implant(predictor, bone, own.affine, to_box)
     if not implant.any():
         raise InputError(
             f"{path}: its vault has a hole of {holes.largest_cm2:.1f} cm2, the model proposes no implant; "

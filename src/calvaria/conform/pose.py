@@ -78,7 +78,7 @@ def find_pose(labels: np.ndarray, affine: np.ndarray, template: Template | None 
     chosen, upright = _orient(template, cloud)
     fit = _fit(template, cloud.first(SOME_POINTS), chosen, COARSE)
     fit = _fit(template, cloud, fit, FINE)
-    rotation = _rotation(np.round(_rotation_vector(fit.rotation), TURN_DIGITS))
+    rotation = rotation_about(np.round(_rotation_vector(fit.rotation), TURN_DIGITS))
     misfit = _misfit(template, cloud, fit)
     return Pose(
         np.round(rotation, 12),
@@ -174,7 +174,7 @@ def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:
 def _tilts() -> list[np.ndarray]:
     """The header's orientation, and turned about each axis."""
     turns = [sign * np.deg2rad(TILT_DEG) * axis for axis in np.eye(3) for sign in (-1, 1)]
-    return [np.eye(3), *(_rotation(turn) for turn in turns)]
+    return [np.eye(3), *(rotation_about(turn) for turn in turns)]
 
 
 def _orientations() -> list[np.ndarray]:
@@ -216,7 +216,7 @@ def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tupl
             normal[np.diag_indices(9)] += 1e-6
             step = np.linalg.solve(normal, target)
             step /= max(1.0, np.abs(step[:6]).max() / LONGEST_STEP_MM)
-            rotation = _rotation(step[:3] / ARM_MM) @ rotation
+            rotation = rotation_about(step[:3] / ARM_MM) @ rotation
             shift = shift + step[3:6]
             log_size = np.clip(log_size + step[6:], -SIZE_LIMIT, SIZE_LIMIT)
             if np.abs(step[:6]).max() < END_MM and np.abs(step[6:]).max() < END_SIZE:
@@ -259,7 +259,7 @@ def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
     )
 
 
-def _rotation(vector: np.ndarray) -> np.ndarray:
+def rotation_about(vector: np.ndarray) -> np.ndarray:
     """(3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
     angle = float(np.sqrt((vector**2).sum()))
     if angle < 1e-12:

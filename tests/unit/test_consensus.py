@@ -1,0 +1,36 @@
+"""The implant of several poses: the poses surround the one that was found, and the majority counts."""
+
+import numpy as np
+import pytest
+
+from calvaria.reconstruction import consensus
+
+
+def test_motions_are_rigid_and_surround_the_pose():
+    motions = consensus.motions()
+    assert np.array_equal(motions[0], np.eye(4))
+    for motion in motions:
+        assert np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3))
+        assert np.isclose(np.linalg.det(motion), 1)
+    middle = np.mean([motion @ [0, 0, 60, 1] for motion in motions], axis=0)
+    assert np.allclose(middle[:3], [0, 0, 60], atol=0.1)
+
+
+@pytest.mark.parametrize(("votes", "kept"), [(2, False), (3, True)])
+def test_the_majority_counts_and_one_piece_is_kept(monkeypatch, votes, kept):
+    predictions = iter(range(len(consensus.MOTIONS)))
+
+    def implant_at(predictor, bone, affine, pose):
+        number = next(predictions)
+        implant = np.zeros(bone.shape, bool)
+        implant[2:6, 2:6, 2:6] = True
+        implant[6, 2:6, 2:6] = number < votes
+        implant[9 - number, 9, 9] = True  # specks, elsewhere each time
+        implant[0, 0, 0] = True  # a speck in all
+        return implant
+
+    monkeypatch.setattr(consensus, "implant_at", implant_at)
+    found = consensus.consensus_implant(None, np.zeros((10, 10, 10), bool), np.eye(4), np.eye(4))
+    expected = np.zeros((10, 10, 10), bool)
+    expected[2 : 7 if kept else 6, 2:6, 2:6] = True
+    assert np.array_equal(found, expected)
