@@ -1,8 +1,8 @@
 """One implant from predictions at several poses.
 
 A pose is known to a degree or two, and a prediction depends on it more than it should: at poses so far apart
-the DSC of one implant varied between 0.78 and 0.89. The majority of the predictions scatters less and is nearer
-to the truth than most of them.
+the DSC of one implant varied between 0.78 and 0.89. The majority of the predictions scatters less and is
+nearer to the truth than most of them.
 """
 
 import numpy as np
