@@ -24,7 +24,7 @@ from calvaria.commands.nifti_file import write_nifti
 from calvaria.commands.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
 from calvaria.errors import InputError
 from calvaria.evaluation.metrics import score
-from calvaria.reconstruction.pretrained import pretrained
+from calvaria.shipped import pretrained
 
 HEADS = ("cq500_head_ct_1", "cq500_head_ct_2", "head_and_neck_ct", "visible_human_male_head_ct")
 ANKLES = "visible_human_female_ankle_ct"

@@ -24,7 +24,7 @@ from calvaria.conform.pose import Pose, find_pose
 from calvaria.conform.quality import check_bone, check_pose, check_size, first_fault
 from calvaria.conform.template import FILE, load_template
 from calvaria.geometry.orientation import Orientation, centred
-from calvaria.reconstruction.pretrained import pretrained
+from calvaria.shipped import pretrained
 from calvaria.sources import Scan, catalogue, read
 from calvaria.tensors import read_about
 

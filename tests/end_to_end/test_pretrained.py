@@ -10,7 +10,7 @@ from calvaria.defects.apply import cut_defect
 from calvaria.defects.defect import from_json
 from calvaria.learning.device import prepare_device
 from calvaria.reconstruction.model import load_model
-from calvaria.reconstruction.pretrained import pretrained
+from calvaria.shipped import pretrained
 from calvaria.sources.volumes import read_labels
 from calvaria.stages.evaluate import Case, case_scores, predictions
 from calvaria.store import read_json

@@ -90,7 +90,7 @@ KEYS = {
 # What a stage may run, beside the modules that all use; families' own modules are in EDITS.
 BASE = {"errors", "grid", "paths", "progress", "seeds", "stages", "store", "tensors"}
 USES = {
-    "ingest": "conform defects geometry sources",
+    "ingest": "conform defects geometry shipped sources",
     "sheet": "conform report",
     "people": "conform",
     "split": "families",
@@ -103,8 +103,8 @@ USES = {
     "audit": "anatomy defects evaluation families identity interruption learning",
     "inject": "defects families",
     "train": "defects families identity interruption learning reconstruction",
-    "refine": "conform defects families identity interruption learning reconstruction sources",
-    "evaluate": "commands conform defects evaluation families learning reconstruction sources",
+    "refine": "conform defects families geometry identity interruption learning reconstruction sources",
+    "evaluate": "commands conform defects evaluation families geometry learning reconstruction sources",
     "report": "conform evaluation identity jobs manifest provenance report",
 }
 EDITS = {

@@ -47,7 +47,7 @@ def sliced(scan: Scan) -> Scan:
 def thickened(scan: Scan) -> Scan:
     from scipy.ndimage import binary_dilation
 
-    return replace(scan, labels=binary_dilation(np.pad(scan.labels > 0, 6), iterations=6).astype(np.uint8))
+    return replace(scan, labels=binary_dilation(np.pad(scan.labels > 0, 3), iterations=2).astype(np.uint8))
 
 
 def topless(scan: Scan) -> Scan:
@@ -103,10 +103,16 @@ def test_what_is_unusual_is_a_doubt(spoil, expected):
     assert expected in doubts
 
 
-@pytest.mark.parametrize(("residual_mm", "severity"), [(3.4, None), (3.6, "doubt"), (5.6, "fault")])
+@pytest.mark.parametrize(("residual_mm", "severity"), [(1.5, None), (1.7, "doubt"), (2.9, "fault")])
 def test_a_surface_unlike_a_skull_s_is_a_doubt_and_then_a_fault(residual_mm, severity):
-    pose = Pose(np.eye(3), np.zeros(3), np.ones(3), residual_mm, True)
+    pose = Pose(np.eye(3), np.zeros(3), np.ones(3), residual_mm, 1.0, True)
     assert [one.severity for one in check_pose(pose)] == ([severity] if severity else [])
+
+
+def test_what_covers_little_of_a_vault_is_not_a_skull():
+    for coverage, expected in ((0.45, []), (0.35, ["not a skull"])):
+        pose = Pose(np.eye(3), np.zeros(3), np.ones(3), 1.0, coverage, True)
+        assert [one.verdict for one in check_pose(pose)] == expected
 
 
 def test_a_cut_off_vault_is_no_hole():

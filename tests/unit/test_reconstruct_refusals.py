@@ -34,7 +34,7 @@ from tests.unit.models import (
 
 def test_a_closed_skull_has_no_defect_and_nothing_is_written(models, tmp_path):
     """Neither has one with a burr hole, which is seen and too small."""
-    drilled = with_hole(head(1, 2.0), 8.5)
+    drilled = with_hole(head(1, 2.0), 8.0)
     burr = write_nifti(tmp_path / "bad.nii", drilled.labels, drilled.affine)
     for path, area in ((intact(tmp_path), r"0\.0"), (burr, r"0\.[4-9]")):
         before = contents(tmp_path)

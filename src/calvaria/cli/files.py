@@ -69,7 +69,7 @@ def reconstruct(
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
     from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
-    from calvaria.reconstruction.pretrained import pretrained
+    from calvaria.shipped import pretrained
 
     try:
         found = reconstruct(
@@ -130,7 +130,7 @@ def convert(
 
     Example: calvaria convert --to monai --out bundle
     """
-    from calvaria.reconstruction.pretrained import pretrained
+    from calvaria.shipped import pretrained
 
     if to == "onnx":
         from calvaria.reconstruction.onnx_file import write_onnx

@@ -27,7 +27,7 @@ DEFECT_CM2 = 2.5  # a single hole of that area is a defect
 LARGEST_PIECE = 0.6  # share of the bone; a lower jaw hangs loose, a torn skull is in many pieces
 RESIDUAL_MM = 1.6
 SIZES = (0.75, 1.3)
-THICKNESS_MM = (1.5, 20.0)
+THICKNESS_MM = (1.5, 14.0)
 OPEN_CM2 = 4.0  # smaller holes together
 CUT_CM2 = 2.5  # of the vault beyond the field of view
 

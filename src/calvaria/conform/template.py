@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.reconstruction.pretrained import pretrained
+from calvaria.shipped import pretrained
 from calvaria.tensors import read_tensors
 
 FILE = "template.safetensors"

@@ -12,7 +12,10 @@ from calvaria.sources import Entry
 from calvaria.sources.opening import reason
 from calvaria.sources.volumes import VOLUMES, unknown_kind
 
-_ENDINGS = (".seg.nrrd", *sorted(VOLUMES, key=len, reverse=True))  # the longest of them that fits counts
+_ENDINGS = (
+    ".seg.nrrd",
+    *sorted((*VOLUMES, ".dcm", ".ima"), key=len, reverse=True),
+)  # the longest of them that fits counts
 _HEADERS = (".nhdr", ".mhd")  # of which the voxels are in a file beside them
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _NOTES = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".html", ".xlsx")

@@ -44,6 +44,10 @@ _CONVERTERS = {
         "check left and right"
     ),
     (".mgz", ".mgh", ".mnc"): "cannot be read; convert it (nib-convert, mri_convert or mnc2nii) to .nii.gz",
+    (
+        ".dcm",
+        ".ima",
+    ): "is not a DICOM file whatever its name says; export it again, or give the series' folder",
     (".stl", ".ply", ".obj", ".vtk", ".vtp"): (
         "is a surface mesh, expected voxels; convert it to a labelmap (3D Slicer: Segmentations, Export)"
     ),

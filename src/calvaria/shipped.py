@@ -1,4 +1,4 @@
-"""The model that comes with calvaria, which ``calvaria reconstruct`` takes if no other is named."""
+"""What comes with calvaria: the pretrained model, and the mean skull beside it."""
 
 from pathlib import Path
 
