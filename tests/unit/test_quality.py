@@ -110,7 +110,7 @@ def test_a_surface_unlike_a_skull_s_is_a_doubt_and_then_a_fault(residual_mm, sev
 
 
 def test_what_covers_little_of_a_vault_is_not_a_skull():
-    for coverage, expected in ((0.45, []), (0.35, ["not a skull"])):
+    for coverage, expected in ((0.35, []), (0.25, ["not a skull"])):
         pose = Pose(np.eye(3), np.zeros(3), np.ones(3), 1.0, coverage, True)
         assert [one.verdict for one in check_pose(pose)] == expected
 

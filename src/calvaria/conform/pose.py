@@ -34,9 +34,10 @@ LONGEST_STEP_MM, END_MM, END_SIZE = 15.0, 1e-3, 2e-5
 TILT_DEG = 30.0  # heads are looked for in the header's orientation and turned by that about each axis
 FAR_MM = 10.0  # distances are cut off here in what is reported
 COVERED_MM = 5.0  # a place of the template's vault is covered if the scan's surface is so near
-UPRIGHT_MM = 2.6  # a head that fits so well as its header says is not tried in other orientations
+MISSING_WEIGHT = 0.25  # a defect or a cut leaves the vault uncovered in the right orientation, too
+UPRIGHT_MM = 2.2  # a head that fits so well as its header says is not tried in other orientations
 TURNED = 0.8  # another orientation must fit so much better than the header's before it is believed
-UPRIGHT_DEG = 45.0  # turned by more, a head lies in another axis order
+UPRIGHT_DEG = 60.0  # turned by more, a head lies in another axis order
 # Parameters are rounded, since the last bits of a least-squares fit depend on the machine.
 TURN_DIGITS, SHIFT_DIGITS = 4, 2
 
@@ -121,7 +122,7 @@ class _Misfit:
     @property
     def total_mm(self) -> float:
         """Low only where the scan fits the template and fills its vault."""
-        return (self.residual_mm + self.missing_mm) / 2
+        return self.residual_mm + MISSING_WEIGHT * self.missing_mm
 
 
 def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:

@@ -17,7 +17,7 @@ from calvaria.grid import Grid
 # Faults
 SPAN_MM = (110.0, 600.0)  # of the bone along the scan's axis in which it is longest; shoulders are widest
 SKULL_RESIDUAL_MM = 2.8  # mean distance of the bone's surface to the template's: above, it is another thing
-LEAST_COVERED = 0.4  # share of the template's vault, outside and inside, that the bone covers
+LEAST_COVERED = 0.3  # share of the template's vault, outside and inside, that the bone covers
 POSSIBLE_SIZES = (0.65, 1.5)  # of a head relative to the template: beyond, the spacing is wrong
 SOLID_MM = 40.0  # median thickness of a vault: above, its head is filled
 LEAST_VAULT = 0.3  # share of the vault that shows bone
