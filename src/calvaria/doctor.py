@@ -54,9 +54,9 @@ def python() -> Check:
     first, last = PYTHONS
     if first <= sys.version_info[:2] < last:
         return Check("Python", "ok", found)
-    wanted = f"{first[0]}.{first[1]} to {last[0]}.{last[1] - 1}"
+    expected = f"{first[0]}.{first[1]} to {last[0]}.{last[1] - 1}"
     return Check(
-        "Python", "fault", found, f"make an environment with Python {wanted}: make PYTHON=python3.12"
+        "Python", "fault", found, f"make an environment with Python {expected}: make PYTHON=python3.12"
     )
 
 
@@ -99,8 +99,8 @@ def commands() -> Check:
     wrong = [name for name, path in found.items() if path is None or Path(path).parent != beside]
     if not wrong:
         return Check("commands", "ok", f"snakemake and calvaria in {beside}")
-    said = ", ".join(f"{name} is {found[name] or 'not on the path'}" for name in wrong)
-    return Check("commands", "fault", said, f'export PATH="{beside}:$PATH", or activate the environment')
+    found_at = ", ".join(f"{name} is {found[name] or 'not on the path'}" for name in wrong)
+    return Check("commands", "fault", found_at, f'export PATH="{beside}:$PATH", or activate the environment')
 
 
 def threads() -> Check:
@@ -108,15 +108,15 @@ def threads() -> Check:
     present, usable = os.cpu_count() or 1, _affinity()
     quota = _quota()
     most = max(1, int(min(usable, quota)))
-    told = f"{most} of {present} cores usable" + (f", the container has {quota:g}" if quota < usable else "")
+    about = f"{most} of {present} cores usable" + (f", the container has {quota:g}" if quota < usable else "")
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
     given = {name: os.environ[name] for name in names if name in os.environ}
-    told += "".join(f", {name}={value}" for name, value in given.items())
+    about += "".join(f", {name}={value}" for name, value in given.items())
     remedy = f"snakemake --cores {most}; `all` would start {usable} jobs at once" if most < usable else ""
     too_many = [name for name, value in given.items() if value.isdigit() and int(value) > most]
     if too_many:
         remedy = f"unset {' '.join(too_many)}: every job uses the config's `threads`, jobs run side by side"
-    return Check("threads", "warning" if remedy else "ok", told, remedy)
+    return Check("threads", "warning" if remedy else "ok", about, remedy)
 
 
 def _affinity() -> int:

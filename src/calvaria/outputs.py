@@ -1,5 +1,6 @@
 """Files and folders that a command makes: tried before the work begins, and written whole or not at all."""
 
+import errno
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ from calvaria.interruption import Interrupted, postponed
 from calvaria.store import PARTIAL
 
 TRIED_BYTES = 2**20  # about what an implant and its mesh take
+_ADVICE = {
+    errno.ENOSPC: "make room, or choose another folder",
+    errno.EDQUOT: "make room, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def check_file(option: str, file: Path) -> None:
         with suppress(FileNotFoundError):
             file.lstat()  # of a name that is too long
         if not file.parent.is_dir():
-            raise InputError(f"{option} {file}: there is no folder {file.parent}; make it")
+            raise InputError(f"{option} {file}: the folder {file.parent} does not exist; make it")
         if file.is_dir():
             raise InputError(f"{option} {file}: is a folder; choose another name")
         partial = _partial(file)
@@ -65,7 +71,7 @@ def check_new(out: Path) -> None:
     """Refuse a folder that is in use or cannot be made, before long work.
 
     Raises:
-        InputError: if ``out`` exists and is no empty folder, or cannot be written.
+        InputError: if ``out`` exists and is not an empty folder, or cannot be written.
     """
     with _named("--out", out):
         target = out.expanduser().resolve()
@@ -73,7 +79,7 @@ def check_new(out: Path) -> None:
             target.lstat()  # of a name that is too long
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError(
-                f"--out {out}: exists and is no empty folder; nothing was written, choose another"
+                f"--out {out}: exists and is not an empty folder; nothing was written, choose another name"
             )
         above = next(folder for folder in target.parents if folder.is_dir())
         partial = _partial(above / target.name)
@@ -87,7 +93,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write into, which is moved to ``out`` at the end; after a fault nothing is left.
 
     Raises:
-        InputError: if ``out`` exists and is no empty folder, or cannot be written.
+        InputError: if ``out`` exists and is not an empty folder, or cannot be written.
     """
     check_new(out)
     target = out.expanduser().resolve()
@@ -127,6 +133,5 @@ def _named(option: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or error
-        raise InputError(
-            f"{option} {path}: cannot be written: {why}; make room, or choose another name or folder"
-        ) from None
+        advice = _ADVICE.get(error.errno or 0, "choose another folder")
+        raise InputError(f"{option} {path}: cannot be written: {why}; {advice}") from None

@@ -82,7 +82,7 @@ CORPUS: list[Case] = [
     ("a mesh in a source", folder, raw("bad.stl", b"solid"), "surface mesh, expected voxels; convert"),
     ("Analyze", read_volume, raw("bad.hdr", b"x"), "Analyze.*left from right; export .*nib-convert"),
     ("MINC", read_volume, raw("bad.mnc", b"x"), "convert it .*mnc2nii"),
-    ("not DICOM", read_volume, raw("bad.dcm", b"x"), "is not a DICOM file whatever its name says"),
+    ("no slice", read_volume, raw("bad.dcm", b"x"), "is not a DICOM file although its name says so; correct"),
     ("too long a name", read_volume, lambda where: where / ("bad" * 100 + ".nii"), "name is too long"),
     # NIfTI
     ("a web page", read_volume, raw("bad.nii", b"<html>" * 100), "not a NIfTI"),

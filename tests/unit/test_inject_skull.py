@@ -184,7 +184,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     used.mkdir()
     (used / "mine.txt").write_text("mine")
     for out in (used, used / "mine.txt"):
-        with pytest.raises(InputError, match="no empty folder"):
+        with pytest.raises(InputError, match="not an empty folder"):
             inject_skull(tmp_path / "none.nii", "spheres", 1, 0, out, None)
     assert [path.name for path in used.iterdir()] == ["mine.txt"]
 

@@ -122,7 +122,9 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     used.mkdir()
     (used / "mine.txt").write_text("mine")
     for out in (used, used / "mine.txt"):
-        with pytest.raises(InputError, match=rf"--out .*{out.name}: exists and is no empty folder.*another"):
+        with pytest.raises(
+            InputError, match=rf"--out .*{out.name}: exists and is not an empty folder.*another"
+        ):
             export(run, load(run.config), ARM, out)
     assert contents(used) == {"mine.txt": b"mine"}
     (tmp_path / "empty").mkdir()

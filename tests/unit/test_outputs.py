@@ -48,7 +48,7 @@ def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
 
 def test_a_read_only_folder_is_named_before_and_after(tmp_path):
     """The error is not hidden by the cleaning up, which fails as well."""
-    words = "cannot be written: Read-only file system"
+    words = "cannot be written: Read-only file system; choose another folder$"
     with read_only(), pytest.raises(InputError, match=rf"--out .*a\.nii: {words}"):
         check_file("--out", tmp_path / "a.nii")
     with read_only(), pytest.raises(InputError, match=rf"--stl .*a\.stl: {words}"):
@@ -65,7 +65,9 @@ def test_a_read_only_folder_is_named_before_and_after(tmp_path):
 def test_a_full_disk_is_named_before_the_work(tmp_path, monkeypatch):
     full(monkeypatch, TRIED_BYTES - 1)
     for check in (lambda: check_file("--out", tmp_path / "a.nii"), lambda: check_new(tmp_path / "cases")):
-        with pytest.raises(InputError, match=r"--out .*: cannot be written: No space left on device"):
+        with pytest.raises(
+            InputError, match=r"--out .*: cannot be written: No space left on device; make room"
+        ):
             check()
     assert list(tmp_path.iterdir()) == []
 
@@ -81,7 +83,9 @@ def test_any_legal_name_works_and_a_longer_one_is_named(tmp_path):
             pass
     assert len(list(tmp_path.iterdir())) == 6
     for check in (lambda name: check_file("--out", name), check_new):
-        with pytest.raises(InputError, match=r"--out .*: cannot be written: File name too long"):
+        with pytest.raises(
+            InputError, match=r"--out .*: cannot be written: File name too long; choose a shorter name"
+        ):
             check(tmp_path / ("a" * (LONGEST + 1)))
 
 

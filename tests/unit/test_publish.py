@@ -267,7 +267,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, run, monkeypatch):
 
 def test_a_folder_with_files_is_left_alone(tmp_path, run):
     (tmp_path / "mine").write_text("x")
-    with pytest.raises(InputError, match="exists and is no empty folder"):
+    with pytest.raises(InputError, match="exists and is not an empty folder"):
         publish(run, config_of(), tmp_path, terms(), real=False)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

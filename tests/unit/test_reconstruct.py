@@ -1,6 +1,7 @@
 """`calvaria reconstruct` puts an implant where the skull is open, in the file's own place; or nothing."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +195,25 @@ def test_bone_of_a_ct_is_what_the_threshold_says(tmp_path):
     assert np.array_equal(read_bone(path, 300.0).labels, labels == BONE)
     with pytest.raises(InputError, match=r"ct\.nii: its greatest value is 1000 HU.*threshold_hu \(1200\)"):
         read_bone(path, 1200.0)
+
+
+@pytest.mark.parametrize(
+    ("bone", "implant", "line"),
+    [
+        (1, 0, "mask, .* labels 0 to 1$"),
+        (255, 0, "mask, .* labels 0 to 1$"),
+        (0.99999, 0, "mask, .* labels 0 to 1$"),  # that passed through floats
+        (1, 2, "label volume, .* labels 0 to 2$"),
+        (1.00002, 2.00004, "label volume, .* labels 0 to 2$"),  # that passed through a header's slope
+    ],
+)
+def test_masks_and_labels_are_summarised_as_what_they_mean(tmp_path, bone, implant, line):
+    labels = operated(3.0).labels
+    values = np.choose(labels, [0, bone, implant]).astype(np.float32)
+    scan = read_bone(write_nifti(tmp_path / "a.nii", values, operated(3.0).affine), 300.0)
+    assert np.array_equal(scan.labels, labels == BONE)
+    assert scan.summary is not None
+    assert re.match(line, scan.summary.lines()[0])
 
 
 def test_the_series_is_chosen(tmp_path, monkeypatch):

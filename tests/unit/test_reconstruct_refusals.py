@@ -38,7 +38,9 @@ def test_a_closed_skull_has_no_defect_and_nothing_is_written(models, tmp_path):
     burr = write_nifti(tmp_path / "bad.nii", drilled.labels, drilled.affine)
     for path, area in ((intact(tmp_path), r"0\.0"), (burr, r"0\.[4-9]")):
         before = contents(tmp_path)
-        words = rf"{path.name}: no defect found: .* above {area} cm2, less than 1 cm2; nothing was written"
+        words = (
+            rf"{path.name}: no defect found: .* has {area} cm2, expected at least 1 cm2; nothing was written"
+        )
         with pytest.raises(NoDefectError, match=words):
             reconstruct(path, models["coarse"], wanted(tmp_path))
         assert contents(tmp_path) == before
@@ -127,15 +129,15 @@ def test_what_is_no_operated_head_is_named_and_nothing_is_written(models, tmp_pa
         ({"out": "a.gz"}, r"--out .*a\.gz: expected a name that ends in"),
         ({"mesh": "a.obj"}, r"--stl .*a\.obj: expected a name that ends in \.stl or \.ply"),
         ({"checks": "a.txt"}, r"--json .*a\.txt: expected a name that ends in \.json"),
-        ({"out": "none/a.nii"}, "--out .*: there is no folder .*none; make it"),
-        ({"mesh": "none/a.stl"}, "--stl .*: there is no folder .*none; make it"),
-        ({"checks": "none/a.json"}, "--json .*: there is no folder .*none; make it"),
+        ({"out": "none/a.nii"}, "--out .*: the folder .*none does not exist; make it"),
+        ({"mesh": "none/a.stl"}, "--stl .*: the folder .*none does not exist; make it"),
+        ({"checks": "none/a.json"}, "--json .*: the folder .*none does not exist; make it"),
         ({"checks": "text.nii/a.json"}, "--json .*: cannot be written: Not a directory"),
         ({"picture": "a.jpg"}, r"--picture .*a\.jpg: expected a name that ends in \.png"),
         ({"out": "folder.nii"}, r"--out .*folder\.nii: is a folder; .*another name"),
         ({"mesh": "folder.ply"}, r"--stl .*folder\.ply: is a folder; .*another name"),
         ({"checks": "folder.json"}, r"--json .*folder\.json: is a folder; .*another name"),
-        ({"out": "a" * 252 + ".nii"}, r"--out .*: cannot be written: File name too long"),
+        ({"out": "a" * 252 + ".nii"}, r"--out .*: cannot be written: File name too long; choose a shorter"),
         ({"out": "skull.nii.gz"}, r"--out .*skull\.nii\.gz: is the scan itself; choose another name"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from calvaria.config import FolderSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, folder
-from calvaria.sources.volumes import bone_of, is_label_like, read_labels, read_mask, read_volume
+from calvaria.sources.volumes import is_label_like, read_labels, read_mask, read_volume, skull_of
 from tests.unit.builders import SHAPE, write_nrrd
 
 
@@ -46,7 +46,7 @@ def test_bone_and_implant_are_what_they_are_named(tmp_path, bone, implant, numbe
     assert bool(found.origin.notes) == (numbers != (1, 2))
     volume = read_volume(path)
     assert is_label_like(volume)
-    assert np.array_equal(bone_of(path, volume).values, labels() == 1)
+    assert np.array_equal(skull_of(path, volume).values, labels())
     with pytest.raises(InputError, match=rf"segments .*{bone} \({numbers[0]}\).*expected one; export"):
         read_mask(path)
     scan = folder.read(FolderSource(kind="folder", path=tmp_path), Entry("a/a", "a/a", (path,)), 0)

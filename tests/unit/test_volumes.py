@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from calvaria.errors import InputError
 from calvaria.sources.volumes import (
     Volume,
-    bone_of,
     is_label_like,
     looks_like_ct,
     read_labels,
     read_mask,
     read_volume,
+    skull_of,
 )
 from tests.unit.builders import AFFINE, SHAPE, mask, nifti_with, nrrd_text, write_nifti, write_nrrd
 
@@ -163,8 +163,8 @@ def test_values_that_are_nearly_integers_are_rounded(tmp_path, error):
     labels[4] = 2 + error
     path = write_nifti(tmp_path / "b.nii", labels)
     assert np.array_equal(read_labels(path).values, np.rint(labels))
-    assert np.array_equal(bone_of(path, read_volume(path)).values, mask())
-    assert np.array_equal(bone_of(path, read_volume(tmp_path / "a.nii")).values, mask())
+    assert np.array_equal(skull_of(path, read_volume(path)).values, np.rint(labels))
+    assert np.array_equal(skull_of(path, read_volume(tmp_path / "a.nii")).values, mask())
     with pytest.raises(InputError, match=r"values 0, 1\.002"):
         read_labels(write_nifti(tmp_path / "c.nii", mask(np.float32) * np.float32(1.002)))
 

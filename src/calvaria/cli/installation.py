@@ -28,7 +28,7 @@ def doctor(
     for check in examine(directory):
         typer.echo(text(check))
         faults += check.verdict == "fault"
-    typer.echo(f"\n{faults} fault(s): mend them first" if faults else "\nready")
+    typer.echo(f"\n{faults} fault(s): fix them first" if faults else "\nready")
     if faults:
         raise typer.Exit(NOT_WELL)
 

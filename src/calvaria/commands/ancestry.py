@@ -23,7 +23,7 @@ def ancestry(run: Run, config: Config, store: str, volume: int) -> Iterator[dict
         raise InputError(f"{run.root}: no store {store!r}, there are {', '.join(named)}")
     rows = named[store].rows()
     if not 0 <= volume < len(rows):
-        raise InputError(f"{run.root / store}: wanted a volume from 0 to {len(rows) - 1}, got {volume}")
+        raise InputError(f"{run.root / store}: expected a volume from 0 to {len(rows) - 1}, got {volume}")
     row = rows[volume]
     yield {"store": store, **row}
     if above := _made_from(store, row):

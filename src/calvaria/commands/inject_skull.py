@@ -19,11 +19,11 @@ from calvaria.defects.defect import Defect, to_json
 from calvaria.defects.injection import inject_defect
 from calvaria.errors import BudgetError, InputError
 from calvaria.geometry.canonical import Canonical
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.grid import IMPLANT, Grid
 from calvaria.outputs import check_new, new_folder
 from calvaria.progress import Progress
 from calvaria.sources import Scan
-from calvaria.sources.volumes import Volume, labels_of, looks_like_ct, mask_of, read_volume
+from calvaria.sources.volumes import Volume, looks_like_ct, read_volume, skull_of
 from calvaria.store import digest
 
 # Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
@@ -124,8 +124,7 @@ def _read(path: Path) -> Volume:
             f"{path}: looks like a CT; inject takes masks: segment the CT first, by a "
             "threshold in 3D Slicer or ITK-SNAP, and export the bone as a labelmap"
         )
-    is_mask = not volume.origin.meanings and volume.values.max() not in (BONE, IMPLANT)
-    return mask_of(path, volume) if is_mask else labels_of(path, volume)
+    return skull_of(path, volume)
 
 
 def _is_folder(path: Path) -> bool:

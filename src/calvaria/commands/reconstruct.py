@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -20,8 +20,8 @@ from calvaria.grid import BONE, IMPLANT, Grid
 from calvaria.outputs import Output, check_file, write_together
 from calvaria.sources import Entry, Scan, ct
 from calvaria.sources.opening import reason
-from calvaria.sources.summary import summarise
-from calvaria.sources.volumes import bone_of, is_label_like, read_volume
+from calvaria.sources.summary import Kind, summarise
+from calvaria.sources.volumes import is_label_like, read_volume, skull_of
 
 LEAST_HOLE_CM2 = 1.0  # of 75 intact skulls the largest hole is 0.2 cm2
 TOO_LARGE = "check the header's spacing, or use a model with a larger grid"
@@ -87,8 +87,8 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     holes = hole_areas(head.vault)
     if holes.largest_cm2 < LEAST_HOLE_CM2:
         raise NoDefectError(
-            f"{path}: no defect found: its vault has no hole above {holes.largest_cm2:.1f} cm2, less "
-            f"than {LEAST_HOLE_CM2:g} cm2; nothing was written"
+            f"{path}: no defect found: the largest hole of its vault has {holes.largest_cm2:.1f} cm2, "
+            f"expected at least {LEAST_HOLE_CM2:g} cm2; nothing was written"
         )
     # A model that was trained on a GPU serves without one, too.
     device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
@@ -179,11 +179,10 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
     if not folder:
         volume = read_volume(path)
         if is_label_like(volume):
-            found = bone_of(path, volume)
-            kind: Literal["mask", "label volume"] = "mask" if volume.values.max() == 1 else "label volume"
-            return Scan(
-                found.values, found.affine, summarise(kind, volume.values, found.affine, found.origin)
-            )
+            found = skull_of(path, volume)
+            kind: Kind = "label volume" if found.values.max() == IMPLANT else "mask"
+            summary = summarise(kind, found.values, found.affine, found.origin)
+            return Scan((found.values == BONE).view(np.uint8), found.affine, summary)
     entry = Entry(f"input/{path.name}", path.name, (path,))
     return ct.read(source, entry, 0)
 

@@ -74,7 +74,7 @@ def recompute(run: Run, config: Config, job: Job) -> list[str]:
         }
     missing = {path.relative_to(run.root).as_posix() for path in job.outputs} - set(found)
     if missing:
-        raise StoreError(f"{job.name}: made anew, it did not write {', '.join(sorted(missing))}")
+        raise StoreError(f"{job.name}: run again, it did not write {', '.join(sorted(missing))}")
     return [name for name in found if found[name] != wanted[name]]
 
 

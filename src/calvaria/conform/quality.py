@@ -138,8 +138,8 @@ def check_pose(pose: Pose) -> list[Finding]:
         findings.append(Finding("doubt", "unlike a skull", reason))
     if not pose.upright:
         reason = (
-            "the head does not lie in it as its header says: axes are mirrored or exchanged; "
-            "repair the header's directions, which also tell left from right"
+            "a skull fits best with mirrored or exchanged axes, expected the header's; check the header's "
+            "directions, which also tell left from right, and that the top of the head is in it"
         )
         findings.append(Finding("fault", "orientation", reason))
     return findings

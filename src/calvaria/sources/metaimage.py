@@ -102,8 +102,8 @@ def _grid(
         directions = np.reshape(reader.GetDirection(), (n, n)) * reader.GetSpacing()
         origin = np.array(reader.GetOrigin())
     except RuntimeError as error:
-        said = str(error).splitlines()[-1]
-        raise InputError(f"{path}: its MetaImage header is damaged ({said}); repair it") from None
+        why = str(error).splitlines()[-1]
+        raise InputError(f"{path}: its MetaImage header is damaged ({why}); repair it") from None
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if kind is None or reader.GetNumberOfComponents() != 1:

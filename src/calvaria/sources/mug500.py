@@ -93,7 +93,7 @@ def read(source: Mug500Source, entry: Entry, seed: int) -> Scan:
     outside = float(((at < -0.5) | (at > np.array(shape) - 0.5)).any(axis=1).mean())
     if outside > _OUTSIDE:
         raise InputError(
-            f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, wanted less than "
+            f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, expected at most "
             f"{_OUTSIDE:.0%}; check that both are of the same skull and in the same coordinates"
         )
     filled = voxelise(at, faces, (shape[0], shape[1], shape[2]))

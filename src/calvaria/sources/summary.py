@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+Kind = Literal["CT", "mask", "label volume"]
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -30,7 +32,7 @@ class Origin:
 class Summary:
     """What was read."""
 
-    kind: Literal["CT", "mask", "label volume"]
+    kind: Kind
     shape: tuple[int, ...]  # voxels along i, j, k, as stored
     spacing_mm: tuple[float, ...]  # along i, j, k
     tilt_deg: float  # largest deviation of the angle between two axes from 90 degrees
@@ -74,7 +76,7 @@ LEAST_TILT_DEG = 0.5  # smaller ones are rounding of the header
 
 
 def summarise(
-    kind: Literal["CT", "mask", "label volume"],
+    kind: Kind,
     values: npt.NDArray[Any],
     affine: npt.NDArray[np.float64],
     origin: Origin,

@@ -18,7 +18,6 @@ from calvaria.sources.voxels import Volume, extremes, slabs
 __all__ = [
     "VOLUMES",
     "Volume",
-    "bone_of",
     "is_label_like",
     "labels_of",
     "looks_like_ct",
@@ -26,6 +25,7 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_volume",
+    "skull_of",
 ]
 
 _READERS = {
@@ -44,10 +44,9 @@ _CONVERTERS = {
         "check left and right"
     ),
     (".mgz", ".mgh", ".mnc"): "cannot be read; convert it (nib-convert, mri_convert or mnc2nii) to .nii.gz",
-    (
-        ".dcm",
-        ".ima",
-    ): "is not a DICOM file whatever its name says; export it again, or give the series' folder",
+    (".dcm", ".ima", ".dicom"): (
+        "is not a DICOM file although its name says so; correct its name, or export the scan again"
+    ),
     (".stl", ".ply", ".obj", ".vtk", ".vtp"): (
         "is a surface mesh, expected voxels; convert it to a labelmap (3D Slicer: Segmentations, Export)"
     ),
@@ -156,8 +155,8 @@ def labels_of(path: Path, volume: Volume) -> Volume:
     return Volume(labels, volume.affine, origin)
 
 
-def bone_of(path: Path, volume: Volume) -> Volume:
-    """The remaining bone of a label volume or mask, as uint8 0/1; an implant is not part of it.
+def skull_of(path: Path, volume: Volume) -> Volume:
+    """A label volume or a mask as uint8: 0 background, 1 bone, 2 implant.
 
     A mask may have any single positive value but 2, which alone would be an implant without bone.
 
@@ -165,8 +164,7 @@ def bone_of(path: Path, volume: Volume) -> Volume:
         InputError: as for `mask_of` and `labels_of`.
     """
     is_labels = volume.origin.meanings or abs(float(volume.values.max()) - IMPLANT) <= ROUNDING
-    found = labels_of(path, volume) if is_labels else mask_of(path, volume)
-    return replace(found, values=(found.values == BONE).view(np.uint8))
+    return labels_of(path, volume) if is_labels else mask_of(path, volume)
 
 
 def is_label_like(volume: Volume) -> bool:
