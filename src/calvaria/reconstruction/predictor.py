@@ -1,6 +1,6 @@
 """From a defective skull in its scan to the implant in its scan: coarse network, fine network, and back.
 
-``evaluate`` and ``reconstruct`` both go this way, so what is scored is what a user gets.
+``evaluate`` and ``reconstruct`` both go this way; the latter at several poses (`consensus`).
 """
 
 from collections.abc import Mapping
