@@ -25,7 +25,7 @@ from calvaria.errors import BudgetError, ConfigError, InputError
 from calvaria.grid import BONE, IMPLANT, Grid
 from calvaria.sources import Scan
 from calvaria.sources.volumes import read_labels
-from tests.unit.builders import write_nifti, write_nrrd
+from tests.unit.builders import write_nifti, write_nrrd, write_series
 from tests.unit.heads import head, moved, stored, turn, with_hole
 
 HEALING = Healing(width_mm=14, thinning=0.7, side="outer")
@@ -169,6 +169,15 @@ def test_a_skull_that_cannot_be_used_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match=r"none\.nii"):
         inject_skull(tmp_path / "none.nii", "spheres", 1, 0, tmp_path / "cases", None)
     assert [path.name for path in tmp_path.iterdir()] == ["skull.nii.gz"]
+
+
+def test_slices_of_a_ct_are_refused_as_what_they_are(tmp_path):
+    """Whether a folder is given or one of its files: what helps is to segment, not to move files."""
+    [path, *_] = write_series(tmp_path / "ct", np.zeros((5, 7, 3), np.int16))
+    for scan in (tmp_path / "ct", path):
+        with pytest.raises(InputError, match=r"looks like a CT; inject takes masks: segment the CT first"):
+            inject_skull(scan, "spheres", 1, 0, tmp_path / "cases", None)
+    assert not (tmp_path / "cases").exists()
 
 
 def test_an_implant_belongs_to_the_skull(tmp_path):
