@@ -134,7 +134,7 @@ def code(config: Config, stage: str, name: str) -> str:
     """A digest of all source code that a job of this stage, for this family or arm, may run."""
     digest = hashlib.sha256()
     for module in modules(config, stage, name):
-        digest.update(module.encode() + b"\0" + _source(module).read_bytes())
+        digest.update(module.encode() + b"\0" + syntax(_source(module).read_bytes()))
     if stage == "report":  # the page is made from more than modules
         page = Path(__file__).parent / "report"
         for path in sorted(path for part in ("templates", "vendor") for path in (page / part).iterdir()):
@@ -147,14 +147,43 @@ def code(config: Config, stage: str, name: str) -> str:
 
 
 def custom_source(function: str) -> bytes:
-    """The module of a function of the user's own; if there is none, the job says so."""
+    """A digest of the module of a custom function; empty without one, which the job then reports."""
     try:
-        found = importlib.util.find_spec(function.split(":")[0])
+        spec = importlib.util.find_spec(function.split(":")[0])
     except ImportError:
         return b""
-    return (
-        Path(found.origin).read_bytes() if found is not None and found.has_location and found.origin else b""
-    )
+    if spec is None or not spec.has_location or not spec.origin:
+        return b""
+    return syntax(Path(spec.origin).read_bytes())
+
+
+@cache
+def syntax(source: bytes) -> bytes:
+    """A digest of the syntax tree of Python source, without comments, docstrings and layout.
+
+    Of what is not Python, a digest of the bytes. Unlike ``ast.dump``, a tree has the same digest in every
+    version of Python that parses the source alike.
+    """
+    try:
+        tree = json.dumps(_nested(ast.parse(source))).encode()
+    except (SyntaxError, ValueError):
+        tree = source
+    return hashlib.sha256(tree).digest()
+
+
+def _nested(node: Any) -> Any:
+    """A syntax tree as nested lists; no field that is empty, no string that is a statement."""
+    if isinstance(node, list):
+        return [_nested(item) for item in node if not _is_docstring(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: _nested(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
+    return [type(node).__name__, fields]
+
+
+def _is_docstring(node: Any) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 @cache

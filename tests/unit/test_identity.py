@@ -4,6 +4,7 @@ They name the jobs that change by themselves. What comes after such a job runs a
 come out otherwise.
 """
 
+import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -268,10 +269,38 @@ def test_editing_a_module_changes_the_stages_that_use_it(module, tmp_path, monke
     before = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
     original = source(f"calvaria.{module}")
     edited = tmp_path / "edited.py"
-    edited.write_text(original.read_text() + "# edited\n")
+    edited.write_text(original.read_text() + "EDITED = 1\n")
     monkeypatch.setattr(subject, "_source", lambda name: edited if source(name) == original else source(name))
     after = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
     assert {name for name in before if before[name] != after[name]} == meant(EDITS[module])
+
+
+def test_prose_and_layout_are_no_part_of_an_identity():
+    code = "def area(r):\n    return 3.14 * r**2\n"
+    prose = '"""Circles."""\n\ndef area(r):  # mm\n    """Square mm."""\n    return (3.14 *\n        r**2)\n'
+    assert subject.syntax(code.encode()) == subject.syntax(prose.encode())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "def area(r):\n    return 3.1416 * r**2\n",
+        "def area(r):\n    return 3.14 * r**3\n",
+        "def area(d):\n    return 3.14 * d**2\n",
+        "def area(r):\n    return '3.14' * r**2\n",
+        "def area(r):\n    return None\n",
+        "def area(r):\n    return\n",
+        "def area(*, r):\n    return 3.14 * r**2\n",
+    ],
+)
+def test_every_change_of_code_changes_an_identity(other):
+    assert subject.syntax(b"def area(r):\n    return 3.14 * r**2\n") != subject.syntax(other.encode())
+
+
+def test_every_module_survives_a_change_of_its_prose():
+    for path in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(path.read_bytes())
+        assert subject.syntax(path.read_bytes()) == subject.syntax(ast.unparse(tree).encode()), path
 
 
 def test_growing_a_store_keeps_its_full_shards():
