@@ -56,7 +56,7 @@ check: $(VENV)/.installed-dev
 	$(MKDOCS) --site-dir $(VENV)/site
 
 reference: $(VENV)/.installed
-	$(IN_VENV) python -m calvaria.reference
+	$(IN_VENV) python -m calvaria.cli.reference
 
 $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \

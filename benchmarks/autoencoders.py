@@ -17,10 +17,10 @@ import numpy as np
 from environment import header
 
 from calvaria.config import VaeFamily, load
-from calvaria.evaluation.rebuilding import compare
 from calvaria.families import Task, vae
-from calvaria.paths import Run
-from calvaria.stages.split import skulls, training_population
+from calvaria.metrics.rebuilding import compare
+from calvaria.storage.cohorts import skulls, training_population
+from calvaria.storage.paths import Run
 
 VARIANTS = {
     "surfaces, mean error": {"representation": "surfaces"},

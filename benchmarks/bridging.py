@@ -17,13 +17,13 @@ import torch
 from environment import header
 
 from calvaria.config import load
-from calvaria.conform.vault import VaultPicture
-from calvaria.grid import BONE, IMPLANT
-from calvaria.paths import Run
+from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.reconstruction import bridging
 from calvaria.reconstruction.prediction import grown
 from calvaria.reconstruction.refine_training import fine_labels
 from calvaria.reconstruction.refining import Frame, Window, picture_skull, window_around
+from calvaria.skull.vault_map import VaultPicture
+from calvaria.storage.paths import Run
 
 KNOWN = (12, 24)  # skulls, of all
 TOO_WIDE = 3  # voxels of the run's grid

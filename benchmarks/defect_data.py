@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from calvaria.config import FolderSource
-from calvaria.conform.examine import examine
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.examine import examine
 from calvaria.sources import folder
 
 ROOT = Path(__file__).parents[1]

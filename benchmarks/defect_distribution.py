@@ -16,10 +16,10 @@ from scipy.stats import ks_2samp
 
 from calvaria.config import Inject
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.pieces import bounding_box
-from calvaria.defects.vault import find_vault
-from calvaria.grid import IMPLANT
+from calvaria.geometry.components import bounding_box
+from calvaria.geometry.grid import IMPLANT
 from calvaria.seeds import generator
+from calvaria.skull.vault import find_vault
 
 MEASURES = {
     "volume": "ml",

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from calvaria.config import Inject
 from calvaria.defects.injection import Injected, inject_defect
-from calvaria.grid import IMPLANT
+from calvaria.geometry.grid import IMPLANT
 from calvaria.report.pictures import facing, without_implant
 from calvaria.report.render import render
 from calvaria.seeds import generator

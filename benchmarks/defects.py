@@ -18,16 +18,16 @@ import numpy as np
 from environment import header, peak_gb
 
 from calvaria.config import Inject, PhantomSource
-from calvaria.conform.examine import examine
 from calvaria.defects.apply import apply_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.injection import inject_defect
 from calvaria.defects.recipes import sample_defect
-from calvaria.defects.vault import find_vault
-from calvaria.grid import IMPLANT, Grid
+from calvaria.geometry.grid import IMPLANT, Grid
 from calvaria.seeds import generator
+from calvaria.skull.examine import examine
+from calvaria.skull.vault import find_vault
 from calvaria.sources import phantom
-from calvaria.store import Store, write_shard
+from calvaria.storage.store import Store, write_shard
 
 SIZES = {128: (1.6, 24), 256: (0.8, 12), 512: (0.4, 4)}  # voxels an edge: spacing in mm, cases
 RECIPES = {

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from environment import header
 
-from calvaria import costs
 from calvaria.config import load
-from calvaria.estimate import source_kinds
-from calvaria.jobs import STAGES, jobs
-from calvaria.paths import Run
-from calvaria.progress import duration
+from calvaria.pipeline import costs
+from calvaria.pipeline.estimate import source_kinds
+from calvaria.pipeline.plan import STAGES, jobs
+from calvaria.storage.paths import Run
+from calvaria.utils.progress import duration
 
 LONG_S = 60.0
 

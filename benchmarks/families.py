@@ -15,12 +15,12 @@ from environment import header
 from PIL import Image, ImageDraw, ImageFont
 
 from calvaria.config import HELD_OUT, load
-from calvaria.grid import Grid
-from calvaria.paths import Run
+from calvaria.geometry.grid import Grid
 from calvaria.report.render import VIEWS, render
 from calvaria.report.tables import FIDELITY, REBUILT, number
-from calvaria.stages.split import skulls
-from calvaria.store import read_json
+from calvaria.storage.cohorts import skulls
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json
 
 SIZE, COLUMNS, TWENTY, CAPTION = 116, 10, 20, 22
 

@@ -20,13 +20,13 @@ import torch
 from environment import header
 
 from calvaria.config import HELD_OUT, load
-from calvaria.evaluation.fidelity import fidelity
-from calvaria.evaluation.shape import all_features, scale_of
 from calvaria.families import Draw, Task, load_model
 from calvaria.families.ldm import Maker, predict, sample
 from calvaria.families.representation import decode
-from calvaria.paths import Run
-from calvaria.stages.split import skulls, training_population
+from calvaria.metrics.fidelity import fidelity
+from calvaria.metrics.shape import all_features, scale_of
+from calvaria.storage.cohorts import skulls, training_population
+from calvaria.storage.paths import Run
 
 MEASURES = {
     "neighbour_accuracy": "1-NN accuracy",

@@ -19,12 +19,12 @@ import nibabel
 import numpy as np
 from environment import header
 
-from calvaria.commands.inject_skull import inject_skull
-from calvaria.commands.nifti_file import write_nifti
-from calvaria.commands.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
+from calvaria.defects.inject_skull import inject_skull
 from calvaria.errors import InputError
-from calvaria.evaluation.metrics import score
-from calvaria.shipped import pretrained
+from calvaria.metrics.scores import score
+from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
+from calvaria.storage.nifti_file import write_nifti
+from calvaria.storage.shipped import pretrained
 
 HEADS = ("cq500_head_ct_1", "cq500_head_ct_2", "head_and_neck_ct", "visible_human_male_head_ct")
 ANKLES = "visible_human_female_ankle_ct"

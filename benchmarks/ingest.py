@@ -21,14 +21,14 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from calvaria.config import CtSource, FolderSource, PhantomSource, SkullfixSource
-from calvaria.conform import quality
-from calvaria.conform.matching import match, mirror, shape, vault_distance
-from calvaria.conform.pose import Pose, find_pose
-from calvaria.conform.quality import check_bone, check_closed, check_pose, check_vault, first_fault
-from calvaria.conform.resample import count_samples, resample, restore
-from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.geometry.canonical import Canonical
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.geometry.resample import count_samples, resample, restore
+from calvaria.skull import quality
+from calvaria.skull.matching import match, mirror, shape, vault_distance
+from calvaria.skull.pose import Pose, find_pose
+from calvaria.skull.quality import check_bone, check_closed, check_pose, check_vault, first_fault
+from calvaria.skull.vault_map import VaultPicture, picture_vault
 from calvaria.sources import Scan, catalogue, read
 
 GRIDS = {1.0: (184, 224, 208), 2.0: (96, 112, 104), 3.75: (48, 56, 48)}
@@ -312,7 +312,7 @@ def people_table(scans: dict[str, tuple[Scan, Pose]]) -> str:
 
 
 def measures(scan: Scan) -> dict[str, float]:
-    """What the limits of `calvaria.conform.quality` are held against, of one head."""
+    """What the limits of `calvaria.skull.quality` are held against, of one head."""
     own = Canonical.of(scan.labels, scan.affine)
     pose = find_pose(own.values, own.affine)
     vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))

@@ -27,11 +27,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from calvaria import sources
 from calvaria.config import FolderSource
-from calvaria.conform.examine import examine
-from calvaria.dataset import SkullDataset, unpack
-from calvaria.grid import BONE, IMPLANT, Grid
-from calvaria.packed import write_packed
-from calvaria.store import Store, digest, write_shard
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.skull.examine import examine
+from calvaria.storage.dataset import SkullDataset, unpack
+from calvaria.storage.packed import write_packed
+from calvaria.storage.store import Store, digest, write_shard
 
 SHAPE = (256, 256, 256)
 TOP_MARGIN_MM = 10.0

@@ -29,7 +29,7 @@ Masks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def ours(masks: Masks, spacing: tuple[float, float, float]) -> Values:
-    from calvaria.evaluation.metrics import score
+    from calvaria.metrics.scores import score
 
     return asdict(score(*masks, spacing))
 

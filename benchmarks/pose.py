@@ -20,13 +20,13 @@ from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from calvaria.config import CtSource, FolderSource
-from calvaria.conform.pose import Pose, find_pose
-from calvaria.conform.quality import check_bone, check_pose, check_size, first_fault
-from calvaria.conform.template import FILE, load_template
 from calvaria.geometry.orientation import Orientation, centred
-from calvaria.shipped import pretrained
+from calvaria.skull.pose import Pose, find_pose
+from calvaria.skull.quality import check_bone, check_pose, check_size, first_fault
+from calvaria.skull.template import FILE, load_template
 from calvaria.sources import Scan, catalogue, read
-from calvaria.tensors import read_about
+from calvaria.storage.shipped import pretrained
+from calvaria.storage.tensors import read_about
 
 CTS = (
     "heads/cq500_head_ct_1",

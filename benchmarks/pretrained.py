@@ -15,12 +15,12 @@ from pathlib import Path
 from environment import header, peak_gb
 
 from calvaria.config import load
-from calvaria.learning.device import prepare_device
-from calvaria.paths import Run
 from calvaria.reconstruction.model import load_model
 from calvaria.report.tables import METRICS, scores, summarise
 from calvaria.stages.evaluate import case_scores, cases, predictions
-from calvaria.store import read_json, write_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_json
+from calvaria.training.device import prepare_device
 
 
 def main() -> None:

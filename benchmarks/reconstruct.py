@@ -17,8 +17,8 @@ from pathlib import Path
 
 from environment import header
 
-from calvaria.commands.reconstruct import read_bone
-from calvaria.commands.score import score_files
+from calvaria.metrics.score_files import score_files
+from calvaria.reconstruction.reconstruct import read_bone
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 from environment import header
 
 from calvaria.config import load
-from calvaria.evaluation.comparison import curves, interval, single, versus
-from calvaria.paths import Run
+from calvaria.metrics.comparison import curves, interval, single, versus
 from calvaria.report.tables import (
     DSC,
     METRICS,
@@ -26,7 +25,8 @@ from calvaria.report.tables import (
     summarise,
     versus_table,
 )
-from calvaria.store import read_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json
 
 OTHERS = """\
 What others report, each on a split of its own, DSC / bDSC / HD95 in mm:

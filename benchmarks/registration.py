@@ -20,19 +20,20 @@ import numpy as np
 from PIL import Image
 from registration_report import PAIRS, WARPS, part_of, report
 
-from calvaria.anatomy import measure as measure_skull
-from calvaria.anatomy import vault_map
 from calvaria.config import Config, parse
-from calvaria.families import Draw, Population, Task, family_module, load_model, registration, save_model
+from calvaria.families import Draw, Task, family_module, load_model, registration, save_model
 from calvaria.families.registration import Space, Ways, warp_pair
 from calvaria.families.registration.fields import centres, look_up, prepare, warp
 from calvaria.families.registration.gates import Measured, dice, measure, verdict
 from calvaria.families.registration.syn import import_ants
-from calvaria.grid import Grid
-from calvaria.paths import Run
+from calvaria.geometry.grid import Grid
 from calvaria.report.render import VIEWS, render
-from calvaria.screening import limits, screen_skull
-from calvaria.store import read_json, write_json
+from calvaria.skull.measures import measure as measure_skull
+from calvaria.skull.measures import vault_map
+from calvaria.skull.screening import limits, screen_skull
+from calvaria.storage.cohorts import Population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_json
 
 SKETCHES = 10
 

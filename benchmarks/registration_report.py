@@ -9,8 +9,8 @@ from environment import header
 
 from calvaria.config import Gates
 from calvaria.families.registration.gates import Measured, verdict
-from calvaria.paths import Run
-from calvaria.store import read_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json
 
 PAIRS, WARPS = 6, 12
 WAYS = ("ants", "pairwise", "template", "ssm")

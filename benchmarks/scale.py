@@ -22,11 +22,11 @@ from statistics import median
 from environment import header
 
 from calvaria.config import Config, load
-from calvaria.estimate import estimate
-from calvaria.jobs import Job, jobs
-from calvaria.paths import Run
-from calvaria.progress import duration
-from calvaria.status import snakemake_records
+from calvaria.pipeline.estimate import estimate
+from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.status import snakemake_records
+from calvaria.storage.paths import Run
+from calvaria.utils.progress import duration
 
 ROOT = Path(__file__).parents[1]
 FACTORY = ROOT / "workflow" / "presets" / "factory.yaml"

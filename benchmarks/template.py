@@ -16,10 +16,10 @@ import edt
 import numpy as np
 
 from calvaria.config import FolderSource
-from calvaria.conform.pose import find_pose
-from calvaria.conform.template import Template, stored, template_of, vault_anchor
+from calvaria.skull.pose import find_pose
+from calvaria.skull.template import Template, stored, template_of, vault_anchor
 from calvaria.sources import Scan, catalogue, phantom, read
-from calvaria.tensors import write_tensors
+from calvaria.storage.tensors import write_tensors
 
 SPACING_MM = 3.0
 LOW_MM, HIGH_MM = (-108.0, -135.0, -66.0), (108.0, 135.0, 150.0)

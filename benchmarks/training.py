@@ -19,11 +19,11 @@ import torch
 from environment import header
 
 from calvaria.config import load
-from calvaria.learning.ahead import Ahead
-from calvaria.learning.device import autocast, prepare_device
-from calvaria.learning.training import Part
-from calvaria.paths import Run
 from calvaria.reconstruction.training import Batch, Member, training
+from calvaria.storage.paths import Run
+from calvaria.training.ahead import Ahead
+from calvaria.training.device import autocast, prepare_device
+from calvaria.training.loop import Part
 
 WARM_UP = 3  # steps
 

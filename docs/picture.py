@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from calvaria.config import load
-from calvaria.paths import Run
 from calvaria.report.pictures import facing
 from calvaria.report.render import PREDICTED_COLOUR, VIEWS, render
+from calvaria.storage.paths import Run
 
 SIZE, CAPTION = 220, 24
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 
 ROOT = Path(__file__).parents[1]
 

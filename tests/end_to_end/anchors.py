@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from calvaria.config import load
-from calvaria.paths import Run
+from calvaria.storage.paths import Run
 
 FILE = Path(__file__).parent / "anchors.npz"
 

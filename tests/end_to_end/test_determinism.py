@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from calvaria.config import load
-from calvaria.identity import modules
-from calvaria.jobs import jobs
-from calvaria.manifest import stores
-from calvaria.paths import Run
-from calvaria.store import read_json, read_rows
+from calvaria.pipeline.fingerprint import modules
+from calvaria.pipeline.manifest import stores
+from calvaria.pipeline.plan import jobs
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, read_rows
 from tests.conftest import ROOT
 from tests.end_to_end.anchors import dice, skulls, stored
 from tests.end_to_end.conftest import LIMIT_S, TINY, command, environment, finish

@@ -10,9 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from calvaria.cli import app
-from calvaria.commands import inject_skull
-from calvaria.grid import Grid
-from calvaria.store import Store, read_json
+from calvaria.defects import inject_skull
+from calvaria.geometry.grid import Grid
+from calvaria.storage.store import Store, read_json
 from tests.conftest import ROOT
 from tests.documents import PAGES, blocks, commands
 from tests.end_to_end.conftest import environment

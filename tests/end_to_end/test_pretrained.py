@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from calvaria.commands.own_grid import OwnGrid, cut
 from calvaria.config import load
-from calvaria.conform.resample import resample
 from calvaria.defects.apply import cut_defect
 from calvaria.defects.defect import from_json
-from calvaria.learning.device import prepare_device
+from calvaria.defects.native_grid import OwnGrid, cut
+from calvaria.geometry.resample import resample
 from calvaria.reconstruction.model import load_model
-from calvaria.shipped import pretrained
 from calvaria.sources.volumes import read_labels
 from calvaria.stages.evaluate import Case, case_scores, predictions
-from calvaria.store import read_json
+from calvaria.storage.shipped import pretrained
+from calvaria.storage.store import read_json
+from calvaria.training.device import prepare_device
 from tests.conftest import ROOT
 
 CASES = (1, 7, 15)  # their defects are ours; those of the challenge are labels of the scan

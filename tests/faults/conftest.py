@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calvaria.paths import Run
+from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 from tests.faults.killing import Starter
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from calvaria import sources
 from calvaria.config import load
-from calvaria.jobs import Job, jobs
-from calvaria.paths import Run
+from calvaria.pipeline.plan import Job, jobs
+from calvaria.storage.paths import Run
 
 PRELOADED = [
     "calvaria.stages.report",

@@ -13,8 +13,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from calvaria.manifest import read_manifest
-from calvaria.paths import Run
+from calvaria.pipeline.manifest import read_manifest
+from calvaria.storage.paths import Run
 from tests.end_to_end.conftest import command, environment
 from tests.faults.conftest import SMALL, begun
 from tests.faults.killing import Starter

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from calvaria.conform import ACCEPTED
-from calvaria.paths import Run
+from calvaria.skull import ACCEPTED
+from calvaria.storage.paths import Run
 from tests.end_to_end.conftest import command, environment
 from tests.faults.conftest import SMALL
 from tests.unit.builders import write_nifti

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from calvaria.paths import Run
-from calvaria.store import read_rows
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_rows
 from tests.end_to_end.conftest import environment
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from calvaria.store import read_json
+from calvaria.storage.store import read_json
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import LIMIT_S, TINY, environment, finish
 

@@ -8,9 +8,9 @@ import pytest
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
     """Exported models: with a fine network and without; and one that was never trained."""
-    from calvaria.learning.weights import weights
     from calvaria.reconstruction.model import export
     from calvaria.reconstruction.network import new_network
+    from calvaria.training.weights import weights
     from tests.unit.models import ARM, learned, small_config, write_run
 
     folder = tmp_path_factory.mktemp("models")

@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from calvaria.config import Config, dump, parse
-from calvaria.manifest import data_files, digest
-from calvaria.paths import Run
-from calvaria.store import write_atomically, write_json
+from calvaria.pipeline.manifest import data_files, digest
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_atomically, write_json
 from tests.conftest import ROOT
 
 MADE_WITH: dict[str, Any] = {

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from calvaria.config import Config, dump, parse
-from calvaria.paths import Run
 from calvaria.report import tables
 from calvaria.report.sheet import contact_sheet
-from calvaria.store import write_atomically, write_json, write_rows, write_shard
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_atomically, write_json, write_rows, write_shard
 
 NASTY = "<script>alert(1)</script>"
 MEASURES = {

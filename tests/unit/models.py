@@ -11,18 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calvaria.commands.reconstruct import Wanted
 from calvaria.config import Config, dump, parse
-from calvaria.conform.pose import find_pose
-from calvaria.conform.resample import resample
-from calvaria.grid import BONE, IMPLANT
-from calvaria.learning.device import prepare_device
-from calvaria.learning.weights import weights
-from calvaria.manifest import digest, sha256
-from calvaria.paths import Run
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.geometry.resample import resample
+from calvaria.pipeline.manifest import digest, sha256
 from calvaria.reconstruction.bridging import surfaces
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target, new_network
 from calvaria.reconstruction.prediction import grown, implant_of, probabilities
+from calvaria.reconstruction.reconstruct import Wanted
 from calvaria.reconstruction.refining import (
     SAID,
     SURFACES,
@@ -34,9 +30,13 @@ from calvaria.reconstruction.refining import (
     window_around,
 )
 from calvaria.reconstruction.training import dice_and_cross_entropy
+from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
-from calvaria.store import write_atomically, write_json, write_shard
-from calvaria.tensors import write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_atomically, write_json, write_shard
+from calvaria.storage.tensors import write_tensors
+from calvaria.training.device import prepare_device
+from calvaria.training.weights import weights
 from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole
 

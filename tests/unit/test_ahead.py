@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from calvaria.config import Config
-from calvaria.learning.ahead import DEPTH, Ahead
+from calvaria.training.ahead import DEPTH, Ahead
 from tests.unit.test_learning import parse_tiny
 
 STEPS = 12

@@ -2,10 +2,10 @@
 
 import pytest
 
-from calvaria.another_run import refuse_another_run
 from calvaria.config import Config, dump, parse
 from calvaria.errors import StoreError
-from calvaria.paths import Run
+from calvaria.pipeline.guard import refuse_another_run
+from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import numpy as np
 
 from calvaria.config import parse
-from calvaria.evaluation.metrics import score
-from calvaria.paths import Run
+from calvaria.metrics.scores import score
 from calvaria.stages.split import split
-from calvaria.store import read_json, write_json, write_rows
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_json, write_rows
 from tests.unit.finished import tiny
 
 COHORTS = {

@@ -5,11 +5,11 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from calvaria.config import Screen
-from calvaria.evaluation.fidelity import fidelity, memorisation
-from calvaria.evaluation.rebuilding import compare
-from calvaria.evaluation.shape import DIRECTIONS, GROUPS, all_features, features, scale_of
-from calvaria.grid import Grid
-from calvaria.screening import Originals
+from calvaria.geometry.grid import Grid
+from calvaria.metrics.fidelity import fidelity, memorisation
+from calvaria.metrics.rebuilding import compare
+from calvaria.metrics.shape import DIRECTIONS, GROUPS, all_features, features, scale_of
+from calvaria.skull.screening import Originals
 
 
 def cloud(seed: int, count: int, width: float = 1.0, shift: float = 0.0) -> np.ndarray:

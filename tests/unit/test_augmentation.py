@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calvaria.config import LEVELS, Geometric
-from calvaria.grid import BONE, IMPLANT
+from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
 from calvaria.reconstruction.network import network_input, network_target
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 from calvaria.reconstruction.bridging import (
     BORDER,
     DEPTH_MM,
@@ -17,6 +16,7 @@ from calvaria.reconstruction.bridging import (
     seen_from_inside,
     surfaces,
 )
+from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
 CONE = inside_cone()
 KNOWN = 16

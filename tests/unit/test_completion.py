@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from calvaria.grid import Grid
-from calvaria.learning.folding import unfold
-from calvaria.learning.training import trainable
-from calvaria.learning.weights import restore, weights
+from calvaria.geometry.grid import Grid
 from calvaria.reconstruction.completion import Completion
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input
-from calvaria.tensors import read_tensors, write_tensors
+from calvaria.storage.tensors import read_tensors, write_tensors
+from calvaria.training.folding import unfold
+from calvaria.training.loop import trainable
+from calvaria.training.weights import restore, weights
 
 GRID = Grid((24, 32, 24), 7.5)
 MODES = 24  # more than 12 skulls and their mirror images have

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from calvaria import reference
+from calvaria.cli import reference
 from calvaria.config import Config, dump, load, parse
 from calvaria.errors import ConfigError
 from tests.conftest import ROOT

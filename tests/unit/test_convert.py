@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from calvaria import cli
-from calvaria.commands.nifti_file import ALIGNED, nifti_bytes
 from calvaria.config import Config, parse
 from calvaria.errors import InputError
-from calvaria.grid import BONE
-from calvaria.learning.weights import weights
+from calvaria.geometry.grid import BONE
 from calvaria.reconstruction.implant_network import bone_on_grid, implant_network, input_files
 from calvaria.reconstruction.model import export, load_model
 from calvaria.reconstruction.network import new_network
 from calvaria.reconstruction.prediction import implant_of, largest_piece
 from calvaria.reconstruction.predictor import coarse_probabilities
+from calvaria.storage.nifti_file import ALIGNED, nifti_bytes
+from calvaria.training.weights import weights
 from tests.unit.models import ARM, contents, small_config, write_run
 
 # What MONAI's schema of 2024-07-25 asks of metadata.json, and of every input and output of a network.

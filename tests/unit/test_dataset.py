@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from calvaria.dataset import SkullDataset, unpack
 from calvaria.errors import StoreError
-from calvaria.grid import Grid
-from calvaria.packed import write_packed
-from calvaria.store import Store, digest, write_shard
+from calvaria.geometry.grid import Grid
+from calvaria.storage.dataset import SkullDataset, unpack
+from calvaria.storage.packed import write_packed
+from calvaria.storage.store import Store, digest, write_shard
 
 GRID = Grid((8, 16, 24), 2.0)
 VOLUMES = np.random.default_rng(0).integers(0, 3, (5, *GRID.shape), np.uint8)

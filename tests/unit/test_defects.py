@@ -17,10 +17,10 @@ from calvaria.defects.injection import inject_defect
 from calvaria.defects.noise import value_noise
 from calvaria.defects.recipes import sample_defect
 from calvaria.defects.shapes import RoundedBox, Sphere, Spheres
-from calvaria.defects.vault import find_vault
 from calvaria.errors import BudgetError, InputError
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
 from calvaria.seeds import generator
+from calvaria.skull.vault import find_vault
 
 # What the golden values below were made with: the box's defaults before they were fitted to aligned heads.
 BOX = {

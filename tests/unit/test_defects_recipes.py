@@ -15,14 +15,14 @@ from calvaria.defects.apply import apply_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, Healing, Plane, from_json, to_json
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.pieces import settle
 from calvaria.defects.recipes import sample_defect
 from calvaria.defects.recipes.regions import misplaced
 from calvaria.defects.shapes import Ellipsoid
-from calvaria.defects.vault import find_vault
 from calvaria.errors import BudgetError, ConfigError
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.components import settle
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
 from calvaria.seeds import generator
+from calvaria.skull.vault import find_vault
 from tests.unit.test_defects import GRID, SKULL, mesh, shell
 
 SMALL = {"mean": 16, "sd": 3}

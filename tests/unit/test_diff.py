@@ -2,9 +2,9 @@
 
 import pytest
 
-from calvaria.commands.diff import diff
 from calvaria.errors import StoreError
-from calvaria.store import read_json, write_json
+from calvaria.pipeline.diff import diff
+from calvaria.storage.store import read_json, write_json
 from tests.unit.finished import finished, tiny
 
 

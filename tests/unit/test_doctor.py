@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from calvaria import doctor
-from calvaria.cli import app
-from calvaria.doctor import Check
+from calvaria.cli import app, doctor
+from calvaria.cli.doctor import Check
 
 
 def test_this_environment_passes(tmp_path):

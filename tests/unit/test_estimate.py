@@ -7,11 +7,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from calvaria import costs
 from calvaria.cli import app
 from calvaria.config import Config, Source, parse
-from calvaria.estimate import estimate, source_kinds
-from calvaria.jobs import STAGES
+from calvaria.pipeline import costs
+from calvaria.pipeline.estimate import estimate, source_kinds
+from calvaria.pipeline.plan import STAGES
 from tests.conftest import ROOT
 
 DEMO, SKULLFIX = ROOT / "config.yaml", ROOT / "workflow" / "presets" / "skullfix.yaml"

@@ -8,15 +8,15 @@ import pytest
 import SimpleITK
 
 from calvaria import cli
-from calvaria.commands.extract import View, extract
 from calvaria.config import dump, parse
-from calvaria.conform.resample import resample
 from calvaria.errors import InputError
-from calvaria.grid import Grid
-from calvaria.packed import write_packed
-from calvaria.paths import Run
+from calvaria.geometry.grid import Grid
+from calvaria.geometry.resample import resample
 from calvaria.sources.volumes import read_volume
-from calvaria.store import write_atomically, write_shard
+from calvaria.storage.extract import View, extract
+from calvaria.storage.packed import write_packed
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_atomically, write_shard
 from tests.unit.heads import turn
 
 GRID = Grid((24, 32, 24), 4.0)

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from calvaria.config import Config, parse
-from calvaria.families import Draw, Population, Task, draw_skulls, family_module, save_model
-from calvaria.paths import Run
-from calvaria.store import write_shard
+from calvaria.families import Draw, Task, draw_skulls, family_module, save_model
+from calvaria.storage.cohorts import Population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_shard
 from tests.conftest import ROOT
 
 FAMILIES = ("real", "registration", "template", "ssm", "vae", "vqvae", "wgan", "introvae", "ldm", "flow")

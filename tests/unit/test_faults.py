@@ -12,10 +12,8 @@ import pytest
 import torch
 
 from calvaria.errors import CalvariaError, StoreError
-from calvaria.grid import Grid
-from calvaria.learning import checkpoint
-from calvaria.learning.checkpoint import Position
-from calvaria.store import (
+from calvaria.geometry.grid import Grid
+from calvaria.storage.store import (
     ABANDONED_S,
     PARTIAL,
     Store,
@@ -26,7 +24,9 @@ from calvaria.store import (
     write_rows,
     write_shard,
 )
-from calvaria.tensors import read_tensor, read_tensors, write_tensors
+from calvaria.storage.tensors import read_tensor, read_tensors, write_tensors
+from calvaria.training import checkpoint
+from calvaria.training.checkpoint import Position
 
 GRID = Grid((8, 16, 8), 2.0)
 WEIGHTS = {"a": np.linspace(-1, 1, 60, dtype=np.float32).reshape(3, 4, 5), "b": np.arange(7, dtype=np.int64)}

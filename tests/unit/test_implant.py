@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvaria.implant.checks import check, thickness, to_json
-from calvaria.implant.fitting import clearance, cone, fit_implant
-from calvaria.implant.mesh import mesh_bytes, surface
-from calvaria.implant.space import Space, space_around
+from calvaria.reconstruction.implant.checks import check, thickness, to_json
+from calvaria.reconstruction.implant.fitting import clearance, cone, fit_implant
+from calvaria.reconstruction.implant.mesh import mesh_bytes, surface
+from calvaria.reconstruction.implant.space import Space, space_around
 
 OBLIQUE = np.array([[-0.9, 0.0, 0.0, 10.0], [0.0, 0.0, 1.2, 3.0], [0.0, 0.9, 0.0, 4.0], [0.0, 0.0, 0.0, 1.0]])
 AFFINES = {"upright": np.diag([1.0, 1.0, 1.0, 1.0]), "left-handed": OBLIQUE}

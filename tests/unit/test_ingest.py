@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from calvaria.config import Config, parse
-from calvaria.conform.quality import Finding
-from calvaria.conform.resample import restore
-from calvaria.grid import IMPLANT
-from calvaria.paths import Run
+from calvaria.geometry.grid import IMPLANT
+from calvaria.geometry.resample import restore
+from calvaria.skull.quality import Finding
 from calvaria.sources import Entry, Scan
 from calvaria.stages.ingest import _row, ingest
 from calvaria.stages.people import people
 from calvaria.stages.sheet import sheet
 from calvaria.stages.split import split
-from calvaria.store import Row, read_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_json
 from tests.unit.builders import write_nifti, write_nrrd, write_series
 from tests.unit.heads import head, with_hole
 from tests.unit.test_mug500 import surface
@@ -175,7 +175,7 @@ def test_people_are_known_by_name_and_by_content(done):
 
 
 def test_families_learn_each_skull_once(done):
-    from calvaria.stages.split import training_population
+    from calvaria.storage.cohorts import training_population
 
     population = training_population(done[0])
     assert len({mask.tobytes() for mask in population.masks}) == len(population)

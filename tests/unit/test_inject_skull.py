@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calvaria import seeds
-from calvaria.commands import inject_skull as module
-from calvaria.commands.inject_skull import chosen_recipe, inject_skull
-from calvaria.commands.own_grid import OwnGrid, cut
-from calvaria.conform.resample import resample
+from calvaria.defects import inject_skull as module
 from calvaria.defects.apply import apply_defect
 from calvaria.defects.defect import Healing, Plane, from_json
+from calvaria.defects.inject_skull import chosen_recipe, inject_skull
+from calvaria.defects.native_grid import OwnGrid, cut
 from calvaria.defects.recipes import sample_defect
 from calvaria.errors import BudgetError, ConfigError, InputError
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.resample import resample
 from calvaria.sources import Scan
 from calvaria.sources.volumes import read_labels
 from tests.unit.builders import write_nifti, write_nrrd, write_series

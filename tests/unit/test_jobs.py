@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 
 from calvaria.config import parse
-from calvaria.jobs import jobs
-from calvaria.paths import Run
+from calvaria.pipeline.plan import jobs
+from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 

@@ -14,10 +14,10 @@ import yaml
 
 from calvaria.config import Config, Optimiser, parse
 from calvaria.errors import CalvariaError
-from calvaria.learning import checkpoint
-from calvaria.learning.estimate import estimate
-from calvaria.learning.training import DivergedError, Part, Place, Training, Update, forget, train, trainable
-from calvaria.store import read_rows
+from calvaria.storage.store import read_rows
+from calvaria.training import checkpoint
+from calvaria.training.estimate import estimate
+from calvaria.training.loop import DivergedError, Part, Place, Training, Update, forget, train, trainable
 from tests.conftest import ROOT
 
 STEPS = 12
@@ -174,8 +174,8 @@ SHARED = """
 import sys, torch
 from pathlib import Path
 from tests.unit.test_learning import CPU, outcome, parse_tiny, place_in, two_players
-from calvaria.learning.training import train
-from calvaria.learning.workers import is_main
+from calvaria.training.loop import train
+from calvaria.training.workers import is_main
 config = parse_tiny().model_copy(update={"processes": 2})
 trained = two_players()
 train(trained, place_in(Path(sys.argv[1]), config), CPU)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import calvaria
-from calvaria import provenance
-from calvaria.commands.verify import SHARDED, choose, faults, recompute
 from calvaria.config import parse
 from calvaria.errors import StoreError
-from calvaria.jobs import Job, jobs
-from calvaria.manifest import digest, sha256
-from calvaria.paths import Run
-from calvaria.store import read_json, write_json
+from calvaria.pipeline import provenance
+from calvaria.pipeline.manifest import digest, sha256
+from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.verify import SHARDED, choose, faults, recompute
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_json
 from tests.unit.finished import finished, tiny
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import distance
 
 from calvaria.errors import InputError
-from calvaria.evaluation.metrics import FAILED, PERFECT, score
+from calvaria.metrics.scores import FAILED, PERFECT, score
 from calvaria.sources.volumes import read_mask
 
 SPACINGS = [0.4, 0.451, 0.633, 1.0, 1.7, 3.75, 11.0]

@@ -9,12 +9,10 @@ import torch
 
 from calvaria import cli
 from calvaria.config import load
-from calvaria.conform.pose import find_pose
-from calvaria.conform.resample import resample
 from calvaria.errors import CalvariaError, InputError, StoreError
-from calvaria.grid import BONE, Grid
-from calvaria.manifest import read_manifest, sha256
-from calvaria.paths import Run
+from calvaria.geometry.grid import BONE, Grid
+from calvaria.geometry.resample import resample
+from calvaria.pipeline.manifest import read_manifest, sha256
 from calvaria.reconstruction.model import export, load_model
 from calvaria.reconstruction.predictor import (
     Found,
@@ -24,8 +22,10 @@ from calvaria.reconstruction.predictor import (
     fine_bone,
     predict_implant,
 )
+from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
-from calvaria.tensors import read_tensors, write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.tensors import read_tensors, write_tensors
 from tests.unit.models import ARM, contents, learned, operated, remaining, small_config, write_run
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from calvaria.families.networks.linear import Gaussian
 from calvaria.families.networks.models import model_of, network_of, recompute_activations
 from calvaria.families.vqvae import code_use, move_codes, perplexity
 from calvaria.families.wgan import energy_distance
-from calvaria.learning.folding import fold, unfold
+from calvaria.training.folding import fold, unfold
 
 SHAPE = (16, 24, 16)
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from calvaria.commands.nifti_file import SCANNER, nifti_bytes, tilt_note, write_nifti
 from calvaria.errors import InputError
 from calvaria.geometry.nifti_frames import from_quaternion, is_sheared
 from calvaria.sources.volumes import read_volume
+from calvaria.storage.nifti_file import SCANNER, nifti_bytes, tilt_note, write_nifti
 from tests.unit.builders import mask
 
 SHAPE = (6, 5, 4)

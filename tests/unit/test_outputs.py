@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from calvaria.errors import InputError, StoreError
-from calvaria.interruption import Interrupted, keeps_nothing, raise_on_signals
-from calvaria.outputs import TRIED_BYTES, Output, check_file, check_new, new_folder, write_together
-from calvaria.store import write_atomically
+from calvaria.storage.outputs import TRIED_BYTES, Output, check_file, check_new, new_folder, write_together
+from calvaria.storage.store import write_atomically
+from calvaria.utils.interruption import Interrupted, keeps_nothing, raise_on_signals
 
 LONGEST = 255  # bytes of a name on common file systems
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from calvaria.errors import StoreError
-from calvaria.grid import Grid
-from calvaria.packed import PackedStore, open_store, write_packed
-from calvaria.store import Store, digest, write_rows, write_shard
+from calvaria.geometry.grid import Grid
+from calvaria.storage.packed import PackedStore, open_store, write_packed
+from calvaria.storage.store import Store, digest, write_rows, write_shard
 
 GRID = Grid((8, 16, 24), 2.0)
 

@@ -8,18 +8,18 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from calvaria.config import Config
-from calvaria.conform.matching import match, mirror, shape
-from calvaria.conform.pose import find_pose
-from calvaria.conform.resample import resample
-from calvaria.conform.vault import VaultPicture, picture_vault
 from calvaria.errors import InputError
-from calvaria.grid import Grid
-from calvaria.paths import Run
+from calvaria.geometry.grid import Grid
+from calvaria.geometry.resample import resample
+from calvaria.skull.matching import match, mirror, shape
+from calvaria.skull.pose import find_pose
+from calvaria.skull.vault_map import VaultPicture, picture_vault
 from calvaria.sources import Scan
 from calvaria.stages.people import compare, group, people
 from calvaria.stages.split import split
-from calvaria.store import read_json, write_shard
-from calvaria.tensors import write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_shard
+from calvaria.storage.tensors import write_tensors
 from tests.unit.heads import head, moved, turn
 from tests.unit.test_report import a_config
 

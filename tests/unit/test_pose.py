@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calvaria.conform.pose import find_pose
+from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.sources.phantom import rotation
 from tests.unit.heads import angle_deg, head, moved, phantom, stored, turn, with_hole

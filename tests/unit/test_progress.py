@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from calvaria import progress
-from calvaria.progress import Progress, duration
+from calvaria.utils import progress
+from calvaria.utils.progress import Progress, duration
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def in_terminal(code: str, **environment: str) -> str:
 
 
 FAILS = """
-from calvaria.progress import Progress
+from calvaria.utils.progress import Progress
 counter = Progress("ingest", 3, "skulls")
 counter.advance()
 raise SystemExit("calvaria: no more")
@@ -94,7 +94,7 @@ def test_no_color_is_honoured():
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines():
     assert "ingest: 3/3 skulls" in in_terminal(
-        "from calvaria.progress import Progress\n"
+        "from calvaria.utils.progress import Progress\n"
         "counter = Progress('ingest', 3, 'skulls')\n"
         "for _ in range(3): counter.advance()",
         TERM="dumb",

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from calvaria.commands.verify import faults
 from calvaria.config import Config, dump, parse
 from calvaria.errors import CalvariaError, InputError, StoreError
-from calvaria.manifest import digest, sha256
-from calvaria.packed import open_store
-from calvaria.paths import Run
+from calvaria.pipeline.manifest import digest, sha256
+from calvaria.pipeline.verify import faults
 from calvaria.publishing.publish import publish
 from calvaria.publishing.terms import Terms, TermsError
-from calvaria.store import read_json, write_atomically, write_json, write_shard
+from calvaria.storage.packed import open_store
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_atomically, write_json, write_shard
 
 LICENCE = "CC-BY-NC-SA-4.0"
 PLACE = "/home/somebody/secret project"

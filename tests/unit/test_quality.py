@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvaria.conform.examine import examine, find_head
-from calvaria.conform.pose import Pose
-from calvaria.conform.quality import check_pose, hole_areas
 from calvaria.geometry.canonical import Canonical
-from calvaria.grid import IMPLANT, Grid
+from calvaria.geometry.grid import IMPLANT, Grid
+from calvaria.skull.examine import examine, find_head
+from calvaria.skull.pose import Pose
+from calvaria.skull.quality import check_pose, hole_areas
 from calvaria.sources import Scan
 from tests.unit.heads import head, moved, stored, turn, with_hole
 
@@ -150,7 +150,7 @@ def test_a_vault_larger_than_the_grid_is_named_with_what_to_do():
 
 def test_the_vault_stands_at_its_place():
     """The middle in x and y, the top below the margin; for a head that is not of average build, nearly so."""
-    from calvaria.anatomy import extent
+    from calvaria.skull.measures import extent
 
     for number in range(3):
         low, high = extent(examine(head(number), GRID, 10.0).labels, GRID)

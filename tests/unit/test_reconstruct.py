@@ -15,12 +15,12 @@ from scipy.ndimage import binary_dilation, label
 from scipy.spatial import cKDTree
 
 from calvaria import cli
-from calvaria.commands.reconstruct import Wanted, read_bone, reconstruct
 from calvaria.errors import InputError
-from calvaria.grid import BONE, IMPLANT
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.reconstruction.reconstruct import Wanted, read_bone, reconstruct
 from calvaria.sources import Scan
 from calvaria.sources.volumes import read_volume
-from calvaria.store import read_json
+from calvaria.storage.store import read_json
 from tests.unit.builders import write_nifti, write_series
 from tests.unit.heads import moved, stored, turn
 from tests.unit.models import (

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvaria.commands import reconstruct as module
-from calvaria.commands.nifti_file import write_nifti as write_labels
-from calvaria.commands.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
 from calvaria.config import dump
 from calvaria.errors import InputError, StoreError
-from calvaria.learning.weights import weights
+from calvaria.reconstruction import reconstruct as module
 from calvaria.reconstruction.model import export
 from calvaria.reconstruction.network import new_network
+from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
 from calvaria.sources.volumes import read_volume
+from calvaria.storage.nifti_file import write_nifti as write_labels
+from calvaria.training.weights import weights
 from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole
 from tests.unit.models import (
@@ -232,7 +232,7 @@ def test_a_late_fault_leaves_no_half_result(models, coarse_head, tmp_path, monke
 
     full_disk = r"--out .*implant\.nii\.gz: cannot be written: No space"
     for place, fault, error, words in (
-        ("calvaria.implant.mesh.mesh_bytes", bug, RuntimeError, "a bug"),
+        ("calvaria.reconstruction.implant.mesh.mesh_bytes", bug, RuntimeError, "a bug"),
         ("pathlib.Path.replace", full, InputError, full_disk),
     ):
         with monkeypatch.context() as patch:

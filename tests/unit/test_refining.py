@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calvaria.config import Optimiser, Refine
-from calvaria.conform.vault import inside_cone
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
 from calvaria.reconstruction.predictor import mostly
 from calvaria.reconstruction.refine_training import simulated_probability
@@ -22,6 +21,7 @@ from calvaria.reconstruction.refining import (
     refined,
     window_around,
 )
+from calvaria.skull.vault_map import inside_cone
 
 GRID = Grid((32, 40, 32), 3.0)
 SETTINGS = Refine(

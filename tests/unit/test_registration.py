@@ -6,16 +6,17 @@ import torch
 
 from calvaria.config import Config, Gates, RegistrationFamily, parse
 from calvaria.errors import BudgetError
-from calvaria.families import Draw, Population, Task, draw_skulls, save_model
+from calvaria.families import Draw, Task, draw_skulls, save_model
 from calvaria.families import registration as family
 from calvaria.families.registration import fields, syn
 from calvaria.families.registration.gates import Measured, dice, verdict
 from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.families.ssm import components, exponential, logarithm
-from calvaria.grid import Grid
-from calvaria.paths import Run
-from calvaria.store import read_json, read_rows, write_shard
-from calvaria.tensors import read_tensors
+from calvaria.geometry.grid import Grid
+from calvaria.storage.cohorts import Population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, read_rows, write_shard
+from calvaria.storage.tensors import read_tensors
 
 GRID = Grid((24, 30, 26), 4.0)
 
@@ -375,7 +376,7 @@ def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
 def test_real_skulls_reach_each_other(tmp_path, real_skulls):
     """Two of them at 3 mm, both ways: no lower than SyNQuick at 1 mm (0.84), nothing folded."""
     from calvaria.config import FolderSource
-    from calvaria.conform.examine import examine
+    from calvaria.skull.examine import examine
     from calvaria.sources import catalogue, read
 
     sources = {"skullfix": FolderSource(kind="folder", path=real_skulls)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calvaria.grid import IMPLANT, Grid
+from calvaria.geometry.grid import IMPLANT, Grid
 from calvaria.report.pictures import facing
 from calvaria.report.render import VIEWS, render
 

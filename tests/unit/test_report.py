@@ -12,13 +12,13 @@ import pytest
 
 from calvaria.config import Config
 from calvaria.errors import StoreError
-from calvaria.evaluation.comparison import versus
-from calvaria.grid import Grid
-from calvaria.paths import Run
+from calvaria.geometry.grid import Grid
+from calvaria.metrics.comparison import versus
 from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
 from calvaria.report.summary import summary
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, distances, surface, to_json
+from calvaria.storage.paths import Run
 from tests.unit.made_up import NASTY, a_config, write_run
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from calvaria.anatomy import vault_map
 from calvaria.families.representation import CHANNELS, OPEN_VOXELS, decode, encode, head_and_cavity
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.measures import vault_map
 
 GRID = Grid((48, 56, 48), 3.75)
 

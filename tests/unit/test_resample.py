@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvaria.conform.resample import resample, restore
-from calvaria.grid import IMPLANT, Grid
+from calvaria.geometry.grid import IMPLANT, Grid
+from calvaria.geometry.resample import resample, restore
 from calvaria.sources import Scan
 from tests.unit.heads import head, stored, turn, with_hole
 
@@ -92,7 +92,7 @@ def test_restoring_an_empty_mask_or_one_beyond_the_scan_gives_an_empty_one():
 
 def test_the_bytes_of_a_resampled_phantom_never_move():
     """Golden value: integers all the way, so that they hold on any machine."""
-    from calvaria.store import digest
+    from calvaria.storage.store import digest
 
     scan = with_hole(head(0), 30, IMPLANT)
     pose = POSE.copy()
@@ -104,7 +104,7 @@ def test_the_bytes_of_a_resampled_phantom_never_move():
 def test_native_skulls_come_back(real_skulls):
     """One scan at 1 mm, one at 2; the acceptance figure is 0.95 at 1 mm, benchmarks/ingest.md has all."""
     from calvaria.config import SkullfixSource
-    from calvaria.conform.pose import find_pose
+    from calvaria.skull.pose import find_pose
     from calvaria.sources import catalogue, read
 
     folder = real_skulls.parent / "skullfix_native"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from calvaria.commands.score import score_files
 from calvaria.errors import InputError
-from calvaria.evaluation.metrics import score
+from calvaria.metrics.score_files import score_files
+from calvaria.metrics.scores import score
 from tests.unit.builders import write_nifti, write_nrrd
 
 SPACING = (0.45, 0.8, 1.5)

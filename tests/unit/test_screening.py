@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from calvaria.anatomy import measure
 from calvaria.config import Screen
-from calvaria.screening import clean, limits, screen_skull
+from calvaria.skull.measures import measure
+from calvaria.skull.screening import clean, limits, screen_skull
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calvaria.evaluation.statistics import clustered_mean, compare, holm, per_person
+from calvaria.metrics.statistics import clustered_mean, compare, holm, per_person
 
 
 def rng() -> np.random.Generator:

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from calvaria.cli import app
 from calvaria.config import load
-from calvaria.jobs import Job, jobs
-from calvaria.paths import Run
-from calvaria.status import status
+from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.status import status
+from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 SKULLS = 8

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from calvaria.errors import StoreError
-from calvaria.grid import Grid
-from calvaria.store import Store, digest, read_rows, write_atomically, write_rows, write_shard
-from calvaria.tensors import read_about, read_tensor, read_tensors, write_tensors
+from calvaria.geometry.grid import Grid
+from calvaria.storage.store import Store, digest, read_rows, write_atomically, write_rows, write_shard
+from calvaria.storage.tensors import read_about, read_tensor, read_tensors, write_tensors
 
 GRID = Grid((8, 16, 8), 2.0)
 

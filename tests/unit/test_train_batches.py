@@ -8,14 +8,14 @@ import torch
 import yaml
 
 from calvaria.config import Config, parse
-from calvaria.grid import IMPLANT
-from calvaria.learning.training import Part, train
-from calvaria.paths import Run
+from calvaria.geometry.grid import IMPLANT
 from calvaria.reconstruction import training as trainer
 from calvaria.reconstruction.augmentation import apply_changes
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
 from calvaria.reconstruction.training import Member, training
-from calvaria.store import write_json, write_shard
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_json, write_shard
+from calvaria.training.loop import Part, train
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from calvaria.config.base import Name
 from calvaria.errors import StoreError
-from calvaria.store import Store
+from calvaria.storage.store import Store
 from tests.conftest import ROOT
 
 SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile"]

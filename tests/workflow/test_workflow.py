@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from calvaria.config import load, parse
-from calvaria.jobs import jobs as run_jobs
-from calvaria.paths import Run
+from calvaria.pipeline.plan import jobs as run_jobs
 from calvaria.sources import catalogue
+from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 SKULLS = 75

@@ -6,11 +6,11 @@ from snakemake.exceptions import WorkflowError
 
 from calvaria import config as configuration
 from calvaria import sources
-from calvaria.another_run import refuse_another_run
+from calvaria.pipeline.guard import refuse_another_run
 from calvaria.errors import CalvariaError, InputError
-from calvaria.identity import identity
-from calvaria.paths import Run
-from calvaria.store import clear_partial, write_atomically
+from calvaria.pipeline.fingerprint import identity
+from calvaria.storage.paths import Run
+from calvaria.storage.store import clear_partial, write_atomically
 
 try:
     CONFIG = configuration.parse(config, "config")

@@ -9,7 +9,7 @@ import typer
 
 from calvaria.cli import files, installation, runs, stages
 from calvaria.errors import CalvariaError
-from calvaria.interruption import Interrupted, ignore_signals, raise_on_signals
+from calvaria.utils.interruption import Interrupted, ignore_signals, raise_on_signals
 
 app = typer.Typer(
     help="Synthetic skulls with synthetic defects, and an honest comparison of what they are worth.",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from calvaria.cli.options import NO_DEFECT, NOT_WELL
-from calvaria.interruption import keeps_nothing
+from calvaria.utils.interruption import keeps_nothing
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Your own files")
@@ -31,7 +31,7 @@ def score(
 
     Example: calvaria score --prediction p.nrrd --reference r.nrrd --defective d.nrrd
     """
-    from calvaria.commands.score import score_files
+    from calvaria.metrics.score_files import score_files
 
     typer.echo(json.dumps(score_files(prediction, reference, defective), allow_nan=False))
 
@@ -68,8 +68,8 @@ def reconstruct(
 
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
-    from calvaria.commands.reconstruct import NoDefectError, Wanted, reconstruct
-    from calvaria.shipped import pretrained
+    from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, reconstruct
+    from calvaria.storage.shipped import pretrained
 
     try:
         found = reconstruct(
@@ -107,8 +107,8 @@ def extract(
 
     Example: calvaria extract results/demo/inject/test.zarr 0 --view implant --out implant.nii.gz
     """
-    from calvaria.commands.extract import View
-    from calvaria.commands.extract import extract as command
+    from calvaria.storage.extract import View
+    from calvaria.storage.extract import extract as command
 
     shape = command(store, index, out, View(view), scan)
     typer.echo(f"{out}: {' x '.join(str(n) for n in shape)} voxels, {view} of volume {index} of {store}")
@@ -130,7 +130,7 @@ def convert(
 
     Example: calvaria convert --to monai --out bundle
     """
-    from calvaria.shipped import pretrained
+    from calvaria.storage.shipped import pretrained
 
     if to == "onnx":
         from calvaria.reconstruction.onnx_file import write_onnx

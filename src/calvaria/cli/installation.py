@@ -22,7 +22,7 @@ def doctor(
 
     Example: calvaria doctor
     """
-    from calvaria.doctor import examine, text
+    from calvaria.cli.doctor import examine, text
 
     faults = 0
     for check in examine(directory):

@@ -10,7 +10,7 @@ from calvaria.errors import CalvariaError
 
 if TYPE_CHECKING:
     from calvaria.config import Config
-    from calvaria.paths import Run
+    from calvaria.storage.paths import Run
 
 NO_DEFECT, NOT_WELL = 3, 4
 
@@ -64,7 +64,7 @@ def opened_run(directory: Path) -> tuple["Run", "Config"]:
         CalvariaError: if there is no run, or its config is wrong.
     """
     from calvaria.config import load
-    from calvaria.paths import Run
+    from calvaria.storage.paths import Run
 
     run = Run(directory)
     if not run.config.is_file():

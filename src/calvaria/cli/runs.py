@@ -11,7 +11,7 @@ import typer
 
 from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
 from calvaria.errors import CalvariaError
-from calvaria.interruption import keeps_nothing
+from calvaria.utils.interruption import keeps_nothing
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
@@ -32,8 +32,8 @@ def estimate(
     """
     from dataclasses import asdict
 
-    from calvaria import estimate
     from calvaria.config import load
+    from calvaria.pipeline import estimate
 
     loaded = load(config)
     found = estimate.estimate(loaded, estimate.source_kinds(loaded))
@@ -52,7 +52,7 @@ def status(
 
     Example: calvaria status results/demo --watch
     """
-    from calvaria import status
+    from calvaria.pipeline import status
 
     opened, config = opened_run(run)
     while True:
@@ -81,9 +81,9 @@ def verify(
 
     Example: calvaria verify results/demo --recompute 3
     """
-    from calvaria.commands import verify
-    from calvaria.manifest import read_manifest
-    from calvaria.paths import Run
+    from calvaria.pipeline import verify
+    from calvaria.pipeline.manifest import read_manifest
+    from calvaria.storage.paths import Run
 
     opened = Run(run)
     found = verify.faults(opened)
@@ -113,8 +113,8 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
 
     Example: calvaria diff results/demo results/other
     """
-    from calvaria.commands.diff import diff
-    from calvaria.paths import Run
+    from calvaria.pipeline.diff import diff
+    from calvaria.storage.paths import Run
 
     same, lines = diff(Run(run), Run(other))
     typer.echo("\n".join(lines))
@@ -135,7 +135,7 @@ def ancestry(
 
     Example: calvaria ancestry results/demo inject/ldm.zarr 7
     """
-    from calvaria.commands.ancestry import ancestry
+    from calvaria.pipeline.lineage import ancestry
 
     opened, config = opened_run(run)
     for row in ancestry(opened, config, store, volume):

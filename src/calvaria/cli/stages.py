@@ -7,7 +7,7 @@ import typer
 
 from calvaria.cli.options import ArmName, Family, RunDir, Shard, check_name, opened_run
 from calvaria.errors import CalvariaError
-from calvaria.interruption import keeps_nothing
+from calvaria.utils.interruption import keeps_nothing
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Stages, called by the workflow")
@@ -203,7 +203,7 @@ def inject(
         raise CalvariaError(f"inject of one skull needs SKULL, --recipe and --out; got {' '.join(given[1])}")
     else:
         with keeps_nothing():
-            from calvaria.commands.inject_skull import inject_skull
+            from calvaria.defects.inject_skull import inject_skull
 
             inject_skull(skull, recipe, count or 1, seed or 0, out, config)
         typer.echo(f"{out}: {count or 1} case(s), and how each was made in defects.jsonl")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from calvaria.config.base import Name, Section
-from calvaria.grid import Grid as VoxelGrid
+from calvaria.geometry.grid import Grid as VoxelGrid
 
 
 class Grid(Section):

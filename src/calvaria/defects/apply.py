@@ -6,10 +6,10 @@ import numpy as np
 
 from calvaria.defects.defect import Defect, Plane
 from calvaria.defects.healing import thinned
-from calvaria.defects.pieces import Implants, settle
 from calvaria.defects.shapes import Shape
-from calvaria.defects.vault import Vector
-from calvaria.grid import BACKGROUND, IMPLANT, Grid
+from calvaria.geometry.components import Implants, settle
+from calvaria.geometry.grid import BACKGROUND, IMPLANT, Grid
+from calvaria.skull.vault import Vector
 
 Window = tuple[slice, slice, slice]
 

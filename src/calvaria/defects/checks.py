@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from calvaria.defects.pieces import SPECK_FRACTION, Implants, bounding_box, cut_off, implants
-from calvaria.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.components import SPECK_FRACTION, Implants, bounding_box, cut_off, implants
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
 
 
 def check_case(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from calvaria.defects.shapes import Shape
-from calvaria.defects.vault import Frozen, Vault, Vector
+from calvaria.skull.vault import Frozen, Vault, Vector
 
 
 class Healing(Frozen):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from calvaria.defects.defect import Healing
-from calvaria.defects.vault import Vault
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault import Vault
 
 THICKEST_MM = 14.0  # bone further away along the ray belongs to something else
 

@@ -12,9 +12,9 @@ from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect
 from calvaria.defects.recipes import sample_defect
 from calvaria.defects.recipes.regions import misplaced
-from calvaria.defects.vault import Vault, find_vault
 from calvaria.errors import BudgetError
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault import Vault, find_vault
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calvaria.defects.vault import Vault, Vector, unit
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault import Vault, Vector, unit
 
 
 class Ray(NamedTuple):

@@ -30,24 +30,13 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.config import Config
-from calvaria.paths import Run
-from calvaria.store import read_json, write_json
-from calvaria.tensors import read_tensors, write_tensors
+from calvaria.storage.cohorts import Population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_json
+from calvaria.storage.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Population:
-    """The training skulls; and those of the validation people, who only say when to stop and where to cut."""
-
-    ids: tuple[str, ...]
-    masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
-    validation: np.ndarray  # (m, x, y, z) uint8
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from calvaria import config
-from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import (
@@ -27,8 +27,9 @@ from calvaria.families.representation import (
     overlap_threshold,
     volume_keeping_threshold,
 )
-from calvaria.learning.device import autocast, prepare_device, seeded
-from calvaria.learning.folding import LAYOUT
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import autocast, prepare_device, seeded
+from calvaria.training.folding import LAYOUT
 
 CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not

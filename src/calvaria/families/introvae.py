@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from calvaria.config import IntrovaeFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
@@ -24,10 +24,11 @@ from calvaria.families.autoencoding import (
     volume_threshold,
 )
 from calvaria.families.networks.autoencoders import DenseAutoencoder
-from calvaria.families.networks.models import full_batches, model_of, network_of
+from calvaria.families.networks.models import full_batches, model_of, network_of, place_of
 from calvaria.families.representation import CHANNELS, decode, dice, overlap_threshold
-from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.loop import Part, Scalars, Training, Update, train
 
 SCALE = 2.0  # of the bound in the exponential
 FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged

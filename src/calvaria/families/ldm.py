@@ -18,16 +18,23 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
 
-from calvaria.anatomy import measure
 from calvaria.config import LdmFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task, load_model
+from calvaria.families import Draw, Drawn, Model, Task, load_model
 from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.denoiser import Denoiser
-from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
+from calvaria.families.networks.models import (
+    full_batches,
+    model_of,
+    network_of,
+    place_of,
+    recompute_activations,
+)
 from calvaria.families.representation import decode
-from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
+from calvaria.skull.measures import measure
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
 
 VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 

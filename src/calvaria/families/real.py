@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families import Draw, Drawn, Model, Task
+from calvaria.storage.cohorts import Population
 
 
 def fit(population: Population, task: Task) -> Model:

@@ -8,8 +8,8 @@ other, and between two skulls lies one whose surfaces are halfway.
 
 import numpy as np
 
-from calvaria.defects.vault import INNER, Vault, find_vault
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault import INNER, Vault, find_vault
 
 TRUNCATION_VOXELS = 2.5
 THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # among these the decoding threshold is chosen

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from calvaria.config import SsmFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task, load_model
+from calvaria.families import Draw, Drawn, Model, Task, load_model
 from calvaria.families.registration import Space, Ways
 from calvaria.families.registration.fields import centres, coarser, compose, look_up, unfold, warp
 from calvaria.families.registration.gates import measure, verdict
 from calvaria.families.registration.plan import TEMPLATE
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.storage.cohorts import Population
 
 SQUARINGS = 6
 LOG_ROUNDS = 8

@@ -6,7 +6,7 @@ Source: Kingma and Welling 2013, Auto-encoding variational Bayes.
 import torch
 
 from calvaria.config import VaeFamily
-from calvaria.families import Model, Population, Task
+from calvaria.families import Model, Task
 from calvaria.families.autoencoding import (
     batches,
     fields_of,
@@ -18,8 +18,10 @@ from calvaria.families.autoencoding import (
     symmetric_mean,
     validation_error,
 )
-from calvaria.learning.device import fingerprint, prepare_device
-from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
+from calvaria.families.networks.models import place_of
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import fingerprint, prepare_device
+from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
 
 __all__ = ["fit", "reconstruct", "sample", "training"]
 

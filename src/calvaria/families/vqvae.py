@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from calvaria.config import VqvaeFamily
-from calvaria.families import Model, Population, Task
+from calvaria.families import Model, Task
 from calvaria.families.autoencoding import (
     batches,
     fields_of,
@@ -21,8 +21,10 @@ from calvaria.families.autoencoding import (
     validation_error,
 )
 from calvaria.families.networks.autoencoders import Autoencoder
-from calvaria.learning.device import fingerprint, prepare_device
-from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
+from calvaria.families.networks.models import place_of
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import fingerprint, prepare_device
+from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
 
 __all__ = ["fit", "reconstruct", "sample", "training"]
 

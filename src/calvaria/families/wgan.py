@@ -10,14 +10,15 @@ import torch
 from torch.nn import functional
 
 from calvaria.config import WganFamily
-from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.autoencoding import CALIBRATION, batches, fields_of, symmetric_mean, volume_threshold
 from calvaria.families.networks.adversarial import SkullGenerator, new_critic
-from calvaria.families.networks.models import full_batches, model_of, network_of
+from calvaria.families.networks.models import full_batches, model_of, network_of, place_of
 from calvaria.families.representation import CHANNELS, decode
-from calvaria.learning.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.learning.folding import fold
-from calvaria.learning.training import Part, Scalars, Training, Update, place_of, train, trainable
+from calvaria.storage.cohorts import Population
+from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.folding import fold
+from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
 
 POOLED = 4  # voxels per edge that the validation figure takes together
 BETAS = (0.0, 0.9)  # as Gulrajani et al.

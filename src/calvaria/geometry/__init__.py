@@ -1,7 +1,12 @@
-"""Geometry of voxel grids, for every part of the package.
+"""Geometry of voxel grids.
 
-===========  =====================================================
-orientation  array axes in the order and direction closest to RAS+
-canonical    an array in that order, centred, and the way back
-===========  =====================================================
+============  ===================================================================
+grid          a regular grid of isotropic voxels, and the labels of its volumes
+orientation   array axes in the order and direction closest to RAS+
+canonical     an array in that order, centred, and the way back
+nifti_frames  sform, qform and pixdim of a NIfTI header
+grids         whether two grids are the same
+resample      from one grid to another
+components    connected components
+============  ===================================================================
 """

@@ -6,21 +6,21 @@ from typing import Any
 
 import yaml
 
-from calvaria.commands.verify import faults
 from calvaria.config import Config
 from calvaria.errors import StoreError
-from calvaria.manifest import digest, read_manifest, sha256
-from calvaria.outputs import check_new, new_folder
-from calvaria.packed import write_packed
-from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.pipeline.manifest import digest, read_manifest, sha256
+from calvaria.pipeline.verify import faults
 from calvaria.publishing.card import card
 from calvaria.publishing.crate import crate
 from calvaria.publishing.croissant import croissant
 from calvaria.publishing.published import Published
 from calvaria.publishing.selection import Part, families, select, shard_size
 from calvaria.publishing.terms import Terms, check_terms
-from calvaria.store import read_json, write_atomically, write_json
+from calvaria.storage.outputs import check_new, new_folder
+from calvaria.storage.packed import write_packed
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_atomically, write_json
+from calvaria.utils.progress import Progress
 
 PROVENANCE = ("seed", "code", "versions", "hardware")  # of a run's manifest
 

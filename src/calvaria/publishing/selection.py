@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from calvaria.config import HELD_OUT, Config
 from calvaria.errors import CalvariaError
-from calvaria.paths import Run
 from calvaria.publishing.terms import file_sources
-from calvaria.store import Store, read_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Store, read_json
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from calvaria.config import Geometric
-from calvaria.grid import BACKGROUND, BONE, IMPLANT, Grid
+from calvaria.geometry.grid import BACKGROUND, BONE, IMPLANT, Grid
 
 AXES = "xyz"
 

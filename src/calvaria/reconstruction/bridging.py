@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from calvaria.conform.vault import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
 # Chosen on the training and validation people; how much hangs on them: benchmarks/bridging.md.
 LENGTH = 0.5  # rad, over which this skull's own deviation changes

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.outputs import check_new, new_folder
 from calvaria.reconstruction.implant_network import ImplantNetwork, implant_network
 from calvaria.reconstruction.model import model_files
-from calvaria.store import read_json
+from calvaria.storage.outputs import check_new, new_folder
+from calvaria.storage.store import read_json
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"

@@ -7,10 +7,10 @@ nearer to the truth than most of them.
 
 import numpy as np
 
-from calvaria.conform.pose import rotation_about
-from calvaria.conform.resample import resample
+from calvaria.geometry.resample import resample
 from calvaria.reconstruction.prediction import largest_piece
 from calvaria.reconstruction.predictor import Predictor, coarse_probabilities, fine_bone, predict_implant
+from calvaria.skull.pose import rotation_about
 
 # Motions of the head in the box, about its middle: turns in degrees about x and y, and shifts in mm along z.
 MOTIONS = ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (-2.0, 0.0, 0.0), (0.0, 2.0, 1.5), (0.0, -2.0, -1.5))

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from calvaria.errors import InputError
-from calvaria.grid import BONE, Grid
+from calvaria.geometry.grid import BONE, Grid
 from calvaria.reconstruction.model import load_model
 from calvaria.reconstruction.network import network_input
 from calvaria.reconstruction.predictor import Predictor

@@ -15,12 +15,12 @@ import numpy as np
 
 from calvaria.config import Config, dump, load
 from calvaria.errors import InputError, StoreError
-from calvaria.manifest import read_manifest, sha256
-from calvaria.outputs import check_new, new_folder
-from calvaria.paths import Run
+from calvaria.pipeline.manifest import read_manifest, sha256
 from calvaria.reconstruction.predictor import Predictor, build_predictor
-from calvaria.store import read_json, write_atomically, write_json
-from calvaria.tensors import read_tensors, write_tensors
+from calvaria.storage.outputs import check_new, new_folder
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json, write_atomically, write_json
+from calvaria.storage.tensors import read_tensors, write_tensors
 
 FINE = "fine.safetensors"
 

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from calvaria import seeds
 from calvaria.config import Config
-from calvaria.grid import BONE, IMPLANT
-from calvaria.learning.device import seeded
-from calvaria.learning.folding import LAYOUT, fold, unfold
+from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.reconstruction.completion import Completion
+from calvaria.training.device import seeded
+from calvaria.training.folding import LAYOUT, fold, unfold
 
 FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred
 BONE_LOGIT = -20.0  # an implant is never in bone: what is known need not be learned, nor blur its rim

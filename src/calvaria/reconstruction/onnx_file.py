@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from calvaria.errors import InputError
-from calvaria.outputs import check_file
 from calvaria.reconstruction.implant_network import implant_network
-from calvaria.store import write_atomically
+from calvaria.storage.outputs import check_file
+from calvaria.storage.store import write_atomically
 
 OPSET = 20
 INPUT, OUTPUT = "bone", "implant"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from calvaria.config import Evaluate
-from calvaria.grid import BONE
+from calvaria.geometry.grid import BONE
 from calvaria.reconstruction.network import ReconstructionNetwork, network_input
 
 

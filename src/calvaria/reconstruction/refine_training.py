@@ -13,17 +13,10 @@ from torch.nn import functional
 
 from calvaria import seeds, sources
 from calvaria.config import Config
-from calvaria.conform.resample import resample
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.vault import Vault, find_vault
-from calvaria.grid import BONE, IMPLANT
-from calvaria.identity import identity
-from calvaria.learning.ahead import Ahead
-from calvaria.learning.device import fingerprint
-from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
-from calvaria.learning.weights import weights
-from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.geometry.resample import resample
+from calvaria.pipeline.fingerprint import identity
 from calvaria.reconstruction.bridging import surfaces
 from calvaria.reconstruction.refining import (
     SAID,
@@ -37,7 +30,14 @@ from calvaria.reconstruction.refining import (
     window_around,
 )
 from calvaria.reconstruction.training import dice_and_cross_entropy
-from calvaria.stages.split import cohort
+from calvaria.skull.vault import Vault, find_vault
+from calvaria.storage.cohorts import cohort
+from calvaria.storage.paths import Run
+from calvaria.training.ahead import Ahead
+from calvaria.training.device import fingerprint
+from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.weights import weights
+from calvaria.utils.progress import Progress
 
 BENT_VOXELS = 1.5  # of the run's grid, sd of how far a simulated probability is bent at most
 BEND = 6  # voxels of the run's grid from one independent bend to the next

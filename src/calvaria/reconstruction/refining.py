@@ -13,12 +13,12 @@ import torch
 
 from calvaria import seeds
 from calvaria.config import Config, Refine
-from calvaria.conform.vault import VaultPicture, picture_vault
-from calvaria.grid import Grid
-from calvaria.learning.device import seeded
+from calvaria.geometry.grid import Grid
 from calvaria.reconstruction.bridging import bridge, hole_around, picture_bridge, seen_from_inside
 from calvaria.reconstruction.network import FIRST_LOGIT, ReconstructionNetwork
 from calvaria.reconstruction.prediction import grown
+from calvaria.skull.vault_map import VaultPicture, picture_vault
+from calvaria.training.device import seeded
 
 INPUTS = 4
 SURFACES = "surfaces"  # name of the training skulls' surfaces beside the weights

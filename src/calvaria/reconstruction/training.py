@@ -13,13 +13,8 @@ from torch.nn import functional
 from calvaria import seeds
 from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
-from calvaria.grid import IMPLANT
-from calvaria.identity import identity
-from calvaria.learning.ahead import Ahead
-from calvaria.learning.device import fingerprint
-from calvaria.learning.training import Part, Place, Scalars, Training, Update, train, trainable
-from calvaria.learning.weights import weights
-from calvaria.paths import Run
+from calvaria.geometry.grid import IMPLANT
+from calvaria.pipeline.fingerprint import identity
 from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
 from calvaria.reconstruction.network import (
     ReconstructionNetwork,
@@ -28,8 +23,13 @@ from calvaria.reconstruction.network import (
     new_network,
 )
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
-from calvaria.stages.split import training_population
-from calvaria.store import Row
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row
+from calvaria.training.ahead import Ahead
+from calvaria.training.device import fingerprint
+from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.weights import weights
 
 Batch = tuple[torch.Tensor, list[Change]]
 

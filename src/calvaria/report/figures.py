@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.evaluation.comparison import Versus, by_case, curves, interval, people_of
-from calvaria.evaluation.statistics import per_person
+from calvaria.metrics.comparison import Versus, by_case, curves, interval, people_of
+from calvaria.metrics.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
-from calvaria.store import Row
+from calvaria.storage.store import Row
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")

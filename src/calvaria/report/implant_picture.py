@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from calvaria.conform.pose import Pose
-from calvaria.conform.resample import resample
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.geometry.resample import resample
 from calvaria.report.render import PREDICTED_COLOUR, View, draw, scene
+from calvaria.skull.pose import Pose
 
 GRID = Grid((170, 200, 170), 1.2)
 TOP_MARGIN_MM = 8.0

@@ -9,14 +9,14 @@ import numpy as np
 
 from calvaria import __version__
 from calvaria.config import Arm, Config, dump
-from calvaria.conform import DOUBTFUL, is_accepted
-from calvaria.evaluation.comparison import single, versus
-from calvaria.paths import Run
+from calvaria.metrics.comparison import single, versus
 from calvaria.report import figures, pictures, tables
 from calvaria.report.pictures import Picture
 from calvaria.report.summary import summary
 from calvaria.report.view import view
-from calvaria.store import Row, read_json, read_rows, write_atomically
+from calvaria.skull import DOUBTFUL, is_accepted
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_json, read_rows, write_atomically
 
 SHEETS = 8  # contact sheets that the page shows; the others lie beside it
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.evaluation.comparison import by_case
-from calvaria.grid import BACKGROUND, BONE, IMPLANT, Grid
-from calvaria.paths import Run
+from calvaria.geometry.grid import BACKGROUND, BONE, IMPLANT, Grid
+from calvaria.metrics.comparison import by_case
 from calvaria.report.figures import picture_uri
 from calvaria.report.render import BONE_COLOUR, PREDICTED_COLOUR, TRUE_COLOUR, VIEWS, View, render
 from calvaria.report.tables import DSC, HD95, number, scores
-from calvaria.store import Row, Store
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, Store
 
 FAILURES = 6
 SMALL, LARGE = 208, 272  # pixels; the page shows them at two thirds of that

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, minimum_filter
 from scipy.special import erf
 
-from calvaria.grid import BACKGROUND, IMPLANT, Grid
+from calvaria.geometry.grid import BACKGROUND, IMPLANT, Grid
 
 BONE_COLOUR = np.array([240, 229, 205]) / 255  # ivory
 # Blue and orange of the Okabe-Ito palette, which people with any colour vision can tell apart.

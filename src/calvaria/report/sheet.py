@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from calvaria.conform import ACCEPTED, is_accepted
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 from calvaria.report.render import VIEWS, render
-from calvaria.store import Row
+from calvaria.skull import ACCEPTED, is_accepted
+from calvaria.storage.store import Row
 
 SIDES = ("front", "right")
 PIXELS = 150  # of a picture

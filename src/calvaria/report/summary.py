@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from calvaria.evaluation.comparison import Versus, interval, people_of, single
+from calvaria.metrics.comparison import Versus, interval, people_of, single
 from calvaria.report.tables import DSC, SURE, interval_text, number, p_equals
-from calvaria.store import Row
+from calvaria.storage.store import Row
 
 
 def summary(rows_of: Mapping[str, Sequence[Row]], best: str, found: Sequence[Versus], seed: int) -> list[str]:

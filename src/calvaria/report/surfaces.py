@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 from calvaria.report.render import BLUR_VOXELS, blur
 
 SAMPLES = 64  # most samples along an axis of the blurred field, which bounds the size of a mesh

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.evaluation.comparison import Versus, interval, single
-from calvaria.evaluation.statistics import Interval
-from calvaria.store import Row
+from calvaria.metrics.comparison import Versus, interval, single
+from calvaria.metrics.statistics import Interval
+from calvaria.storage.store import Row
 
 STAGES = (
     *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen"),

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.evaluation.comparison import by_case
-from calvaria.grid import BONE, IMPLANT
-from calvaria.paths import Run
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.metrics.comparison import by_case
 from calvaria.report.pictures import facing, first, hardest, one, picked, verdict, worst_failures
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, Surface, distances, surface, to_json
 from calvaria.report.tables import DSC, number
-from calvaria.store import Row
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row
 
 CASES = 8  # most cases in the view
 PREDICTIONS = 120  # most implants in the view, so that the page stays light

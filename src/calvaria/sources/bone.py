@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calvaria.defects.pieces import bounding_box
+from calvaria.geometry.components import bounding_box
 
 TISSUE_HU = -300.0  # between fat and foam
 COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost time

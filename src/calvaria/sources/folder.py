@@ -2,7 +2,7 @@
 
 from calvaria.config import FolderSource
 from calvaria.errors import InputError
-from calvaria.grid import IMPLANT
+from calvaria.geometry.grid import IMPLANT
 from calvaria.sources import Entry, Scan
 from calvaria.sources.listing import contents, entries_of, identify
 from calvaria.sources.summary import summarise

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calvaria.errors import InputError
-from calvaria.grid import BONE, IMPLANT
+from calvaria.geometry.grid import BONE, IMPLANT
 
 _IMPLANT = re.compile(r"\b(implants?|prosthesis|cranioplasty)\b")
 _BONE = re.compile(r"\b(skull|bones?|cranium|calvari(a|um|al))\b")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from calvaria.errors import InputError
-from calvaria.grid import BONE, IMPLANT
+from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.sources import Scan
 from calvaria.sources.same_grid import on_grid_of
 from calvaria.sources.summary import Origin, summarise

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
-from calvaria.grid import BONE, IMPLANT
+from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.sources import metaimage, nifti, nrrds
 from calvaria.sources.opening import open_checked
 from calvaria.sources.segments import WHAT_TO_NAME, listed, roles_of

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import HELD_OUT, Config
-from calvaria.evaluation.fidelity import fidelity, memorisation
-from calvaria.evaluation.rebuilding import compare
-from calvaria.evaluation.shape import all_features, scale_of
 from calvaria.families import Task, family_module, load_model
-from calvaria.paths import Run
-from calvaria.progress import Progress
-from calvaria.stages.split import skulls
-from calvaria.store import write_json
+from calvaria.metrics.fidelity import fidelity, memorisation
+from calvaria.metrics.rebuilding import compare
+from calvaria.metrics.shape import all_features, scale_of
+from calvaria.storage.cohorts import skulls
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_json
+from calvaria.utils.progress import Progress
 
 
 def audit(run: Run, config: Config, family: str) -> None:

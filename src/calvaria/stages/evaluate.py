@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calvaria import sources
-from calvaria.commands.own_grid import OwnGrid, cut
 from calvaria.config import Config
 from calvaria.defects.defect import from_json
-from calvaria.evaluation.metrics import Scores, score
-from calvaria.grid import BONE, IMPLANT
-from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.defects.native_grid import OwnGrid, cut
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.metrics.scores import Scores, score
 from calvaria.stages.inject import OWN
-from calvaria.store import Row, write_shard
-from calvaria.tensors import read_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, write_shard
+from calvaria.storage.tensors import read_tensors
+from calvaria.utils.progress import Progress
 
 if TYPE_CHECKING:
     from calvaria.reconstruction.predictor import Found, Predictor
@@ -103,8 +103,8 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "P
     Raises:
         StoreError: if one was not trained, or its file is damaged.
     """
-    from calvaria.learning.device import prepare_device
     from calvaria.reconstruction.predictor import build_predictor
+    from calvaria.training.device import prepare_device
 
     networks = {seed: read_tensors(run.train(arm, seed) / "model.safetensors") for seed in seeds}
     fine = read_tensors(run.refine / "model.safetensors") if config.refine else None

@@ -2,8 +2,8 @@
 
 from calvaria.config import Config
 from calvaria.families import Model, Task, family_module, save_model
-from calvaria.paths import Run
-from calvaria.stages.split import training_population
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
 
 
 def fit(run: Run, config: Config, family: str) -> None:
@@ -12,7 +12,7 @@ def fit(run: Run, config: Config, family: str) -> None:
     module = family_module(task.settings.kind)
     trained = hasattr(module, "training")
     if trained:
-        from calvaria.learning.workers import is_main, launched
+        from calvaria.training.workers import is_main, launched
 
         if launched(config):
             return
@@ -23,7 +23,8 @@ def fit(run: Run, config: Config, family: str) -> None:
     record = {"family": family, "kind": task.settings.kind, "training": list(population.ids), **model.record}
     save_model(run.fit(family), Model(model.tensors, record))
     if trained:
-        from calvaria.learning.training import forget, place_of
+        from calvaria.families.networks.models import place_of
+        from calvaria.training.loop import forget
 
         forget(place_of(task))
 
@@ -34,8 +35,8 @@ def dry_run(run: Run, config: Config, family: str) -> str:
     module = family_module(task.settings.kind)
     if not hasattr(module, "training"):
         return f"fit {family}: a family of kind {task.settings.kind} trains no network"
-    from calvaria.learning.device import prepare_device
-    from calvaria.learning.estimate import estimate
+    from calvaria.training.device import prepare_device
+    from calvaria.training.estimate import estimate
 
     optimiser = task.settings.optimiser
     training = module.training(training_population(run), task)

@@ -8,16 +8,16 @@ import numpy as np
 
 from calvaria import sources
 from calvaria.config import Config
-from calvaria.conform import ACCEPTED, DOUBTFUL, is_accepted
-from calvaria.conform.examine import Examined, examine
-from calvaria.conform.quality import Finding
-from calvaria.conform.vault import SIZE
 from calvaria.errors import InputError
-from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.skull import ACCEPTED, DOUBTFUL, is_accepted
+from calvaria.skull.examine import Examined, examine
+from calvaria.skull.quality import Finding
+from calvaria.skull.vault_map import SIZE
 from calvaria.sources import Entry, Scan
-from calvaria.store import Row, write_shard
-from calvaria.tensors import write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, write_shard
+from calvaria.storage.tensors import write_tensors
+from calvaria.utils.progress import Progress
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:

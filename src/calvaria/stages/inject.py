@@ -9,12 +9,12 @@ from calvaria import seeds
 from calvaria.config import HELD_OUT, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.defects.recipes import to_json
-from calvaria.defects.vault import find_vault
-from calvaria.grid import IMPLANT
-from calvaria.paths import Run
-from calvaria.progress import Progress
-from calvaria.stages.split import cohort as held_out
-from calvaria.store import Row, read_rows, write_shard
+from calvaria.geometry.grid import IMPLANT
+from calvaria.skull.vault import find_vault
+from calvaria.storage.cohorts import cohort as held_out
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_rows, write_shard
+from calvaria.utils.progress import Progress
 
 OWN = "own"  # the recipe's name where a held-out skull came with a defect of its own
 

@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 
-from calvaria.anatomy import measure
 from calvaria.config import Config
-from calvaria.paths import Run
-from calvaria.screening import limits as limits_of
-from calvaria.stages.split import training_population
-from calvaria.store import write_json
+from calvaria.skull.measures import measure
+from calvaria.skull.screening import limits as limits_of
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_json
 
 
 def limits(run: Run, config: Config) -> None:

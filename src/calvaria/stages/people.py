@@ -6,14 +6,14 @@ import sys
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.conform import DOUBTFUL, is_accepted
-from calvaria.conform.matching import match, mirror, shape
-from calvaria.conform.vault import VaultPicture
 from calvaria.errors import InputError
-from calvaria.paths import Run
-from calvaria.progress import Progress
-from calvaria.store import Row, write_json
-from calvaria.tensors import read_tensors
+from calvaria.skull import DOUBTFUL, is_accepted
+from calvaria.skull.matching import match, mirror, shape
+from calvaria.skull.vault_map import VaultPicture
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, write_json
+from calvaria.storage.tensors import read_tensors
+from calvaria.utils.progress import Progress
 
 SHOWN = 20  # closest pairs that are written down
 

@@ -2,9 +2,9 @@
 
 from calvaria.config import Config
 from calvaria.errors import CalvariaError
-from calvaria.paths import Run
-from calvaria.store import write_json
-from calvaria.tensors import write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_json
+from calvaria.storage.tensors import write_tensors
 
 
 def refine(run: Run, config: Config) -> None:
@@ -13,10 +13,10 @@ def refine(run: Run, config: Config) -> None:
     Raises:
         CalvariaError: if the config does not ask for it.
     """
-    from calvaria.learning.device import prepare_device
-    from calvaria.learning.training import forget
-    from calvaria.learning.workers import is_main, launched
     from calvaria.reconstruction.refine_training import place_of, train_fine
+    from calvaria.training.device import prepare_device
+    from calvaria.training.loop import forget
+    from calvaria.training.workers import is_main, launched
 
     if config.refine is None:
         raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")

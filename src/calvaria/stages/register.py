@@ -2,8 +2,8 @@
 
 from calvaria.config import Config
 from calvaria.families import Task, registration
-from calvaria.paths import Run
-from calvaria.stages.split import training_population
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
 
 
 def register(run: Run, config: Config, family: str, batch: int) -> None:

@@ -1,10 +1,10 @@
 """report: one HTML page for people and one manifest for machines."""
 
 from calvaria.config import Config
-from calvaria.manifest import write_manifest
-from calvaria.paths import Run
-from calvaria.progress import Progress
+from calvaria.pipeline.manifest import write_manifest
 from calvaria.report.page import write_report
+from calvaria.storage.paths import Run
+from calvaria.utils.progress import Progress
 
 
 def report(run: Run, config: Config) -> None:

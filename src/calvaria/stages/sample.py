@@ -4,10 +4,10 @@ import numpy as np
 
 from calvaria.config import Config
 from calvaria.families import Draw, Drawn, Task, draw_skulls
-from calvaria.paths import Run
-from calvaria.progress import Progress
-from calvaria.stages.split import training_population
-from calvaria.store import Row, write_shard
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, write_shard
+from calvaria.utils.progress import Progress
 
 
 def sample(run: Run, config: Config, family: str, shard: int) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 from calvaria.config import Config
 from calvaria.errors import BudgetError
 from calvaria.families import Draw, Drawn, Task, draw_skulls
-from calvaria.paths import Run
-from calvaria.progress import Progress
-from calvaria.screening import Limits, Originals, screen_skull
+from calvaria.skull.screening import Limits, Originals, screen_skull
 from calvaria.stages.sample import ancestry
-from calvaria.stages.split import training_population
-from calvaria.store import Row, read_json, read_rows, write_shard
+from calvaria.storage.cohorts import training_population
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_json, read_rows, write_shard
+from calvaria.utils.progress import Progress
 
 
 def screen(run: Run, config: Config, family: str, shard: int) -> None:

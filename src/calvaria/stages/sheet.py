@@ -1,9 +1,9 @@
 """sheet: a contact sheet of the ingested skulls, to look at before anything is learned from them."""
 
 from calvaria.config import Config
-from calvaria.paths import Run
 from calvaria.report.sheet import contact_sheet
-from calvaria.store import read_rows, write_atomically
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_rows, write_atomically
 
 
 def sheet(run: Run, config: Config, shard: int) -> None:

@@ -1,13 +1,10 @@
 """split: who is trained on, who is validated on, who is tested on. People are split, not scans."""
 
-import numpy as np
-
 from calvaria import seeds
 from calvaria.config import Config
 from calvaria.errors import InputError
-from calvaria.families import Population
-from calvaria.paths import Run
-from calvaria.store import Row, read_json, write_json
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_json, write_json
 
 COHORTS = ("training", "validation", "test")
 LEAST_PEOPLE = 4
@@ -40,32 +37,3 @@ def split(run: Run, config: Config) -> None:
         entry = {"index": row["index"], "id": row["id"], "person": person, "sha256": row["sha256"]}
         members[cohort_of[person]].append(entry)
     write_json(run.split, members)
-
-
-def cohort(run: Run, name: str) -> list[Row]:
-    """The ingest rows of a cohort: "training", "validation" or "test"."""
-    rows: list[Row] = read_json(run.split)[name]
-    return rows
-
-
-def training_population(run: Run) -> Population:
-    """The complete skulls of the training cohort, and of the validation cohort."""
-    ids, masks = skulls(run, "training")
-    return Population(ids, masks, skulls(run, "validation")[1])
-
-
-def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """The different complete skulls of a cohort; of several cases of one skull the first.
-
-    Returns:
-        their ids, and (n, x, y, z) uint8, 1 where there is bone.
-    """
-    ids: list[str] = []
-    masks: dict[bytes, np.ndarray] = {}
-    rows = cohort(run, name)
-    for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
-        mask = (labels > 0).astype(np.uint8)
-        if mask.tobytes() not in masks:
-            ids.append(row["id"])
-            masks[mask.tobytes()] = mask
-    return tuple(ids), np.stack(list(masks.values()))

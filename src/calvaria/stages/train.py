@@ -1,17 +1,17 @@
 """train: a reconstruction network learns from its arm's mixture of cases."""
 
 from calvaria.config import Config
-from calvaria.paths import Run
-from calvaria.store import write_json
-from calvaria.tensors import write_tensors
+from calvaria.storage.paths import Run
+from calvaria.storage.store import write_json
+from calvaria.storage.tensors import write_tensors
 
 
 def train(run: Run, config: Config, arm: str, seed: int) -> None:
     """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
-    from calvaria.learning.device import prepare_device
-    from calvaria.learning.training import forget
-    from calvaria.learning.workers import is_main, launched
     from calvaria.reconstruction.training import Member, train_member
+    from calvaria.training.device import prepare_device
+    from calvaria.training.loop import forget
+    from calvaria.training.workers import is_main, launched
 
     if launched(config):
         return

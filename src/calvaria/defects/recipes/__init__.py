@@ -31,8 +31,8 @@ from calvaria.defects.recipes import (
 )
 from calvaria.defects.shapes import Shape
 from calvaria.defects.surface import Surface
-from calvaria.defects.vault import Vault, find_vault
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault import Vault, find_vault
 
 __all__ = ["Defect", "from_json", "sample_defect", "to_json"]
 

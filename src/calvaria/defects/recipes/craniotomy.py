@@ -9,7 +9,7 @@ from calvaria.defects.recipes.draws import length, normal
 from calvaria.defects.recipes.regions import direction
 from calvaria.defects.shapes import Craniotomy
 from calvaria.defects.surface import Surface
-from calvaria.defects.vault import Vector, cross, rounded, tangents, unit
+from calvaria.skull.vault import Vector, cross, rounded, tangents, unit
 
 PIECES = 3  # straight edges that make up a curved saw line
 FURTHEST = 0.95  # radians from the flap's centre to a burr hole

@@ -7,7 +7,7 @@ from calvaria.defects.recipes.draws import length, turned
 from calvaria.defects.recipes.regions import direction
 from calvaria.defects.shapes import RoundedBox
 from calvaria.defects.surface import Surface
-from calvaria.defects.vault import rounded, tangents
+from calvaria.skull.vault import rounded, tangents
 
 
 def draw(rng: np.random.Generator, surface: Surface, recipe: CuboidRecipe) -> RoundedBox:

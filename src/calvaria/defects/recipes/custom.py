@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.config import CustomRecipe
 from calvaria.defects.defect import Defect
 from calvaria.errors import ConfigError
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 
 
 def draw(rng: np.random.Generator, skull: np.ndarray, grid: Grid, recipe: CustomRecipe) -> Defect:

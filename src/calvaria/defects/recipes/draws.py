@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from calvaria.config import Normal
-from calvaria.defects.vault import Vector
+from calvaria.skull.vault import Vector
 
 LEAST_MM = 2.0  # no drawn length is smaller
 

@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.config import FieldOfView, Healed, Normal
 from calvaria.defects.defect import Healing, Plane
 from calvaria.defects.recipes.draws import length, normal
-from calvaria.defects.vault import Vault, rounded, unit
+from calvaria.skull.vault import Vault, rounded, unit
 
 
 def healing(rng: np.random.Generator, healed: Healed | None) -> Healing | None:

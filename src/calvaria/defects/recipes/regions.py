@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from calvaria.config import CustomRecipe, Recipe, RoundedBoxRecipe
-from calvaria.defects.pieces import bounding_box
-from calvaria.defects.vault import ORBITAL_FLOOR_FRONT, Vault, Vector, rounded
-from calvaria.grid import IMPLANT, Grid
+from calvaria.geometry.components import bounding_box
+from calvaria.geometry.grid import IMPLANT, Grid
+from calvaria.skull.vault import ORBITAL_FLOOR_FRONT, Vault, Vector, rounded
 
 LEAST_SHARE = 0.15  # of a bilateral implant on its smaller side
 MOST_SHARE = 0.15  # of a parietotemporal implant beyond the midline

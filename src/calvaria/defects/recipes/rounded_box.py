@@ -8,7 +8,7 @@ from calvaria.config import RoundedBoxRecipe
 from calvaria.defects.recipes.draws import LEAST_MM, length, normal
 from calvaria.defects.shapes import RoundedBox
 from calvaria.defects.surface import Ray, Surface
-from calvaria.defects.vault import Vector, cross, rounded, tangents, unit
+from calvaria.skull.vault import Vector, cross, rounded, tangents, unit
 
 OVERHANG_MM = 40.0  # how far a box goes beyond the surface, so that it cuts all of the bone
 DEPTH_MM = 45.0  # how far a box along the normal goes below the outermost point of the surface

@@ -9,7 +9,7 @@ from calvaria.defects.recipes.draws import length
 from calvaria.defects.recipes.regions import direction
 from calvaria.defects.shapes import Sphere, Spheres
 from calvaria.defects.surface import Surface
-from calvaria.defects.vault import rounded, tangents
+from calvaria.skull.vault import rounded, tangents
 
 
 def draw(rng: np.random.Generator, surface: Surface, recipe: SpheresRecipe) -> Spheres:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from calvaria.defects.vault import Frozen, Vector, cross
+from calvaria.skull.vault import Frozen, Vector, cross
 
 Point = tuple[float, float]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from calvaria.defects.vault import Frozen, Vector, cross
+from calvaria.skull.vault import Frozen, Vector, cross
 
 
 class Ellipsoid(Frozen):

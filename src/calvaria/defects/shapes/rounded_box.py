@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from calvaria.defects.vault import Frozen, Vector
+from calvaria.skull.vault import Frozen, Vector
 
 CORNER = 0.29289321881345254  # 1 - sqrt(1/2)
 

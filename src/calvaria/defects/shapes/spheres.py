@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from calvaria.defects.noise import value_noise
-from calvaria.defects.vault import Frozen, Vector
+from calvaria.skull.vault import Frozen, Vector
 
 NOISE_CELL_MM = 16.0  # the second octave has half the cell and half the amplitude
 

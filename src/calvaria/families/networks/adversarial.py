@@ -8,7 +8,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from monai.networks.nets import Critic, Generator
 
 from calvaria.families.networks.linear import ShapeModel, silent
-from calvaria.learning.folding import LAYOUT, unfold
+from calvaria.training.folding import LAYOUT, unfold
 
 
 class SkullGenerator(ModelMixin, ConfigMixin):

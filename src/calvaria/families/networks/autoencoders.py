@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import ShapeModel, linear, silent, start_linear
-from calvaria.learning.folding import LAYOUT, fold, unfold
+from calvaria.training.folding import LAYOUT, fold, unfold
 
 FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import Gaussian
-from calvaria.learning.folding import LAYOUT, fold, unfold
+from calvaria.training.folding import LAYOUT, fold, unfold
 
 
 class Denoiser(ModelMixin, ConfigMixin):

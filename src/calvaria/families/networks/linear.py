@@ -2,7 +2,7 @@
 
 import torch
 
-from calvaria.learning.folding import fold
+from calvaria.training.folding import fold
 
 BLOCK_CHANNELS = 16
 

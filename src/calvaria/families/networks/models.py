@@ -11,8 +11,10 @@ from monai.networks.nets.autoencoderkl import AEKLResBlock
 from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
 from torch.utils.checkpoint import checkpoint
 
-from calvaria.families import Draw, Model
-from calvaria.learning.weights import restore, weights
+from calvaria.families import Draw, Model, Task
+from calvaria.pipeline.fingerprint import identity
+from calvaria.training.loop import Place
+from calvaria.training.weights import restore, weights
 
 Network = TypeVar("Network", bound=ModelMixin)
 
@@ -48,3 +50,17 @@ def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw],
     for first in range(0, len(draws), size):
         batch = list(draws[first : first + size])
         yield batch + [batch[-1]] * (size - len(batch)), len(batch)
+
+
+def place_of(task: Task) -> Place:
+    """Where the training of a family writes."""
+    directory = task.run.fit(task.family)
+    return Place(
+        title=f"fit {task.family}",
+        identity=identity(task.config, "fit", task.family),
+        log=directory / "steps.jsonl",
+        checkpoint=directory / "scratch" / "checkpoint.safetensors",
+        config=task.config,
+        settings=task.settings.optimiser,
+        tensorboard=directory / "tensorboard",
+    )

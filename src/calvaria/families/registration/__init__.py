@@ -24,16 +24,17 @@ import torch
 
 from calvaria.config import RegistrationFamily
 from calvaria.errors import BudgetError
-from calvaria.families import Draw, Drawn, Model, Population, Task
+from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.registration import syn
 from calvaria.families.registration.fields import coarser, warp
 from calvaria.families.registration.gates import Measured, measure, verdict
 from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.families.registration.space import Pair, Space, Ways, batches
-from calvaria.identity import code
-from calvaria.progress import Progress
-from calvaria.store import read_rows, write_rows
-from calvaria.tensors import read_tensors, write_tensors
+from calvaria.pipeline.fingerprint import code
+from calvaria.storage.cohorts import Population
+from calvaria.storage.store import read_rows, write_rows
+from calvaria.storage.tensors import read_tensors, write_tensors
+from calvaria.utils.progress import Progress
 
 
 def build_template(population: Population, task: Task) -> None:

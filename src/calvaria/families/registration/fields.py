@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 
 REACH = 2.0  # spacings of the field: how far from bone a skull's distances are known
 

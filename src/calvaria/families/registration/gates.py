@@ -7,7 +7,7 @@ import torch
 
 from calvaria.config import Gates
 from calvaria.families.registration.fields import Skull, centres, jacobian, look_up
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 
 EIGHTFOLD = 8.0
 

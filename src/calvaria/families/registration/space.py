@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from calvaria.config import RegistrationFamily
-from calvaria.families import Model, Population, Task
+from calvaria.families import Model, Task
 from calvaria.families.registration.fields import (
     Skull,
     centres,
@@ -19,8 +19,9 @@ from calvaria.families.registration.fields import (
     unfold,
 )
 from calvaria.families.registration.plan import TEMPLATE
-from calvaria.grid import Grid
-from calvaria.tensors import read_tensor, read_tensors
+from calvaria.geometry.grid import Grid
+from calvaria.storage.cohorts import Population
+from calvaria.storage.tensors import read_tensor, read_tensors
 
 Pair = tuple[int, int]
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from calvaria.families.registration.fields import Skull, centres, look_up, unfold
-from calvaria.grid import Grid
+from calvaria.geometry.grid import Grid
 
 AFFINE_ITERATIONS = (100, 50, 0)  # skulls stand in one pose already
 

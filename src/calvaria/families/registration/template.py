@@ -12,8 +12,8 @@ import torch
 from calvaria.config import RegistrationFamily
 from calvaria.families.registration.fields import centres, inverse, look_up, prepare
 from calvaria.families.registration.syn import image, register
-from calvaria.grid import Grid
-from calvaria.progress import Progress
+from calvaria.geometry.grid import Grid
+from calvaria.utils.progress import Progress
 
 
 def build(

@@ -1,1 +1,0 @@
-"""Commands on files of your own, outside of any run."""

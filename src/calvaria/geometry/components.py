@@ -1,0 +1,148 @@
+"""Connected pieces of labels; specks of implant and splinters of bone."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import find_objects, maximum_filter
+
+from calvaria.geometry.grid import BONE, IMPLANT
+
+Box = tuple[slice, slice, slice]
+
+# A piece below this fraction of the largest one is a speck: bone that the defect's outline only grazes.
+SPECK_FRACTION = 0.05
+# Bone cut off from the skull is a splinter below this fraction of the largest implant.
+SPLINTER_FRACTION = 0.1
+
+
+class Pieces(NamedTuple):
+    """The 26-connected pieces of every label; piece 0 is the background.
+
+    26 neighbours, because on a coarse grid bone is one or two voxels thick and its slopes are joined
+    by corners only.
+    """
+
+    numbers: np.ndarray  # (x, y, z) unsigned, which piece a voxel belongs to
+    sizes: np.ndarray  # (n + 1,) int64 voxel counts, 0 for the background
+    labels: np.ndarray  # (n + 1,) uint8, whose piece it is
+
+
+def pieces(labels: np.ndarray) -> Pieces:
+    """Finds the pieces of (x, y, z) uint8 labels."""
+    import cc3d
+
+    labels = np.ascontiguousarray(labels)
+    numbers, count = cc3d.connected_components(labels, connectivity=26, return_N=True)
+    numbers = np.ascontiguousarray(numbers)
+    voxels = np.flatnonzero(labels != 0)
+    of_voxel = numbers.reshape(-1).take(voxels)
+    owner = np.zeros(count + 1, np.uint8)
+    owner[of_voxel] = labels.reshape(-1).take(voxels)
+    return Pieces(numbers, np.bincount(of_voxel, minlength=count + 1), owner)
+
+
+class Implants(NamedTuple):
+    """The box around all implant with a voxel to spare, and the pieces of what is in it."""
+
+    box: Box
+    found: Pieces
+
+
+def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
+    """All implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
+    if (box := bounding_box(labels[window], IMPLANT)) is None:
+        return None
+    box = grown(box, labels.shape, window)
+    return Implants(box, pieces(labels[box]))
+
+
+def settle(labels: np.ndarray, window: Box) -> Implants | None:
+    """Makes bone of specks of implant, and implant of splinters of bone, in place.
+
+    A splinter is bone that was joined to the rest by the implant alone. Bone that reaches the faces of the
+    window goes on outside; bone that touches no implant was there before.
+
+    Args:
+        labels: (x, y, z) uint8, 0 background, 1 bone, 2 implant.
+        window: where the implant is, with a voxel to spare.
+
+    Returns:
+        The implant afterwards; None if there is none.
+    """
+    if (before := implants(labels, window)) is None:
+        return None
+    box, found = before
+    block = labels[box]
+    is_implant = found.labels == IMPLANT
+    largest = found.sizes[is_implant].max()
+    specks = is_implant & (found.sizes < SPECK_FRACTION * largest)
+    splinters = cut_off(block, found) & (found.sizes < SPLINTER_FRACTION * largest)
+    if not (specks.any() or splinters.any()):
+        return before
+    block[splinters[found.numbers]] = IMPLANT
+    block[specks[found.numbers]] = BONE
+    return implants(labels, window)
+
+
+def cut_off(block: np.ndarray, found: Pieces) -> np.ndarray:
+    """(n + 1,) bool: which pieces are bone that touches implant and ends within the block.
+
+    Args:
+        block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
+        found: its pieces.
+    """
+    bone = found.labels == BONE
+    for axis in range(3):
+        for face in (0, -1):
+            bone[np.take(found.numbers, face, axis)] = False
+    boxes = find_objects(found.numbers) if bone.any() else []
+    for number in np.flatnonzero(bone):
+        around = tuple(slice(part.start - 1, part.stop + 1) for part in boxes[number - 1])
+        grown = maximum_filter(found.numbers[around] == number, 3)
+        bone[number] = bool((block[around][grown] == IMPLANT).any())
+    return np.asarray(bone)
+
+
+def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
+    """The smallest box around a mask.
+
+    Args:
+        volume: (x, y, z) bool mask, or uint8 labels.
+        bit: the label that makes the mask, one that is a power of two: bits survive being or-ed together,
+            which reads the volume once and makes no copy.
+
+    Returns:
+        Slices along x, y, z; None if nothing is set.
+
+    Raises:
+        ValueError: if the volume has another type.
+    """
+    if volume.dtype.itemsize != 1:
+        raise ValueError(f"labels must be bool or uint8, got {volume.dtype}")
+    volume = volume.view(np.uint8)
+    plane = np.bitwise_or.reduce(volume, axis=0) & bit
+    if not plane.any():
+        return None
+    y, z = (_span(plane.any(axis=axis)) for axis in (1, 0))
+    column = np.ascontiguousarray(volume[:, y, z])
+    return _span(np.bitwise_or.reduce(column, axis=(1, 2)) & bit), y, z
+
+
+def _span(line: np.ndarray) -> slice:
+    indices = np.flatnonzero(line)
+    return slice(int(indices[0]), int(indices[-1]) + 1)
+
+
+def grown(box: Box, shape: tuple[int, ...], window: Box = (slice(0, None),) * 3) -> Box:
+    """A box with a voxel more on either side, as far as the volume goes.
+
+    Args:
+        box: in the indices of the window.
+        shape: of the volume.
+        window: of the volume; by default all of it.
+    """
+    x, y, z = (
+        slice(max(w.start + b.start - 1, 0), min(w.start + b.stop + 1, n))
+        for b, w, n in zip(box, window, shape, strict=True)
+    )
+    return x, y, z

@@ -1,0 +1,81 @@
+"""Borders of masks and the distances between them, at the border voxels only."""
+
+import numpy as np
+
+from calvaria.geometry.components import bounding_box
+
+Box = tuple[slice, ...]
+
+
+def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
+    """The border of a mask: its voxels that have one of their 6 neighbours outside it.
+
+    Args:
+        mask: (x, y, z) bool.
+        box: slices around all of it; beyond it, hence also beyond the array, is background.
+
+    Returns:
+        (n, 3) int64 voxel indices into the whole mask, in the order of memory.
+    """
+    cropped = mask[box]
+    inner = cropped.copy()
+    for axis in range(3):
+        here, there = np.moveaxis(inner, axis, 0), np.moveaxis(cropped, axis, 0)
+        here[1:] &= there[:-1]
+        here[:-1] &= there[1:]
+        here[[0, -1]] = False
+    return np.argwhere(cropped & ~inner) + [side.start for side in box]
+
+
+def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """(n,) float64 distances in mm from n points to the nearest of m others.
+
+    A k-d tree in float64 takes as long as two distance transforms by ``edt``, whose float32 is off by
+    up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to ten
+    times as long where the nearest points of a curved surface are almost equally far.
+
+    Args:
+        own, other: (n, 3) and (m, 3) voxel indices, m > 0.
+    """
+    from scipy.spatial import KDTree
+
+    spacing = np.asarray(spacing_mm, np.float64)
+    tree = KDTree(other * spacing, balanced_tree=False, compact_nodes=False)
+    step = (own - other[tree.query(own * spacing)[1]]) * spacing
+    return np.asarray(np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2 + step[:, 2] ** 2))
+
+
+def touches(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of the (n, 3) voxels are in a mask, set where not 0, or have a 6-neighbour in it."""
+    found = np.asarray(mask[tuple(points.T)] != 0)
+    for axis in range(3):
+        for step in (-1, 1):
+            index = points.copy()
+            index[:, axis] += step
+            valid = (index[:, axis] >= 0) & (index[:, axis] < mask.shape[axis])
+            found[valid] |= mask[tuple(index[valid].T)] != 0
+    return found
+
+
+def box_of(*boxes: Box) -> Box:
+    """The smallest box around boxes."""
+    return tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+
+
+def voxels_of(box: Box) -> int:
+    """How many voxels are in a box."""
+    x, y, z = (side.stop - side.start for side in box)
+    return x * y * z
+
+
+def within(mask: np.ndarray, box: Box) -> Box | None:
+    """The smallest box around a mask that was cropped to ``box``, in the indices of the whole; or None."""
+    found = bounding_box(mask)
+    if found is None:
+        return None
+    return tuple(
+        slice(side.start + part.start, side.start + part.stop) for side, part in zip(box, found, strict=True)
+    )

@@ -1,0 +1,41 @@
+"""How exactly an autoencoder gives skulls back that it has never seen."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.geometry.components import bounding_box
+from calvaria.geometry.grid import Grid
+from calvaria.metrics.borders import border_points, nearest_mm
+from calvaria.skull.measures import vault_map
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """One skull and its reconstruction."""
+
+    dice: float
+    surface95_voxels: (
+        float  # 95th percentile of the pooled distances between the surfaces; inf if one is empty
+    )
+    surface_mm: float  # their mean
+    thickness_mm: float  # mean absolute difference of the vault's thickness along its rays
+
+
+def compare(found: np.ndarray, wanted: np.ndarray, grid: Grid) -> Rebuilt:
+    """Compares a reconstruction with its original, (x, y, z) non-zero where there is bone."""
+    a, b = found > 0, wanted > 0
+    boxes = bounding_box(a), bounding_box(b)
+    if boxes[0] is None or boxes[1] is None:
+        return Rebuilt(0.0, math.inf, math.inf, math.inf)
+    points = border_points(a, boxes[0]), border_points(b, boxes[1])
+    spacing = (grid.spacing_mm,) * 3
+    distances = np.concatenate([nearest_mm(*points, spacing), nearest_mm(*points[::-1], spacing)])
+    thickness = [vault_map(mask.astype(np.uint8), grid).thickness_mm for mask in (a, b)]
+    return Rebuilt(
+        dice=float(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))),
+        surface95_voxels=float(np.percentile(distances, 95)) / grid.spacing_mm,
+        surface_mm=float(distances.mean()),
+        thickness_mm=float(np.abs(thickness[0] - thickness[1]).mean()),
+    )

@@ -1,0 +1,117 @@
+"""Scores of a predicted implant against the real one, as the AutoImplant challenges define them and beyond.
+
+DSC, bDSC and HD95 are those of Li et al. 2021 (IEEE TMI 40:2329) and Kodym et al. 2021; docs/metrics.md has
+all definitions. Everything is computed in the bounding boxes of what matters, with sums that do not depend
+on their order. Distances between the two borders serve four scores.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.errors import InputError
+from calvaria.geometry.components import bounding_box
+from calvaria.metrics.borders import border_points, nearest_mm, touches
+from calvaria.metrics.nearness import SLACK, near
+
+TOLERANCE_MM = 1.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a predicted implant fits; ``bdsc_10mm`` is the bDSC of the challenges."""
+
+    dsc: float  # Dice of the implants, 0 to 1
+    bdsc_10mm: float  # Dice of both implants within 10 mm of the defective skull, 0 to 1
+    bdsc_10vox: float  # the same within 10 voxels, as some published code has it, 0 to 1
+    hd95_mm: float  # 95th percentile of the pooled distances between the borders, 0 to inf
+    surface_dice_1mm: float  # share of all border voxels within 1 mm of the other border, 0 to 1
+    assd_mm: float  # mean of the pooled distances between the borders, 0 to inf
+    rim_gap_mm: float  # 95th percentile of the distances from the defect's rim to the prediction, 0 to inf
+
+
+PERFECT = Scores(1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+FAILED = Scores(0.0, 0.0, 0.0, math.inf, 0.0, math.inf, math.inf)
+
+
+def score(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    defective: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+) -> Scores:
+    """Scores a predicted implant.
+
+    The border of a mask is the mask minus its 6-connected erosion, where everything outside the array
+    is background; distances run between voxel centres. If both implants are empty the prediction is
+    ``PERFECT``, if only one of them is it has ``FAILED``: an empty prediction is counted, never dropped.
+
+    Args:
+        prediction, reference: implants, bool or integer, set where not 0.
+        defective: the defective skull, bool or integer, of the same shape.
+        spacing_mm: voxel size along the three axes, in the order of the arrays' axes.
+
+    Raises:
+        InputError: if shapes differ, the spacing is not positive, or the defective skull is empty.
+    """
+    _validate(prediction, reference, defective, spacing_mm)
+    # No score knows one axis from another; along the order of memory everything is faster.
+    order = np.argsort([-abs(stride) for stride in reference.strides], kind="stable")
+    prediction, reference, defective = (mask.transpose(order) for mask in (prediction, reference, defective))
+    x, y, z = (float(spacing_mm[axis]) for axis in order)
+    found, wanted = (mask if mask.dtype == bool else mask != 0 for mask in (prediction, reference))
+    found_box, wanted_box = bounding_box(found), bounding_box(wanted)
+    if found_box is None or wanted_box is None:
+        return PERFECT if found_box is wanted_box else FAILED
+    points = border_points(found, found_box), border_points(wanted, wanted_box)
+    there, back = nearest_mm(*points, (x, y, z)), nearest_mm(*points[::-1], (x, y, z))
+    distances = np.concatenate([there, back])
+    box, near_mm, near_voxels = near((found, wanted), (found_box, wanted_box), defective, (x, y, z))
+    a, b = found[box], wanted[box]
+    return Scores(
+        dsc=_dice(a, b),
+        bdsc_10mm=_dice(a & near_mm, b & near_mm),
+        bdsc_10vox=_dice(a & near_voxels, b & near_voxels),
+        hd95_mm=float(np.percentile(distances, 95)),
+        surface_dice_1mm=float(np.count_nonzero(distances <= TOLERANCE_MM * (1 + SLACK)) / distances.size),
+        assd_mm=math.fsum(distances.tolist()) / distances.size,
+        rim_gap_mm=_rim_gap(points[1], back, found, defective),
+    )
+
+
+def _validate(
+    prediction: np.ndarray, reference: np.ndarray, defective: np.ndarray, spacing: tuple[float, ...]
+) -> None:
+    if not prediction.shape == reference.shape == defective.shape or prediction.ndim != 3:
+        raise InputError(
+            f"prediction {prediction.shape}, reference {reference.shape} and defective skull "
+            f"{defective.shape} must be volumes of one shape; bring them to one grid first"
+        )
+    if len(spacing) != 3 or not all(0 < s < math.inf for s in spacing):
+        raise InputError(f"the spacing must be three positive lengths in mm, got {spacing}")
+    if not defective.any():
+        raise InputError("the defective skull is empty; pass the skull with its hole, not the implant")
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Dice coefficient of two masks; 1 if both are empty."""
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return float(2 * np.count_nonzero(a & b) / total) if total else 1.0
+
+
+def _rim_gap(border: np.ndarray, back_mm: np.ndarray, found: np.ndarray, defective: np.ndarray) -> float:
+    """The 95th percentile of the distances from the defect's rim to the predicted implant.
+
+    The rim is the reference's border voxels that touch the defective skull; where a reference touches none,
+    its whole border. A voxel outside of a mask is nearest to a border voxel of it, so the distances are
+    those between the borders, but for rim voxels inside of the prediction, which have no gap.
+
+    Args:
+        border: (n, 3) voxel indices of the reference's border.
+        back_mm: (n,) their distances to the prediction's border.
+    """
+    rim = touches(border, defective)
+    chosen = rim if rim.any() else np.ones_like(rim)
+    gaps = np.where(found[tuple(border[chosen].T)], 0.0, back_mm[chosen])
+    return float(np.percentile(gaps, 95))

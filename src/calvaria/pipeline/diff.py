@@ -1,0 +1,128 @@
+"""What differs between two finished runs, in words, and where it started."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from calvaria.config import Config, parse
+from calvaria.pipeline.fingerprint import modules, sections
+from calvaria.pipeline.manifest import NOT_DATA, read_manifest
+from calvaria.pipeline.plan import STAGES, Job, jobs
+from calvaria.storage.paths import Run
+
+SHOWN = 5  # jobs that are named of a stage
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs."""
+
+    manifest: dict[str, Any]
+    config: Config
+    made: dict[
+        str, tuple[Job, list[str | None]]
+    ]  # jobs by name in their order, with the sha256 of their files
+
+    @classmethod
+    def of(cls, run: Run) -> "Side":
+        """What a finished run says of itself."""
+        manifest = read_manifest(run)
+        config = parse(manifest["config"], f"{run.manifest}: config")
+        made = {}
+        for job in jobs(run, config, len(run.ingest)):
+            if job.stage not in NOT_DATA:
+                names = [path.relative_to(run.root).as_posix() for path in job.outputs]
+                made[job.name] = job, [manifest["files"].get(name) for name in names]
+        return cls(manifest, config, made)
+
+
+def diff(one: Run, other: Run) -> tuple[bool, list[str]]:
+    """Compares two runs by their manifests.
+
+    Returns:
+        whether their data is the same, and what to say, a line each.
+
+    Raises:
+        StoreError: if one has no manifest, or a damaged one.
+    """
+    left, right = Side.of(one), Side.of(other)
+    told = _changes("config", left.manifest["config"], right.manifest["config"])
+    told += changes(left.manifest, right.manifest)
+    if left.manifest["digest"] == right.manifest["digest"]:
+        return True, [f"the data is the same: digest {left.manifest['digest']}", *told]
+    made = {**left.made, **right.made}
+    order = sorted(made, key=lambda name: STAGES.index(made[name][0].stage))  # stable
+    differing = [name for name in order if _shas(left, name) != _shas(right, name)]
+    for stage in dict.fromkeys(made[name][0].stage for name in order):
+        of_stage = [name for name in order if made[name][0].stage == stage]
+        told.append(_told(stage, of_stage, [name for name in of_stage if name in differing], left, right))
+    return False, [*told, _start(made[differing[0]][0], left, right)] if differing else told
+
+
+def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """How code, package versions and hardware of two manifests differ, a line each."""
+    changed = _changed_modules(one, other)
+    return [
+        *_changes("code", *({**side["code"], "modules": None} for side in (one, other))),
+        *([f"code.modules: {len(changed)} differ: {', '.join(changed)}"] if changed else []),
+        *_changes("versions", one["versions"], other["versions"]),
+        *_changes("hardware", one["hardware"], other["hardware"]),
+    ]
+
+
+def _changed_modules(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    mine, theirs = one["code"]["modules"], other["code"]["modules"]
+    return [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+
+
+def _changes(part: str, one: Any, other: Any) -> list[str]:
+    """A line for every value that differs."""
+    mine, theirs = _flat(one, part), _flat(other, part)
+    return [
+        f"{key}: {mine.get(key, 'not there')} -> {theirs.get(key, 'not there')}"
+        for key in dict.fromkeys([*mine, *theirs])
+        if mine.get(key) != theirs.get(key) or (key in mine) != (key in theirs)
+    ]
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    """Every leaf of nested mappings by its dotted key."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf for name, inner in value.items() for key, leaf in _flat(inner, f"{prefix}.{name}").items()
+    }
+
+
+def _shas(side: Side, name: str) -> list[str | None]:
+    return side.made[name][1] if name in side.made else []
+
+
+def _told(stage: str, names: list[str], differing: list[str], left: Side, right: Side) -> str:
+    if not differing:
+        return f"{stage}: the same"
+    shown = ", ".join(name + _only(name, left, right) for name in differing[:SHOWN])
+    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    return f"{stage}: {len(differing)} of {len(names)} jobs differ: {shown}{more}"
+
+
+def _only(name: str, left: Side, right: Side) -> str:
+    if name not in right.made:
+        return " (only in the first)"
+    return "" if name in left.made else " (only in the second)"
+
+
+def _start(job: Job, left: Side, right: Side) -> str:
+    """Where it started: the first job that differs, and what of it may be the cause."""
+    if only := _only(job.name, left, right):
+        return f"it started at {job.name}{only}"
+    mine, theirs = (sections(side.config, job.stage, job.subject, job.number) for side in (left, right))
+    used = {module for side in (left, right) for module in modules(side.config, job.stage, job.subject)}
+    changed = _changed_modules(left.manifest, right.manifest)
+    own = job.stage in ("inject", "train", "refine")  # they run the user's own recipes
+    causes = [line.split(":")[0] for line in _changes("config", mine, theirs)]
+    causes += [name for name in changed if name in used or (own and not name.startswith("calvaria."))]
+    for part in ("versions", "hardware"):
+        causes += [line.split(":")[0] for line in _changes(part, left.manifest[part], right.manifest[part])]
+    told = ", ".join(causes) or "nothing that is recorded: look at its sources, and at faults of the machine"
+    return f"it started at {job.name}; what it depends on and differs: {told}"

@@ -1,0 +1,97 @@
+"""What a run will take, before it is started: jobs, hours, gigabytes."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calvaria import sources
+from calvaria.config import Config
+from calvaria.pipeline import costs
+from calvaria.pipeline.plan import STAGES, Job, jobs
+from calvaria.storage.paths import Run
+from calvaria.utils.progress import duration
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """What the jobs of one stage will take."""
+
+    stage: str
+    jobs: int
+    seconds: float  # of one core, all jobs together
+    longest_s: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take."""
+
+    stages: tuple[StageEstimate, ...]
+
+    @property
+    def jobs(self) -> int:
+        return sum(stage.jobs for stage in self.stages)
+
+    @property
+    def seconds(self) -> float:
+        """Of one core."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def bytes(self) -> float:
+        return sum(stage.bytes for stage in self.stages)
+
+    def wall_s(self, cores: int) -> float:
+        """Seconds on so many cores.
+
+        What a scheduler that leaves no core idle needs at most: an even share of the work, and the rest of a
+        chain of jobs that holds the others up (Graham 1966). The chain is the longest job of every stage.
+        """
+        chain = sum(stage.longest_s for stage in self.stages)
+        return self.seconds / cores + chain * (1 - 1 / cores)
+
+
+def estimate(config: Config, kinds: Sequence[str]) -> Estimate:
+    """Estimates a run on skulls of sources of these kinds."""
+    sizes = costs.sizes(config, kinds)
+    of_stage: dict[str, list[Job]] = {stage: [] for stage in STAGES}
+    for job in jobs(Run(Path("results") / config.name), config, len(kinds)):
+        of_stage[job.stage].append(job)
+    return Estimate(tuple(_stage(stage, some, config, sizes) for stage, some in of_stage.items() if some))
+
+
+def _stage(stage: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -> StageEstimate:
+    took = [costs.seconds(job, config, sizes) for job in some]
+    stored = sum(costs.stored(job, config, sizes) for job in some)
+    return StageEstimate(stage, len(some), sum(took), max(took), stored)
+
+
+def source_kinds(config: Config) -> list[str]:
+    """The kind of the source of every skull.
+
+    Raises:
+        InputError: if a source cannot be listed.
+    """
+    return [config.ingest.sources[entry.source].kind for entry in sources.catalogue(config.ingest.sources)]
+
+
+def text(found: Estimate, cores: int | None = None) -> str:
+    """For people: a table, and the hours on one core and on so many."""
+    cores = cores or os.cpu_count() or 1
+    lines = [f"{'stage':<10}{'jobs':>6}{'core time':>12}{'longest job':>13}{'GB':>9}"]
+    for row in (*found.stages, StageEstimate("all", found.jobs, found.seconds, 0, found.bytes)):
+        longest = duration(row.longest_s) if row.longest_s else ""
+        lines.append(
+            f"{row.stage:<10}{row.jobs:>6}{duration(row.seconds):>12}{longest:>13}{row.bytes / 1e9:>9.2f}"
+        )
+    several = sorted({1, cores})
+    lines.append("")
+    lines += [f"{duration(found.wall_s(n))} on {n} core{'s' * (n > 1)}" for n in several]
+    lines.append("")
+    lines.append(
+        "Measured on one core of a virtual machine and scaled; right to a factor of two where it was checked "
+        "(benchmarks/estimate.md). With a GPU: not measured."
+    )
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""The manifest: what a run is made of and how it was made, and one digest of all its data.
+
+The digest covers names and bytes of stores, tables, weights and records, and nothing else: neither the
+machine nor the path nor the time.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from calvaria.config import Config
+from calvaria.errors import StoreError
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.provenance import provenance
+from calvaria.storage.paths import Run
+from calvaria.storage.store import METADATA, Store, read_json, write_json
+
+KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "ancestry", "files")
+NOT_DATA = ("sheet", "report")  # pictures and pages for people
+
+
+def stores(run: Run, config: Config) -> list[Store]:
+    """Every store of a run."""
+    cohorts = (*config.fit, "validation", "test")
+    synthetic = [store(family) for family in config.fit for store in (run.sample, run.screen)]
+    scored = [run.evaluate(arm) for arm in config.train.arms]
+    return [run.ingest, *synthetic, *(run.inject(cohort) for cohort in cohorts), *scored]
+
+
+def data_files(run: Run, config: Config) -> list[Path]:
+    """The files that make up a run, relative to its root: stores, tables, weights, records."""
+    made = [
+        path
+        for job in jobs(run, config, len(run.ingest))
+        if job.stage not in NOT_DATA
+        for path in job.outputs
+    ]
+    described = [store.path / name for store in stores(run, config) for name in METADATA]
+    return sorted(path.relative_to(run.root) for path in (*made, *described))
+
+
+def ancestry(run: Run, config: Config) -> dict[str, Any]:
+    """From which real skulls every volume of every store descends.
+
+    Returns:
+        by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every
+        volume the number of its list.
+    """
+    found = {}
+    for store in stores(run, config):
+        if store.path == run.ingest.path:
+            continue
+        of_case = (
+            [row["parents"] for row in run.inject("test").rows()]
+            if store.path.parent.name == "evaluate"
+            else []
+        )
+        lists = [of_case[row["case"]] if of_case else row["parents"] for row in store.rows()]
+        numbers = {parents: number for number, parents in enumerate(dict.fromkeys(map(tuple, lists)))}
+        found[store.path.relative_to(run.root).as_posix()] = {
+            "parents": [list(parents) for parents in numbers],
+            "volumes": [numbers[tuple(parents)] for parents in lists],
+        }
+    return found
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        StoreError: if it is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the stage that makes it") from None
+
+
+def digest(files: dict[str, str]) -> str:
+    """One digest of all files: SHA-256 of their sorted names and digests."""
+    text = "".join(f"{value}  {name}\n" for name, value in sorted(files.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(run: Run, config: Config) -> None:
+    """Writes ``manifest.json`` of a finished run."""
+    files = {path.as_posix(): sha256(run.root / path) for path in data_files(run, config)}
+    content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
+    made = {**provenance(config), "ancestry": ancestry(run, config)}
+    write_json(run.manifest, {**content, **made, "files": files})
+
+
+def read_manifest(run: Run) -> dict[str, Any]:
+    """The manifest of a finished run.
+
+    Raises:
+        StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.
+    """
+    found: dict[str, Any] = read_json(run.manifest)
+    if missing := [key for key in KEYS if key not in found]:
+        raise StoreError(
+            f"{run.manifest}: it lacks {', '.join(missing)}, as one of an older version does; "
+            "delete it and run snakemake again"
+        )
+    if digest(found["files"]) != found["digest"]:
+        raise StoreError(
+            f"{run.manifest}: its own digest does not match its list of files; "
+            "delete it and run snakemake again"
+        )
+    return found

@@ -1,0 +1,94 @@
+"""Examines one scan: finds its pose, brings it to the canonical grid and says what is wrong with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.geometry.canonical import Canonical
+from calvaria.geometry.grid import Grid
+from calvaria.geometry.resample import resample
+from calvaria.skull.pose import Pose, find_pose
+from calvaria.skull.quality import (
+    ENLARGE_GRID,
+    Finding,
+    check_bone,
+    check_box,
+    check_closed,
+    check_pose,
+    check_size,
+    check_vault,
+    doubts_of,
+    first_fault,
+)
+from calvaria.skull.vault_map import VaultPicture, picture_vault
+from calvaria.sources import Scan
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head in a scan that is in the canonical order and the centred frame, whatever holes it has."""
+
+    findings: list[Finding]
+    pose: Pose
+    vault: VaultPicture
+
+
+def find_head(
+    own: Canonical, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID
+) -> Head | Finding:
+    """The head in a scan's bone, and whether it can be worked with on a grid; or why there is none.
+
+    Args:
+        own: labels (x, y, z), non-zero where there is bone.
+        too_large: what the user may do for a larger grid.
+    """
+    findings = check_bone(own.values, own.affine)
+    fault = first_fault(findings)
+    if fault is not None:
+        return fault
+    pose = find_pose(own.values, own.affine)
+    vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))
+    # The first fault counts: with a wrong size nothing else fits, and what is no skull seems to be turned.
+    findings += check_size(pose) + check_vault(vault) + check_pose(pose)
+    if first_fault(findings) is None:
+        findings += check_box(vault, grid, top_margin_mm, too_large)
+    return Head(findings, pose, vault)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A scan on the grid; of one without a head in it only the fault."""
+
+    labels: np.ndarray  # (x, y, z) uint8 on the grid; zero where there is no head
+    fault: Finding | None
+    doubts: tuple[Finding, ...] = ()
+    pose: Pose | None = None  # in the scan's centred frame
+    to_box: np.ndarray | None = None  # (4, 4) rigid, scan RAS+ millimetres to the box's
+    vault: VaultPicture | None = None
+
+
+def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID) -> Examined:
+    """Conform a scan of a complete skull and check it; equal for every storage order of the scan.
+
+    The head is turned into the Frankfurt plane; the middle of its vault lies at x = y = 0, the vault's top
+    ``top_margin_mm`` below the top of the box, both as the fitted template has them.
+
+    Args:
+        too_large: what the user may do for a larger grid.
+    """
+    own = Canonical.of(scan.labels, scan.affine)
+    head = find_head(own, grid, top_margin_mm, too_large)
+    if isinstance(head, Finding):
+        return Examined(np.zeros(grid.shape, np.uint8), head)
+    findings = head.findings
+    if first_fault(findings) is None:
+        findings = findings + check_closed(head.vault)
+    to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - top_margin_mm]))
+    return Examined(
+        resample(own.values, own.affine, to_box, grid),
+        first_fault(findings),
+        doubts_of(findings),
+        head.pose,
+        own.from_file(to_box),
+        head.vault,
+    )

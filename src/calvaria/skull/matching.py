@@ -1,0 +1,136 @@
+"""Tells whether two vaults are one person's: lays one onto the other and measures what is left.
+
+Both surfaces of one vault, as points, are moved rigidly onto the other's picture until the radial distances
+are least (Gauss-Newton with Huber weights, from the poses that the template gave). A head that was scanned
+twice, at another time, spacing, place or field of view, leaves a fraction of a voxel; two people leave more,
+since the inner surface carries the imprint of one's own brain. Mirrored copies are found by mirroring one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.skull.vault_map import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
+
+STRIDES = (6, 2)  # every so many pixels a side give a point; coarse, then fine
+ROUNDS = (4, 12)
+DIFFERENT_MM = 1.2  # pairs that are further apart than this by the coarse points are not looked at any finer
+HUBER_MM = 1.0
+KEPT = 0.9  # the largest distances, at holes, residue and cut edges, do not count
+STEPS = np.array([1e-3] * 3 + [0.1] * 3)  # radians and mm, of the numerical derivatives
+TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the search
+
+
+@dataclass(frozen=True)
+class Match:
+    """How alike two vaults are."""
+
+    distance_mm: float  # mean distance of the two vaults' surfaces, the largest tenth left out
+    mirrored: bool  # whether the second was mirrored for that
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A vault made ready for many comparisons; inner and outer surface each."""
+
+    points: tuple[tuple[np.ndarray, np.ndarray], ...]  # for each stride: (n, 3) mm from the rays' centre
+    radii: tuple[np.ndarray, np.ndarray]  # (SIZE, SIZE) mm, holes filled from their surroundings
+
+
+def shape(vault: VaultPicture) -> Shape:
+    """Makes a vault that has some bone ready to be matched."""
+    surfaces = (vault.inner_mm, vault.outer_mm)
+    return Shape(
+        tuple((_points(surfaces[0], stride), _points(surfaces[1], stride)) for stride in STRIDES),
+        (_filled(surfaces[0]), _filled(surfaces[1])),
+    )
+
+
+def mirror(vault: VaultPicture) -> VaultPicture:
+    """The vault with left and right exchanged."""
+    return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
+
+
+def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
+    """Compares two vaults as they are and with the second one mirrored, and gives what is closer."""
+    plain, mirrored = vault_distance(first, second), vault_distance(first, second_mirrored)
+    return Match(plain, False) if plain <= mirrored else Match(mirrored, True)
+
+
+def vault_distance(first: Shape, second: Shape) -> float:
+    """Mean distance in mm that is left after the second vault is laid onto the first.
+
+    The median of each surface is taken out before: scans differ in the threshold that made them bone.
+    """
+    motion = np.zeros(6)
+    distance = float("inf")
+    for points, rounds in zip(second.points, ROUNDS, strict=True):
+        motion = _lay_onto(points, first.radii, motion, rounds)
+        distance = _trimmed(_residuals(points, first.radii, motion))
+        if distance > DIFFERENT_MM:
+            break
+    return round(distance, 3)
+
+
+def _points(surface: np.ndarray, stride: int) -> np.ndarray:
+    used = np.zeros((SIZE, SIZE), bool)
+    used[stride // 2 :: stride, stride // 2 :: stride] = True
+    used &= inside_cone() & (surface > 0)
+    return directions()[used] * surface[used][:, None].astype(np.float64)
+
+
+def _filled(radii: np.ndarray) -> np.ndarray:
+    """Radii with holes filled by their nearest neighbours."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(radii == 0, return_distances=False, return_indices=True)
+    return radii[tuple(nearest)].astype(np.float64)
+
+
+def _lay_onto(
+    points: Sequence[np.ndarray], radii: Sequence[np.ndarray], motion: np.ndarray, rounds: int
+) -> np.ndarray:
+    """The motion, (6,) half-turn quaternion vector in radians and shift in mm, after Gauss-Newton rounds."""
+    for _ in range(rounds):
+        here = np.concatenate(_residuals(points, radii, motion))
+        slopes = [
+            (np.concatenate(_residuals(points, radii, motion + step)) - here) / step.sum()
+            for step in np.diag(STEPS)
+        ]
+        weights = np.sqrt(1 / np.maximum(1, np.abs(here) / HUBER_MM))
+        change = np.linalg.lstsq(np.stack(slopes, 1) * weights[:, None], -here * weights, rcond=None)[0]
+        motion = motion + change
+        if np.abs(change[:3]).max() < TURN_END and np.abs(change[3:]).max() < SHIFT_END_MM:
+            break
+    return motion
+
+
+def _residuals(
+    points: Sequence[np.ndarray], radii: Sequence[np.ndarray], motion: np.ndarray
+) -> list[np.ndarray]:
+    """Radial distances in mm of the moved points from the other vault, for each surface."""
+    from scipy.ndimage import map_coordinates
+
+    a, b, c = motion[:3] / 2
+    rotation = np.array(
+        [
+            [1 + a * a - b * b - c * c, 2 * (a * b - c), 2 * (a * c + b)],
+            [2 * (a * b + c), 1 - a * a + b * b - c * c, 2 * (b * c - a)],
+            [2 * (a * c - b), 2 * (b * c + a), 1 - a * a - b * b + c * c],
+        ]
+    ) / (1 + a * a + b * b + c * c)
+    found = []
+    for cloud, surface in zip(points, radii, strict=True):
+        moved = cloud @ rotation.T + motion[3:]
+        radius = np.sqrt((moved**2).sum(axis=1))
+        angle = np.arccos(np.clip(moved[:, 2] / radius, -1, 1))
+        along = angle / np.deg2rad(CONE_DEG) / np.maximum(np.hypot(moved[:, 0], moved[:, 1]), 1e-9)
+        place = (np.stack([moved[:, 0] * along, moved[:, 1] * along]) + 1) / 2 * SIZE - 0.5
+        found.append(radius - map_coordinates(surface, place, order=1, mode="nearest"))
+    return found
+
+
+def _trimmed(residuals: list[np.ndarray]) -> float:
+    centred = np.abs(np.concatenate([values - np.median(values) for values in residuals]))
+    return float(np.sort(centred)[: max(1, int(KEPT * len(centred)))].mean())

@@ -1,0 +1,95 @@
+"""Decides whether a synthetic skull is plausible, measured against the training skulls."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from calvaria.config import Screen
+from calvaria.geometry.grid import Grid
+from calvaria.skull.measures import Measures, measure
+
+Limits = dict[str, tuple[float, float]]  # least and most of every measure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the screen says of a skull."""
+
+    reason: str | None  # why it is rejected; None if it is not
+    skull: np.ndarray  # (x, y, z) uint8, its largest piece
+    measures: Measures
+
+
+def limits(training: list[Measures], settings: Screen) -> Limits:
+    """The range of the training skulls, widened by the tolerances of the config."""
+    values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
+    found = {}
+    for name in ("width_mm", "length_mm", "height_mm"):
+        margin = settings.extent_tolerance_mm
+        found[name] = (min(values[name]) - margin, max(values[name]) + margin)
+    for name, share in (
+        ("volume_ml", settings.volume_tolerance),
+        ("thickness_mm", settings.thickness_tolerance),
+    ):
+        found[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
+    found["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
+    return found
+
+
+def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
+    """The largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
+    import cc3d
+
+    bone = np.count_nonzero(skull)
+    if bone == 0:
+        return skull, 0.0
+    largest = cc3d.largest_k(skull, k=1, connectivity=26, binary_image=True) > 0
+    return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training skull that a sample overlaps most."""
+
+    id: str
+    dice: float
+
+
+class Originals:
+    """The training skulls and their mirror images, packed eight voxels to a byte for quick comparison."""
+
+    def __init__(self, ids: tuple[str, ...], masks: np.ndarray) -> None:
+        """Takes (n, x, y, z) masks, non-zero where there is bone."""
+        both = np.concatenate([masks, masks[:, ::-1]]) > 0
+        self._ids = ids
+        self._packed = np.packbits(both.reshape(len(both), -1), axis=1)
+        self._bone = np.bitwise_count(self._packed).sum(1, dtype=np.int64)
+
+    def nearest(self, skull: np.ndarray) -> Nearest:
+        """The one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
+        packed = np.packbits(skull.reshape(-1) > 0)
+        shared = np.bitwise_count(self._packed & packed).sum(1, dtype=np.int64)
+        dice = 2 * shared / np.maximum(self._bone + np.count_nonzero(skull), 1)
+        best = int(np.argmax(dice))
+        return Nearest(self._ids[best % len(self._ids)], round(float(dice[best]), 4))
+
+
+def screen_skull(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> Verdict:
+    """Cleans and measures a skull, (x, y, z) uint8, and compares it with the accepted ranges."""
+    cleaned, share = clean(skull)
+    measures = measure(cleaned, grid)
+    return Verdict(_fault(share, measures, accepted, settings), cleaned, measures)
+
+
+def _fault(share: float, measures: Measures, accepted: Limits, settings: Screen) -> str | None:
+    if share == 0:
+        return "empty"
+    if share < settings.largest_component:
+        return "fragmented"
+    for name, (low, high) in accepted.items():
+        value = getattr(measures, name)
+        if not low <= value <= high:
+            if name == "hole_area_mm2":
+                return "vault open"
+            return f"{name.rsplit('_', 1)[0]} too {'low' if value < low else 'high'}"
+    return None

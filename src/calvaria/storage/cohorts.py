@@ -1,0 +1,49 @@
+"""The skulls of each cohort of a run, once the stage ``split`` has written it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, read_json
+
+
+@dataclass(frozen=True)
+class Population:
+    """The training skulls, and the validation skulls for early stopping and thresholds."""
+
+    ids: tuple[str, ...]
+    masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
+    validation: np.ndarray  # (m, x, y, z) uint8
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def cohort(run: Run, name: str) -> list[Row]:
+    """The ingest rows of a cohort: "training", "validation" or "test"."""
+    rows: list[Row] = read_json(run.split)[name]
+    return rows
+
+
+def training_population(run: Run) -> Population:
+    """The complete skulls of the training cohort, and of the validation cohort."""
+    ids, masks = skulls(run, "training")
+    return Population(ids, masks, skulls(run, "validation")[1])
+
+
+def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """The different complete skulls of a cohort; of several cases of one skull the first.
+
+    Returns:
+        their ids, and (n, x, y, z) uint8, 1 where there is bone.
+    """
+    ids: list[str] = []
+    masks: dict[bytes, np.ndarray] = {}
+    rows = cohort(run, name)
+    for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
+        mask = (labels > 0).astype(np.uint8)
+        if mask.tobytes() not in masks:
+            ids.append(row["id"])
+            masks[mask.tobytes()] = mask
+    return tuple(ids), np.stack(list(masks.values()))

@@ -1,0 +1,119 @@
+"""One volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from calvaria.config import HELD_OUT, load
+from calvaria.errors import InputError
+from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.resample import restore
+from calvaria.storage.nifti_file import ALIGNED, SCANNER, nifti_bytes, tilt_note
+from calvaria.storage.nrrd_file import Segment, nrrd_bytes
+from calvaria.storage.packed import PackedStore, open_store
+from calvaria.storage.paths import Run
+from calvaria.storage.store import Row, Store, read_json, write_atomically
+
+ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+
+
+class View(StrEnum):
+    """What of a case is shown."""
+
+    CASE = "case"  # 0 background, 1 remaining bone, 2 implant
+    SKULL = "skull"
+    DEFECTIVE = "defective"
+    IMPLANT = "implant"
+
+
+BONE_SEGMENT = Segment("Remaining bone", (0.95, 0.84, 0.57))
+IMPLANT_SEGMENT = Segment("Implant", (0.0, 0.45, 0.7))
+SEGMENTS = {
+    View.CASE: {BONE: BONE_SEGMENT, IMPLANT: IMPLANT_SEGMENT},
+    View.SKULL: {1: Segment("Skull", BONE_SEGMENT.colour)},
+    View.DEFECTIVE: {1: BONE_SEGMENT},
+    View.IMPLANT: {1: IMPLANT_SEGMENT},
+}
+
+
+def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[int, ...]:
+    """Writes a view of one volume of a store, a run's or a published one.
+
+    Args:
+        out: its ending says which kind of file.
+        scan: on the grid of the scan that it came from, instead of the canonical grid.
+
+    Returns:
+        how many voxels it has along each axis.
+
+    Raises:
+        InputError: if there is no such volume, or it came from no scan.
+        StoreError: if the store is missing or damaged, or the file cannot be written.
+    """
+    ending = next((one for one in ENDINGS if out.name.lower().endswith(one)), None)
+    if ending is None:
+        raise InputError(f"--out {out}: expected a name that ends in one of {', '.join(ENDINGS)}")
+    store = open_store(path)
+    rows = store.rows()
+    if not 0 <= index < len(rows):
+        raise InputError(f"{path}: has no volume {index}; it has {len(rows)}, the first is number 0")
+    labels = store.volume(rows[index])
+    attributes = read_json(path / "zarr.json")["attributes"]
+    affine = np.array(attributes["affine"])
+    if scan:
+        about = _scanned(store, rows[index])
+        grid = Grid((labels.shape[0], labels.shape[1], labels.shape[2]), attributes["spacing_mm"])
+        affine = np.array(about["scan"]["affine"])
+        labels = on_scan(labels, grid, affine, np.array(about["pose"]), tuple(about["scan"]["shape"]))
+    shown = seen(labels, view)
+    if ending.endswith(".nrrd"):
+        content = nrrd_bytes(shown, affine, SEGMENTS[view] if ending == ".seg.nrrd" else {})
+    else:
+        content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
+    write_atomically(out, content)
+    if (note := tilt_note(out, affine, shown.shape)) is not None:
+        print(f"calvaria: {note}", file=sys.stderr)
+    return shown.shape
+
+
+def seen(labels: np.ndarray, view: View) -> np.ndarray:
+    """A view of uint8 labels, of their shape: themselves, or 1 in what is asked for."""
+    match view:
+        case View.CASE:
+            return labels
+        case View.SKULL:
+            return (labels > 0).astype(np.uint8)
+        case View.DEFECTIVE:
+            return (labels == BONE).astype(np.uint8)
+        case View.IMPLANT:
+            return (labels == IMPLANT).astype(np.uint8)
+
+
+def on_scan(
+    labels: np.ndarray, grid: Grid, affine: np.ndarray, pose: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """(i, j, k) uint8 labels on a scan's grid, given what `calvaria.geometry.resample.restore` takes."""
+    whole = restore(labels, grid, affine, pose, shape)
+    whole[(whole > 0) & (restore(labels == IMPLANT, grid, affine, pose, shape) > 0)] = IMPLANT
+    return whole
+
+
+def _scanned(store: Store | PackedStore, row: Row) -> Row:
+    """The row of the ingested scan that a volume came from, turned and resampled and no more than that."""
+    name = f"{store.path}: volume {row['index']}"
+    if "scan" not in row:
+        if isinstance(store, PackedStore):
+            raise InputError(f"{name} was published without its scan; leave --scan out")
+        run = Run(store.path.resolve().parents[1])
+        if "case" in row:  # a prediction
+            row = run.inject("test").rows()[row["case"]]
+        made_by = str(row.get("cohort", row.get("family")))
+        if made_by not in HELD_OUT and load(run.config).fit[made_by].kind != "real":
+            raise InputError(f"{name} was made by {made_by}, it has no scan; leave --scan out")
+        (parent,) = row["parents"]
+        row = next(one for one in run.ingest.rows() if one["id"] == parent)
+    if row["pose"] is None:
+        raise InputError(f"{name} is empty: {row['reason']}")
+    return row

@@ -1,0 +1,99 @@
+"""Named arrays on disk, as safetensors: nothing is unpickled, and no damaged array is taken for a sound one.
+
+The header holds the SHA-256 of every array under ``sha256``; other readers of safetensors need not know.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvaria.errors import StoreError
+from calvaria.storage.store import write_atomically
+
+CHECKSUMS = "sha256"  # one key of the header for all arrays: safetensors writes several in any order
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: str = "") -> None:
+    """Writes named arrays, atomically.
+
+    Args:
+        about: a text that lies beside them, for ``read_about``.
+    """
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of an array as it lies, whatever the strides say.
+    ordered = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    sums = {"": _sha256(about.encode()), **{name: _sha256(value) for name, value in sorted(ordered.items())}}
+    header = {CHECKSUMS: json.dumps(sums), **({"about": about} if about else {})}
+    write_atomically(path, save(ordered, header))
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Reads named arrays.
+
+    Raises:
+        StoreError: if the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        sums = _sums(file)
+        if set(sums) - {""} != set(file.keys()):
+            raise ValueError("its names do not match its checksums")
+        return {name: _checked(file, name, sums) for name in file.keys()}  # noqa: SIM118
+
+
+def read_tensor(path: Path, name: str) -> np.ndarray:
+    """Reads one array of a file and nothing else of it.
+
+    Raises:
+        StoreError: if the file is missing, or the array is missing or damaged.
+    """
+    with _opened(path) as file:
+        return _checked(file, name, _sums(file))
+
+
+def read_about(path: Path) -> str:
+    """The text that lies beside the arrays, empty if there is none.
+
+    Raises:
+        StoreError: if the file is missing, or the text damaged.
+    """
+    with _opened(path) as file:
+        about: str = (file.metadata() or {}).get("about", "")
+        if _sha256(about.encode()) != _sums(file)[""]:
+            raise ValueError("what it says of itself does not match its checksum")
+        return about
+
+
+def _sums(file: Any) -> dict[str, str]:
+    """The checksums of all arrays by name, and under an empty name that of the text beside them."""
+    sums: dict[str, str] = json.loads((file.metadata() or {})[CHECKSUMS])
+    return sums
+
+
+def _checked(file: Any, name: str, sums: dict[str, str]) -> np.ndarray:
+    value = np.asarray(file.get_tensor(name))
+    if _sha256(value) != sums[name]:
+        raise ValueError(f"{name} does not match its checksum")
+    return value
+
+
+def _sha256(content: np.ndarray | bytes) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            yield file
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the stage that makes it") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise StoreError(f"{path}: damaged ({error}); delete it and run again") from None

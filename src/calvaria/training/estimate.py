@@ -1,0 +1,62 @@
+"""What a training will take, from a few of its steps at its real size."""
+
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from calvaria.config import Config
+from calvaria.training.device import autocast
+from calvaria.training.loop import Part, Training
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was measured."""
+
+    parameters: int
+    peak_bytes: int  # of the GPU, or of the process
+    seconds_per_step: float
+
+    def text(self, steps: int) -> str:
+        """For people."""
+        hours, rest = divmod(round(self.seconds_per_step * steps), 3600)
+        return (
+            f"{self.parameters:,} parameters, peak memory {self.peak_bytes / 2**30:.2f} GiB, "
+            f"{self.seconds_per_step:.3g} s a step, {steps:,} steps in {hours} h {rest // 60:02d} min "
+            f"{rest % 60:02d} s"
+        )
+
+
+def estimate(training: Training, config: Config, accumulate: int, device: torch.device) -> Estimate:
+    """Does a few steps and measures them; the networks are of no use afterwards."""
+    optimisers = [torch.optim.Adam(update.parameters, lr=1e-9) for update in training.updates]
+    took = []
+    for step in range(STEPS):
+        began = time.perf_counter()
+        for update, optimiser in zip(training.updates, optimisers, strict=True):
+            for turn in range(update.turns):
+                optimiser.zero_grad()
+                for piece in range(accumulate):
+                    with autocast(config, device):
+                        loss = update.loss(step, turn, Part(piece, accumulate))["loss"]
+                    loss.backward(inputs=list(update.parameters))
+                optimiser.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        took.append(time.perf_counter() - began)
+    return Estimate(training.parameters, _peak(device), min(took[1:]))
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux; getrusage would give a parent's peak for its child
+        line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

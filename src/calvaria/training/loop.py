@@ -1,0 +1,297 @@
+"""The loop that every network is trained by."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from diffusers.training_utils import EMAModel
+
+from calvaria.config import Config, Optimiser
+from calvaria.errors import CalvariaError
+from calvaria.storage.store import writing
+from calvaria.training import checkpoint
+from calvaria.training.checkpoint import Named, Position, under
+from calvaria.training.device import autocast
+from calvaria.training.workers import Workers
+from calvaria.utils.interruption import postponed
+from calvaria.utils.progress import Progress
+
+WARM_UP = 0.05  # fraction of the steps with rising learning rate
+GRADIENT_NORM = 1.0
+
+Scalars = dict[str, torch.Tensor]
+Slice = TypeVar("Slice", torch.Tensor, np.ndarray)
+
+
+class DivergedError(CalvariaError):
+    """A loss or a gradient is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of a step's batch that one pass of one process works on."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, batch: Slice) -> Slice:
+        """This part's entries of a whole batch, (n, ...)."""
+        size = len(batch) // self.count
+        return batch[self.index * size : (self.index + 1) * size]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Weights that are changed together, and the loss that they lower."""
+
+    name: str
+    parameters: tuple[torch.nn.Parameter, ...]
+    loss: Callable[[int, int, Part], Scalars]  # (step, turn, part) to scalars; lowers the one called "loss"
+    turns: int = 1  # how often per step
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float | None = GRADIENT_NORM
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained: a step makes the updates one after the other.
+
+    All randomness has to come from the number of the step, and has to be drawn for the whole batch.
+    """
+
+    networks: Mapping[str, torch.nn.Module]  # everything that the updates change
+    updates: tuple[Update, ...]
+    averaged: torch.nn.Module  # whose moving average is kept, validated, and left in place at the end
+    fingerprint: str  # digest of the data that it learns from
+    validate: Callable[[], float] | None = None  # lower is better
+    validation: str = "validation"  # what that figure is called in the log
+    after: Callable[[int], Scalars] | None = None  # at the end of every step
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.numel() for network in self.networks.values() for p in network.parameters())
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which training of a run this is, and where it writes."""
+
+    title: str
+    identity: str  # digest of config and code
+    log: Path  # scalars of every step
+    checkpoint: Path
+    config: Config
+    settings: Optimiser
+    tensorboard: Path = field(default=Path("tensorboard"))
+
+
+def train(training: Training, place: Place, device: torch.device) -> Position:
+    """Trains to the last step, or until the validation figure has not improved for long.
+
+    Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
+    figure was best if there is one. A training that was interrupted goes on from its last checkpoint and ends
+    with the same bits; the checkpoint is deleted by ``forget`` when the result is written. On SIGINT and
+    SIGTERM it ends its step and writes a checkpoint first.
+
+    Raises:
+        DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
+    """
+    workers = Workers(place.config, device)
+    loop = _Loop(training, place, device, workers)
+    loop.resume()
+    first = workers.rank == 0
+    progress = Progress(place.title, place.settings.steps, "steps", loop.position.step) if first else None
+    board = _board(place) if first else None
+    saved = time.monotonic()
+    with postponed() as stop:
+        while loop.position.step < place.settings.steps and not loop.position.stopped:
+            scalars = loop.step()
+            if first:
+                _append(place.log, {"step": loop.position.step, **scalars})
+            if stop:
+                break
+            if progress is not None:
+                progress.advance(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+            if board is not None:
+                for name, value in scalars.items():
+                    board.add_scalar(name, value, loop.position.step)
+            if first and time.monotonic() - saved >= place.config.checkpoint_s:
+                loop.save()
+                saved = time.monotonic()
+        if first:
+            loop.save()  # what comes after the last step may be interrupted, too
+    loop.finish()
+    return loop.position
+
+
+def _append(log: Path, row: dict[str, float]) -> None:
+    """Adds a line to the log of a training."""
+    with writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
+
+
+def forget(place: Place) -> None:
+    """Deletes the checkpoint of a training whose result has been written."""
+    place.checkpoint.unlink(missing_ok=True)
+
+
+class _Loop:
+    """The state of a training."""
+
+    def __init__(self, training: Training, place: Place, device: torch.device, workers: Workers) -> None:
+        self.training, self.place, self.device, self.workers = training, place, device, workers
+        settings = place.settings
+        self.parts = settings.accumulate * workers.count
+        self.optimisers = [
+            torch.optim.Adam(update.parameters, lr=settings.learning_rate, betas=update.betas)
+            for update in training.updates
+        ]
+        self.average = EMAModel(training.averaged.parameters(), decay=settings.ema_decay)
+        self.best: Named = {}
+        self.position = Position(f"{place.identity} {training.fingerprint} torch {torch.__version__}")
+
+    def step(self) -> dict[str, float]:
+        """One step: every update, the moving average, and validation when it is due."""
+        number, settings = self.position.step, self.place.settings
+        scalars: dict[str, float] = {}
+        for update, optimiser in zip(self.training.updates, self.optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(number, settings)
+            for turn in range(update.turns):
+                found = self._update(update, optimiser, number, turn)
+            named = len(self.training.updates) > 1
+            scalars |= {f"{update.name} {name}" if named else name: value for name, value in found.items()}
+        self.average.step(self.training.averaged.parameters())
+        if self.training.after is not None:
+            scalars |= {name: float(value) for name, value in self.training.after(number).items()}
+        self.position.step = number + 1
+        due = (number + 1) % settings.validate_every == 0 or number + 1 == settings.steps
+        if due and self.training.validate is not None:
+            scalars[self.training.validation] = self._validate()
+        return scalars
+
+    def _update(
+        self, update: Update, optimiser: torch.optim.Optimizer, number: int, turn: int
+    ) -> dict[str, float]:
+        optimiser.zero_grad()
+        totals: dict[str, float] = {}
+        for piece in range(self.place.settings.accumulate):
+            part = Part(self.workers.rank * self.place.settings.accumulate + piece, self.parts)
+            with autocast(self.place.config, self.device):
+                scalars = update.loss(number, turn, part)
+            (scalars["loss"] / self.place.settings.accumulate).backward(inputs=list(update.parameters))
+            for name, value in scalars.items():
+                share = float(value.detach()) / self.place.settings.accumulate
+                totals[name] = totals.get(name, 0.0) + share
+        self.workers.average_gradients(update.parameters)
+        totals = self.workers.mean(totals)
+        norm = torch.nn.utils.clip_grad_norm_(update.parameters, update.clip or math.inf)
+        for name, figure in {**totals, "gradient": float(norm)}.items():
+            if not math.isfinite(figure):
+                self._diverged(f"{update.name} {name}", figure)
+        optimiser.step()
+        return totals
+
+    def _validate(self) -> float:
+        """The validation figure of the averaged weights; remembers them if they are the best so far."""
+        assert self.training.validate is not None
+        averaged, position = self.training.averaged, self.position
+        self.average.store(averaged.parameters())
+        self.average.copy_to(averaged.parameters())
+        averaged.eval()
+        with torch.inference_mode(), autocast(self.place.config, self.device):
+            value = self.workers.mean({"value": float(self.training.validate())})["value"]
+        averaged.train()
+        if not math.isfinite(value):
+            self._diverged(self.training.validation, value)
+        if position.best is None or value < position.best:
+            position.best, position.best_step, position.stale = value, position.step, 0
+            self.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
+        else:
+            position.stale += 1
+        self.average.restore(averaged.parameters())
+        patience = self.place.settings.patience
+        position.stopped = patience is not None and position.stale >= patience
+        return value
+
+    def _diverged(self, name: str, value: float) -> None:
+        if self.workers.rank == 0:
+            self.save()
+        raise DivergedError(
+            f"{self.place.title}: {name} is {value} at step {self.position.step + 1}; lower the learning "
+            f"rate. The weights before that step are in {self.place.checkpoint}"
+        )
+
+    def finish(self) -> None:
+        """Leaves the best averaged weights in place."""
+        if self.best:
+            self.training.averaged.load_state_dict(self.best)
+        else:
+            self.average.copy_to(self.training.averaged.parameters())
+        self.training.averaged.eval()
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        tensors: Named = {f"best.{name}": value for name, value in self.best.items()}
+        for name, network in self.training.networks.items():
+            tensors |= {f"network.{name}.{key}": value for key, value in network.state_dict().items()}
+        for number, optimiser in enumerate(self.optimisers):
+            tensors |= checkpoint.optimiser_tensors(optimiser, f"optimiser.{number}")
+        for number, shadow in enumerate(self.average.shadow_params):
+            tensors[f"average.{number}"] = shadow
+        checkpoint.save(self.place.checkpoint, self.position, tensors)
+
+    def resume(self) -> None:
+        """Goes back to the checkpoint, if there is one of this training, and cuts the log off there."""
+        found = checkpoint.load(self.place.checkpoint, self.position.key)
+        if found is not None:
+            self.position, tensors = found
+            for name, network in self.training.networks.items():
+                network.load_state_dict(under(tensors, f"network.{name}"))
+            for number, optimiser in enumerate(self.optimisers):
+                checkpoint.restore_optimiser(optimiser, tensors, f"optimiser.{number}")
+            shadows = under(tensors, "average")
+            self.average.shadow_params = [
+                shadows[str(number)].to(self.device) for number in range(len(shadows))
+            ]
+            self.average.optimization_step = self.position.step
+            self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
+            print(f"{self.place.title}: resumed after step {self.position.step}", file=sys.stderr)
+        if self.workers.rank == 0 and self.place.log.is_file():
+            kept = self.place.log.read_text(encoding="utf-8").splitlines(keepends=True)[: self.position.step]
+            self.place.log.write_text("".join(kept), encoding="utf-8")
+
+
+def _schedule(step: int, settings: Optimiser) -> float:
+    """Linear warm-up, then cosine decay to zero, as a factor of the learning rate."""
+    warm = max(1, round(WARM_UP * settings.steps))
+    return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps))))
+
+
+def _board(place: Place):  # type: ignore[no-untyped-def]  # TensorBoard need not be installed
+    """A writer for TensorBoard, if the config asks for one."""
+    if not place.config.tensorboard:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise CalvariaError(
+            "tensorboard: true needs TensorBoard: pip install tensorboard, or set it to false"
+        ) from None
+    return SummaryWriter(str(place.tensorboard))
+
+
+def trainable(*networks: torch.nn.Module) -> tuple[torch.nn.Parameter, ...]:
+    """All parameters of networks that are learned."""
+    return tuple(p for p in chain(*(network.parameters() for network in networks)) if p.requires_grad)

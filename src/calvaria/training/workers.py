@@ -1,0 +1,89 @@
+"""Several processes that share the work of every training step, through accelerate.
+
+Every process holds all weights and goes through the same steps; of each step's batch it works on its own
+part, and the gradients are averaged. Because random numbers are drawn for the whole batch, by step, two
+processes compute what one does, up to the order of sums.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import torch
+
+from calvaria.config import Config
+from calvaria.errors import CalvariaError
+from calvaria.utils.interruption import Interrupted
+
+RANK = "RANK"  # set by torch's launcher in every process that it starts
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes; true where there is only one."""
+    return int(os.environ.get(RANK, "0")) == 0
+
+
+def launched(config: Config) -> bool:
+    """Starts this very command once per process if the config asks for several; false if it has to run here.
+
+    Raises:
+        CalvariaError: if one of the processes failed; it has said why.
+    """
+    if config.processes == 1 or RANK in os.environ:
+        return False
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={config.processes}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads)}
+    # Without the dashes the launcher would take --run for an abbreviation of an option of its own.
+    command = [sys.executable, *launcher, "-m", "calvaria.cli", "--", *sys.argv[1:]]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        code = process.wait()
+    except Interrupted:  # the launcher tells the others, and waits for their checkpoint
+        process.terminate()
+        process.wait()
+        raise
+    if code:
+        raise CalvariaError(f"one of {config.processes} processes failed with exit code {code}")
+    return True
+
+
+class Workers:
+    """The processes of one training, seen from one of them."""
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        """Joins the others, if there are any.
+
+        Raises:
+            CalvariaError: if the batches cannot be shared out evenly, or there are fewer processes.
+        """
+        self.count, self.rank, self._accelerator = 1, 0, None
+        if config.processes > 1:
+            from accelerate import Accelerator
+
+            self._accelerator = Accelerator(cpu=device.type == "cpu")
+            self.count, self.rank = self._accelerator.num_processes, self._accelerator.process_index
+            if self.count != config.processes:
+                raise CalvariaError(
+                    f"processes: {config.processes} are wanted, but {self.count} were started; "
+                    f"run it through calvaria fit or calvaria train"
+                )
+
+    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replaces every gradient by its mean over all processes."""
+        if self._accelerator is None:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        mean = self._accelerator.reduce(flat, reduction="mean")
+        for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Each value's mean over all processes."""
+        if self._accelerator is None:
+            return values
+        mean = self._accelerator.reduce(
+            torch.tensor(list(values.values()), device=self._accelerator.device), reduction="mean"
+        )
+        return dict(zip(values, mean.tolist(), strict=True))

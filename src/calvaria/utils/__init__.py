@@ -1,0 +1,1 @@
+"""Progress and interruption of long jobs."""
