@@ -13,6 +13,7 @@ LAYERS = (
     "seeds",
     "utils",
     "geometry",
+    "plugins",
     "config",
     "storage",
     "sources",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from calvaria.config.base import Name
 from calvaria.errors import StoreError
+from calvaria.plugins.section import Name
 from calvaria.storage.store import Store
 from tests.conftest import ROOT
 

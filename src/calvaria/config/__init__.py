@@ -10,14 +10,12 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from calvaria.config.base import Name, Normal, Section
 from calvaria.config.fit import (
     Autoencoder,
     Family,
     Gates,
     IntrovaeFamily,
     LdmFamily,
-    Optimiser,
     RealFamily,
     RegistrationFamily,
     Sample,
@@ -54,6 +52,7 @@ from calvaria.config.inject import (
 )
 from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Refine, Report, Train
 from calvaria.errors import ConfigError
+from calvaria.plugins.section import Name, Normal, Optimiser, Section
 
 __all__ = [
     "HELD_OUT",

@@ -4,34 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from calvaria.config.base import Name, Section
-
-
-class Optimiser(Section):
-    """How a network is trained: Adam with a linear warm-up and a cosine decay to zero."""
-
-    steps: int = Field(ge=1)
-    """Gradient steps."""
-    batch_size: int = Field(4, ge=1)
-    """Volumes per step; part of the result's identity."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """Peak learning rate."""
-    accumulate: int = Field(1, ge=1)
-    """Passes that a step's batch is cut into, for what does not fit into memory at once."""
-    ema_decay: float = Field(0.99, ge=0, lt=1)
-    """Decay of the exponential moving average of the weights; what is used afterwards is the average."""
-    validate_every: int = Field(100, ge=1)
-    """Steps between two validations; the best weights are kept."""
-    patience: int | None = Field(None, ge=1)
-    """Validations without improvement after which training ends early; null for never."""
-
-    @model_validator(mode="after")
-    def _parts_are_even(self) -> Self:
-        if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"optimiser.accumulate must divide batch_size, got {self.accumulate} and {self.batch_size}"
-            )
-        return self
+from calvaria.plugins.section import Name, Optimiser, Section
 
 
 class RealFamily(Section):

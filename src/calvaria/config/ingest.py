@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from calvaria.config.base import Name, Section
 from calvaria.geometry.grid import Grid as VoxelGrid
+from calvaria.plugins.section import Name, Section
 
 
 class Grid(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from calvaria.config.base import Name, Normal, Section
+from calvaria.plugins.section import Name, Normal, Section
 
 Span = tuple[float, float]
 

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from calvaria.config.base import Name, Section
-from calvaria.config.fit import Optimiser
+from calvaria.plugins.section import Name, Optimiser, Section
 
 
 class Geometric(Section):

@@ -1,0 +1,51 @@
+"""Every kind of family, recipe and source: the built-in ones, and those of installed packages.
+
+A plugin is a class derived from ``Section``: its fields are its section of the config, its methods do the
+work. It has a field ``kind: Literal["NAME"]``, by which a config chooses it. A package offers its own by an
+entry point of the group ``calvaria.families``, ``calvaria.recipes`` or ``calvaria.sources``. Their modules are
+imported whenever a config is read: they import NumPy at most, and what is heavy where it is used.
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Literal
+
+from calvaria.errors import ConfigError
+from calvaria.plugins.section import Section
+
+Group = Literal["families", "recipes", "sources"]
+
+BUILT_IN: dict[Group, tuple[str, ...]] = {"families": (), "recipes": (), "sources": ()}
+
+
+@cache
+def kinds(group: Group) -> dict[str, type[Section]]:
+    """The plugins of a group by their kind, the built-in ones first.
+
+    Raises:
+        ConfigError: if a plugin cannot be imported, has no kind, or one that is taken.
+    """
+    paths = [*BUILT_IN[group], *(point.value for point in entry_points(group=f"calvaria.{group}"))]
+    found: dict[str, type[Section]] = {}
+    for path in paths:
+        plugin = _load(path)
+        (kind,) = plugin.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]
+        if kind in found:
+            raise ConfigError(
+                f"{path}: its kind {kind!r} is taken by {found[kind]}; choose another"
+            )
+        found[kind] = plugin
+    return found
+
+
+def _load(path: str) -> type[Section]:
+    module, _, name = path.partition(":")
+    try:
+        plugin = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{path}: cannot import this plugin ({error}); correct or uninstall it") from error
+    if not (isinstance(plugin, type) and issubclass(plugin, Section) and "kind" in plugin.model_fields):
+        raise ConfigError(f"{path}: expected a class derived from Section with a field kind, got {plugin!r}")
+    literal: type[Section] = plugin
+    return literal
