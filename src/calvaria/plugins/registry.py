@@ -2,7 +2,7 @@
 
 A plugin is a class derived from ``Section``: its fields are its section of the config, its methods do the
 work. It has a field ``kind: Literal["NAME"]``, by which a config chooses it. A package offers its own by an
-entry point of the group ``calvaria.families``, ``calvaria.recipes`` or ``calvaria.sources``. Their modules are
+entry point of the group ``calvaria.families``, ``calvaria.recipes`` or ``calvaria.sources``. Such modules are
 imported whenever a config is read: they import NumPy at most, and what is heavy where it is used.
 """
 
