@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calvaria.geometry.grid import Grid
+from calvaria.skull.examine import examine
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.sources.phantom import rotation
@@ -124,15 +126,24 @@ def test_what_hangs_below_or_is_missing_does_not_pull(disturb, degrees, millimet
     assert_same_place(scan, disturb(scan), degrees, millimetres)
 
 
-def test_what_is_no_head_does_not_cover_the_vault_or_fit_it():
-    x, y, z = np.meshgrid(*[np.arange(-140, 140, 4.0)] * 3, indexing="ij", sparse=True)
-    affine = np.diag([4.0, 4.0, 4.0, 1.0])
-    ball = np.sqrt(x * x + y * y + z * z) < 80
-    legs = (np.hypot(abs(x) - 60, y) < 25) & (abs(z) < 120)
-    table = (abs(z) < 8) & (abs(x) < 120)
-    for mask in (ball, legs, table | (0 * y > 0)):
-        pose = find_pose(mask.astype(np.uint8), affine)
-        assert pose.residual_mm > 2 or pose.coverage < 0.5
+X, Y, Z = np.meshgrid(*[np.arange(-140, 140, 4.0)] * 3, indexing="ij", sparse=True)
+RADIUS = np.sqrt(X * X + Y * Y + Z * Z)
+NOT_HEADS = {
+    "ball": RADIUS < 80,
+    "shell": (RADIUS < 80) & (RADIUS > 72),
+    "legs": (np.hypot(abs(X) - 60, Y) < 25) & (abs(Z) < 120),
+    "table": (abs(Z) < 8) & (abs(X) < 120) & (abs(Y) < 120),
+    "chest": (abs(np.hypot(X / 1.4, Y) - 80) < 6) & (Z % 24 < 10)
+    | (np.hypot(X, Y + 80) < 20) & (abs(Z) < 130),
+}
+
+
+@pytest.mark.parametrize("name", NOT_HEADS)
+def test_what_is_not_a_head_is_refused(name):
+    mask = np.broadcast_to(NOT_HEADS[name], (70, 70, 70)).astype(np.uint8)
+    result = examine(Scan(mask, np.diag([4.0, 4.0, 4.0, 1.0])), Grid((48, 56, 48), 4.0), 10.0)
+    assert result.fault is not None
+    assert result.fault.verdict in ("not a skull", "size", "thickness", "orientation")
 
 
 def test_the_same_scan_gives_the_same_pose_twice():
