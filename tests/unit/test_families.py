@@ -1,6 +1,9 @@
 """What every family promises: draws depend on themselves alone, and what is fitted is what was trained."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,7 @@ from calvaria.storage.paths import Run
 from calvaria.storage.store import write_rows, write_shard
 from calvaria.storage.tensors import write_tensors
 from tests.conftest import ROOT
+from tests.documents import install
 
 FAMILIES = ("real", "registration", "template", "ssm", "vae", "vqvae", "wgan", "introvae", "ldm", "flow")
 
@@ -150,3 +154,27 @@ def test_a_family_names_what_it_is_not_given(config, population, family):
     settings = config.fit[family]
     with pytest.raises(ValueError, match=rf"fit\.{family}: expected .*got none|got None"):
         settings.fit(population, Context(config.grid.voxels(), family, config.seed))
+
+
+def test_a_package_brings_a_family(tmp_path):
+    """That of docs/own_family.md: in the config, with an identity that its file decides."""
+    install(ROOT / "docs" / "own_family.md", tmp_path)
+    raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
+    raw["fit"]["halfway"] = {"kind": "halfway"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    code = """
+from calvaria.config import load
+from calvaria.pipeline.fingerprint import modules
+config = load(Path("mine.yaml"))
+assert config.fit["halfway"].least == 0.3
+found = modules(config, "sample", "halfway")
+assert {"halfway", "calvaria.families.representation"} <= set(found)
+assert not {"torch", "scipy", "calvaria.families.representation"} & set(sys.modules)
+"""
+    paths = [str(tmp_path), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    subprocess.run(
+        [sys.executable, "-c", f"import sys\nfrom pathlib import Path\n{code}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        check=True,
+    )
