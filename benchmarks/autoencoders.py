@@ -8,7 +8,6 @@ the test skulls. The rows that say "untrained" are the linear part alone.
 
 import argparse
 import sys
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from environment import header
 
-from calvaria.config import VaeFamily, load
-from calvaria.families import Task, vae
+from calvaria.config import load
+from calvaria.families.vae import VaeFamily
 from calvaria.metrics.rebuilding import compare
+from calvaria.plugins.family import Context
 from calvaria.storage.cohorts import skulls, training_population
 from calvaria.storage.paths import Run
 
@@ -63,13 +63,11 @@ def main() -> None:
                     },
                 }
             )
-            with tempfile.TemporaryDirectory() as folder:
-                changed = config.model_copy(update={"fit": {"vae": settings}})
-                task = Task(Run(Path(folder)), changed, "vae")
-                began = time.perf_counter()
-                model = vae.fit(population, task)
-                seconds = time.perf_counter() - began
-                made = vae.reconstruct(model, test, task)
+            context = Context(grid, "vae", config.seed, config, config.sample.batch_size)
+            began = time.perf_counter()
+            model = settings.fit(population, context)
+            seconds = time.perf_counter() - began
+            made = settings.reconstruct(model, test, context)
             rows = [asdict(compare(one, wanted, grid)) for one, wanted in zip(made, test, strict=True)]
             means = [float(np.mean([row[key] for row in rows])) for key in rows[0]]
             label = name if steps > 1 else f"{name}, untrained"

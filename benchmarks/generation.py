@@ -12,20 +12,23 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from environment import header
 
-from calvaria.config import HELD_OUT, load
-from calvaria.families import Draw, Task, load_model
-from calvaria.families.ldm import Maker, predict, sample
+from calvaria.config import HELD_OUT, Config, load
+from calvaria.families.ldm import LdmFamily
+from calvaria.families.ldm.training import Maker, predict
 from calvaria.families.representation import decode
+from calvaria.families.run_context import context_of
 from calvaria.metrics.fidelity import fidelity
 from calvaria.metrics.shape import all_features, scale_of
+from calvaria.plugins.family import Context, Draw, Model
 from calvaria.storage.cohorts import skulls, training_population
+from calvaria.storage.models import load_model
 from calvaria.storage.paths import Run
 
 MEASURES = {
@@ -49,7 +52,9 @@ def main() -> None:
     torch.set_num_threads(1)
     run = Run(given.run)
     config = load(run.config)
-    task, population = Task(run, config, given.family), training_population(run)
+    settings, context = config.fit[given.family], context_of(run, config, given.family)
+    assert isinstance(settings, LdmFamily)
+    population = training_population(run)
     model = load_model(run.fit(given.family))
     grid = config.grid.voxels()
     training = population.masks
@@ -66,25 +71,25 @@ def main() -> None:
 
     draws = [Draw(index, 0) for index in range(given.count * given.sets)]
     for steps in given.steps:
-        settings = task.settings.model_copy(update={"sampling_steps": steps})
-        quick = replace(task, config=config.model_copy(update={"fit": {**config.fit, task.family: settings}}))
-        sample(model, population, draws[: config.sample.batch_size], quick)  # warm
+        quick = settings.model_copy(update={"sampling_steps": steps})
+        quick.sample(model, population, draws[: config.sample.batch_size], context)  # warm
         began = time.process_time()
-        drawn = np.stack([one.skull for one in sample(model, population, draws, quick)])
-        audited(task.settings.sampler, steps, time.process_time() - began, drawn)
-    slow_drawn, seconds = monai_samples(model, task, given.count)
-    audited("LatentDiffusionInferer, DDPM", task.settings.timesteps, seconds, slow_drawn)
-    write(given.out, rows, given, task)
+        drawn = np.stack([one.skull for one in quick.sample(model, population, draws, context)])
+        audited(settings.sampler, steps, time.process_time() - began, drawn)
+    slow_drawn, seconds = monai_samples(settings, model, context, given.count)
+    audited("LatentDiffusionInferer, DDPM", settings.timesteps, seconds, slow_drawn)
+    write(given.out, rows, given, config)
 
 
-def monai_samples(model, task: Task, count: int) -> tuple[np.ndarray, float]:  # type: ignore[no-untyped-def]
+def monai_samples(
+    settings: LdmFamily, model: Model, context: Context, count: int
+) -> tuple[np.ndarray, float]:
     """Skulls drawn by MONAI's inferer, and the seconds that it took."""
     from monai.inferers import LatentDiffusionInferer
     from monai.networks.schedulers import DDPMScheduler
 
-    settings = task.settings
-    make = Maker(model, task)
-    told = torch.zeros(task.config.sample.batch_size, len(settings.condition))
+    make = Maker(settings, model, context)
+    told = torch.zeros(context.batch_size, len(settings.condition))
 
     class Denoiser(torch.nn.Module):
         """Our network by MONAI's signature; the linear part is part of the network."""
@@ -108,7 +113,7 @@ def monai_samples(model, task: Task, count: int) -> tuple[np.ndarray, float]:  #
     scheduler.set_timesteps(settings.timesteps)
     inferer = LatentDiffusionInferer(scheduler, scale_factor=1.0)
     torch.manual_seed(0)
-    size, drawn = task.config.sample.batch_size, []
+    size, drawn = context.batch_size, []
     began = time.process_time()
     with torch.inference_mode():
         for first in range(0, count, size):
@@ -125,15 +130,15 @@ def monai_samples(model, task: Task, count: int) -> tuple[np.ndarray, float]:  #
     return np.concatenate(drawn), time.process_time() - began
 
 
-def write(out: Path, rows: list[dict], given: argparse.Namespace, task: Task) -> None:
+def write(out: Path, rows: list[dict], given: argparse.Namespace, config: Config) -> None:
     """The table, with where and how it was made."""
     slow = rows[-1]["each"]
     lines = [
         header("Generation: samples a second of latent diffusion", "python " + " ".join(sys.argv)),
         "",
-        f"Family `{given.family}` of the run `{task.config.name}`, grid {task.config.grid.shape}, batches of "
-        f"{task.config.sample.batch_size}, {task.config.threads} thread, temperature "
-        f"{task.settings.temperature}. " + " ".join(__doc__.split("\n\n")[2].split()),
+        f"Family `{given.family}` of the run `{config.name}`, grid {config.grid.shape}, batches of "
+        f"{config.sample.batch_size}, {config.threads} thread, temperature "
+        f"{config.fit[given.family].temperature}. " + " ".join(__doc__.split("\n\n")[2].split()),
         "",
         f"{given.count} skulls a set. Of several sets: mean (least to greatest).",
         "",

@@ -21,19 +21,24 @@ from PIL import Image
 from registration_report import PAIRS, WARPS, part_of, report
 
 from calvaria.config import Config, parse
-from calvaria.families import Draw, Task, family_module, load_model, registration, save_model
-from calvaria.families.registration import Space, Ways, warp_pair
 from calvaria.families.registration.fields import centres, look_up, prepare, warp
-from calvaria.families.registration.gates import Measured, dice, measure, verdict
+from calvaria.families.registration.gates import Measured, verdict
+from calvaria.families.registration.measures import dice, measure
+from calvaria.families.registration.plan import registrations
+from calvaria.families.registration.space import Space, Ways
 from calvaria.families.registration.syn import import_ants
+from calvaria.families.registration.warping import warp_pair
+from calvaria.families.run_context import context_of, new_context, registration_context
 from calvaria.geometry.grid import Grid
+from calvaria.plugins.family import Draw, Model, Population
 from calvaria.report.render import VIEWS, render
 from calvaria.skull.measures import measure as measure_skull
 from calvaria.skull.measures import vault_map
 from calvaria.skull.screening import limits, screen_skull
-from calvaria.storage.cohorts import Population
+from calvaria.storage.models import load_model, save_model
 from calvaria.storage.paths import Run
-from calvaria.storage.store import read_json, write_json
+from calvaria.storage.store import read_json, write_json, write_rows
+from calvaria.storage.tensors import write_tensors
 
 SKETCHES = 10
 
@@ -90,13 +95,16 @@ class Setting:
         self.config = config(self.ingested)
         self.grid: Grid = self.config.grid.voxels()
 
-    def task(self, family: str) -> Task:
-        return Task(self.run, self.config, family)
+    def warping(self, family: str, people: Population, model: Model) -> tuple[Space, Ways]:
+        """The skulls and the fields of a fitted registration family."""
+        settings, context = self.config.fit[family], context_of(self.run, self.config, family)
+        space = Space(settings, people, context.grid, context.compute, context.registered)
+        return space, Ways(settings, model, context.registered)
 
     def pairs(self, people: Population) -> list[tuple[int, int]]:
         """The unordered pairs that every way is measured on."""
-        task = self.task("pairwise")
-        return registration.registrations(task.settings, len(people), task.generator("pairs"))[:PAIRS]
+        rng = new_context(self.run, self.config, "pairwise").generator("pairs")
+        return registrations(self.config.fit["pairwise"], len(people), rng)[:PAIRS]
 
     def part(self, name: str) -> Path:
         return part_of(self.run, name)
@@ -197,14 +205,20 @@ def nearest_neighbour(setting: Setting) -> None:
 def build_template(setting: Setting) -> None:
     people = population(setting.ingested)
     if not setting.run.template("template").is_file():
-        seconds, _ = timed(registration.build_template, people, setting.task("template"))
+        context = new_context(setting.run, setting.config, "template")
+        seconds, mask = timed(setting.config.fit["template"].build_template, people, context)
+        write_tensors(setting.run.template("template"), {"mask": mask})
         write_json(setting.part("template-build"), {"seconds": seconds})
 
 
 def register(setting: Setting, family: str, batch: int) -> None:
     people = population(setting.ingested)
     if not setting.run.registrations(family, batch).is_file():
-        seconds, _ = timed(registration.register, people, setting.task(family), batch)
+        context = registration_context(setting.run, setting.config, family)
+        batches = setting.config.batches(family, len(setting.run.ingest))
+        seconds, (tensors, rows) = timed(setting.config.fit[family].register, people, context, batch, batches)
+        write_tensors(setting.run.fields(family, batch), tensors)
+        write_rows(setting.run.registrations(family, batch), rows)
         write_json(setting.part(f"{family}-{batch}"), {"seconds": seconds})
 
 
@@ -212,10 +226,10 @@ def warps(setting: Setting, family: str) -> None:
     """(b) and (c): the same ordered pairs as (a), all the way along their fields."""
     people = population(setting.ingested)
     accepted_ranges(setting, people)
-    task = setting.task(family)
-    once, model = timed(registration.fit, people, task)
+    context = context_of(setting.run, setting.config, family)
+    once, model = timed(setting.config.fit[family].fit, people, context)
     save_model(setting.run.fit(family), model)
-    space, ways = Space(people, task), Ways(model, task)
+    space, ways = setting.warping(family, people, model)
     ordered = [pair for one, other in setting.pairs(people) for pair in ((one, other), (other, one))]
     rows, volumes = [], []
 
@@ -244,14 +258,14 @@ def warps(setting: Setting, family: str) -> None:
 def model(setting: Setting) -> None:
     """(d): samples of the statistical deformation model."""
     people = population(setting.ingested)
-    task = setting.task("ssm")
-    once, fitted = timed(family_module("ssm").fit, people, task)
+    family, context = setting.config.fit["ssm"], context_of(setting.run, setting.config, "ssm")
+    once, fitted = timed(family.fit, people, context)
     save_model(setting.run.fit("ssm"), fitted)
     rows, volumes = [], []
-    family_module("ssm").sample(fitted, people, [Draw(99, 0)], task)
+    family.sample(fitted, people, [Draw(99, 0)], context)
     draws = [Draw(index, 0) for index in range(WARPS)]
     for draw in draws:
-        cost, (made,) = timed(family_module("ssm").sample, fitted, people, [draw], task)
+        cost, (made,) = timed(family.sample, fitted, people, [draw], context)
         moving = people.ids.index(made.parameters["moving"])
         figures = {
             key: value for key, value in made.parameters.items() if key in Measured.__dataclass_fields__
@@ -282,9 +296,8 @@ def finish(setting: Setting, name: str, people: Population, rows: list, volumes:
 def interpolation(setting: Setting) -> None:
     """Ways to look a skull up between voxels, on composed fields; and ants.apply_transforms, side by side."""
     people = population(setting.ingested)
-    task = setting.task("template")
     ants = import_ants(1)
-    space, ways = Space(people, task), Ways(load_model(setting.run.fit("template")), task)
+    space, ways = setting.warping("template", people, load_model(setting.run.fit("template")))
     grid, rows = setting.grid, []
     places = centres(grid)
     for pair in setting.pairs(people):

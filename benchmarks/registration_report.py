@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from environment import header
 
-from calvaria.config import Gates
-from calvaria.families.registration.gates import Measured, verdict
+from calvaria.families.registration.gates import Gates, Measured, verdict
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json
 

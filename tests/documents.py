@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +64,17 @@ def commands(pages: tuple[Path, ...] = PAGES) -> list[tuple[str, list[str]]]:
         for match in INDENTED.finditer(FENCE.sub("", page.read_text(encoding="utf-8"))):
             found.append((str(page.relative_to(ROOT)), shlex.split(match[1], comments=True)))
     return found
+
+
+def install(page: Path, folder: Path) -> None:
+    """Write the package of a page, a module and a pyproject.toml, into a folder of sys.path, as pip would."""
+    module = next(block for block in blocks("python", pages=(page,)) if block.file)
+    (folder / str(module.file)).write_text(module.text)
+    project = tomllib.loads(blocks("toml", pages=(page,))[0].text)["project"]
+    about = folder / f"{project['name']}-{project['version']}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    (about / "entry_points.txt").write_text("\n".join(lines) + "\n")

@@ -1,5 +1,6 @@
 """What README and docs tell users to do is done: on the tiny run, page by page, in the order of the page."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from calvaria.defects import inject_skull
 from calvaria.geometry.grid import Grid
 from calvaria.storage.store import Store, read_json
 from tests.conftest import ROOT
-from tests.documents import PAGES, blocks, commands
+from tests.documents import PAGES, blocks, commands, install
 from tests.end_to_end.conftest import environment
 from tests.unit.builders import write_nifti, write_nrrd
 from tests.unit.heads import head, with_hole
@@ -86,31 +87,21 @@ def test_a_page_can_be_followed(page, place, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory) -> Path:
-    """A copy of the project to which the family of docs/own_family.md was added as the page says."""
-    project = tmp_path_factory.mktemp("project")
-    for name in ("src", "workflow", "profiles"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", project)
-    module, section = blocks("python", pages=(ROOT / "docs" / "own_family.md",))
-    assert module.file is not None
-    assert section.file is not None
-    (project / module.file).write_text(module.text)
-    config = (project / section.file).read_text()
-    _, text = section.text.split("\n", 1)
-    assert config.count("Family = Annotated[") == 1
-    config = config.replace("Family = Annotated[", f"{text}\n\nFamily = Annotated[")
-    config = config.replace("| LdmFamily,", "| LdmFamily | HalfwayFamily,")
-    (project / section.file).write_text(config)
-    return project
+def package(tmp_path_factory) -> Path:
+    """The package of docs/own_family.md, as pip installs it, in a folder for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("site")
+    install(ROOT / "docs" / "own_family.md", folder)
+    return folder
 
 
-def in_project(project: Path, *command: str | Path, where: Path) -> str:
-    """What a command of the changed project prints."""
+def with_package(package: Path, *command: str | Path, where: Path) -> str:
+    """What a command prints where the package is installed."""
+    variables = environment()
+    paths = [str(package), *filter(None, [variables.get("PYTHONPATH")])]
     done = subprocess.run(
         command,
         cwd=where,
-        env={**environment(), "PYTHONPATH": str(project / "src")},
+        env={**variables, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=False,
@@ -119,8 +110,10 @@ def in_project(project: Path, *command: str | Path, where: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_family_of_the_page_makes_skulls(changed, reference, tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def halfway_run(reference, tmp_path_factory) -> Path:
+    """The reference run, its config extended by the family of docs/own_family.md."""
+    run = tmp_path_factory.mktemp("halfway") / "run"
     shutil.copytree(
         reference, run, ignore=shutil.ignore_patterns("evaluate", "train", "logs", "fit", "sample")
     )
@@ -128,12 +121,17 @@ def test_the_family_of_the_page_makes_skulls(changed, reference, tmp_path):
     config["fit"]["halfway"] = {"kind": "halfway", "least": 0.4}
     config["screen"]["copy_dice"] = 1.0  # at 7.5 mm all skulls are much alike
     (run / "config.yaml").write_text(yaml.safe_dump(config))
+    return run
+
+
+def test_the_family_of_the_page_makes_skulls(package, halfway_run):
+    run = halfway_run
     for stage in ("fit", "sample", "screen"):
-        in_project(changed, "calvaria", stage, "--run", run, "--family", "halfway", where=tmp_path)
+        with_package(package, "calvaria", stage, "--run", run, "--family", "halfway", where=run.parent)
     ids = read_json(run / "fit" / "halfway" / "fit.json")["training"]
     store = Store(run / "screen" / "halfway.zarr")
     rows = store.rows()
-    assert len(rows) == config["sample"]["count"]
+    assert len(rows) == yaml.safe_load((run / "config.yaml").read_text())["sample"]["count"]
     for row in rows:
         assert len(set(row["parents"])) == 2
         assert set(row["parents"]) <= set(ids)
@@ -141,7 +139,25 @@ def test_the_family_of_the_page_makes_skulls(changed, reference, tmp_path):
         assert store.volume(row).any()
 
 
-def test_every_target_of_a_page_is_planned(changed, tmp_path):
+@pytest.mark.parametrize("command", ["estimate", "status"])
+def test_the_family_of_the_page_has_a_cost(command, package, halfway_run):
+    target = halfway_run / "config.yaml" if command == "estimate" else halfway_run
+    assert with_package(package, "calvaria", command, target, where=halfway_run.parent)
+
+
+def test_a_family_is_unknown_without_its_package(halfway_run):
+    done = subprocess.run(
+        ["calvaria", "status", halfway_run],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert "halfway" in done.stderr
+
+
+def test_every_target_of_a_page_is_planned(package, tmp_path):
     """All that pages ask of Snakemake with mine.yaml, in one plan."""
     config = pieces("own_family.md", "own_defects.md", "arms.md") | {"name": "mine"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
@@ -149,6 +165,6 @@ def test_every_target_of_a_page_is_planned(changed, tmp_path):
         word for _, words in commands() if "mine.yaml" in words for word in words if "results/" in word
     }
     assert targets
-    plan = ["--snakefile", changed / "Snakefile", "--configfile", "mine.yaml", "--dry-run", *sorted(targets)]
-    said = in_project(changed, "snakemake", *plan, where=tmp_path)
-    assert all(target in said for target in targets)
+    plan = ["--snakefile", ROOT / "Snakefile", "--configfile", "mine.yaml", "--dry-run", *sorted(targets)]
+    output = with_package(package, "snakemake", *plan, where=tmp_path)
+    assert all(target in output for target in targets)

@@ -20,7 +20,7 @@ PRELOADED = [
     "calvaria.stages.evaluate",
     "calvaria.reconstruction.refine_training",
     "calvaria.reconstruction.training",
-    "calvaria.families.vae",
+    "calvaria.families.vae.training",
     "calvaria.families.registration.template",
     "calvaria.families.real",
     "tests.faults.killing",

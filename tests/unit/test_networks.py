@@ -9,8 +9,8 @@ from calvaria.families.networks.autoencoders import Autoencoder, DenseAutoencode
 from calvaria.families.networks.denoiser import Denoiser
 from calvaria.families.networks.linear import Gaussian
 from calvaria.families.networks.models import model_of, network_of, recompute_activations
-from calvaria.families.vqvae import code_use, move_codes, perplexity
-from calvaria.families.wgan import energy_distance
+from calvaria.families.vqvae.training import code_use, move_codes, perplexity
+from calvaria.families.wgan.training import energy_distance
 from calvaria.training.folding import fold, unfold
 
 SHAPE = (16, 24, 16)
@@ -139,7 +139,7 @@ def test_recomputed_activations_give_the_same_gradients():
 
 
 def test_a_network_is_built_again_from_what_is_saved(tmp_path):
-    from calvaria.families import load_model, save_model
+    from calvaria.storage.models import load_model, save_model
 
     network = an_autoencoder(codes=8, groups=2)
     network.start(torch.zeros(2, *SHAPE), noise(3, 2, *SHAPE))

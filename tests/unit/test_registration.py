@@ -4,19 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from calvaria.config import Config, Gates, RegistrationFamily, parse
+from calvaria.config import Config, parse
 from calvaria.errors import BudgetError
-from calvaria.families import Draw, Task, draw_skulls, save_model
-from calvaria.families import registration as family
-from calvaria.families.registration import fields, syn
-from calvaria.families.registration.gates import Measured, dice, verdict
+from calvaria.families.registration import RegistrationFamily, fields, syn
+from calvaria.families.registration.gates import Gates, Measured, verdict
+from calvaria.families.registration.measures import dice
 from calvaria.families.registration.plan import TEMPLATE, registrations
-from calvaria.families.ssm import components, exponential, logarithm
+from calvaria.families.run_context import context_of, draw_skulls, new_context, registration_context
+from calvaria.families.ssm.deformations import components, exponential, logarithm
 from calvaria.geometry.grid import Grid
-from calvaria.storage.cohorts import Population
+from calvaria.plugins.family import Draw, Model, Population
+from calvaria.storage.models import save_model
 from calvaria.storage.paths import Run
-from calvaria.storage.store import read_json, read_rows, write_shard
-from calvaria.storage.tensors import read_tensors
+from calvaria.storage.store import read_json, read_rows, write_rows, write_shard
+from calvaria.storage.tensors import read_tensors, write_tensors
 
 GRID = Grid((24, 30, 26), 4.0)
 
@@ -188,7 +189,7 @@ def test_plans():
     [({"pairs": 24}, 10, 3), ({"pairs": 24}, 3, 1), ({"pairs": None}, 10, 6), ({"mode": "template"}, 20, 3)],
 )
 def test_batches_are_known_from_the_number_of_skulls(changes, skulls, batches):
-    assert settings(**changes).batches(skulls) == batches
+    assert settings(**changes).registration_batches(skulls) == batches
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,28 @@ def test_gates(figures, reason):
 BOX = Grid((24, 32, 24), 4.0)
 
 
-def task_of(tmp_path, skulls: Population, grid: Grid = BOX, **changes: object) -> Task:
+class Setup:
+    """A run with one registration family, named "it"."""
+
+    def __init__(self, run: Run, config: Config) -> None:
+        self.run, self.config, self.family = run, config, config.fit["it"]
+
+    def build_template(self, skulls: Population) -> None:
+        mask = self.family.build_template(skulls, new_context(self.run, self.config, "it"))
+        write_tensors(self.run.template("it"), {"mask": mask})
+
+    def register(self, skulls: Population, batch: int = 0) -> None:
+        context = registration_context(self.run, self.config, "it")
+        batches = self.config.batches("it", len(self.run.ingest))
+        tensors, rows = self.family.register(skulls, context, batch, batches)
+        write_tensors(self.run.fields("it", batch), tensors)
+        write_rows(self.run.registrations("it", batch), rows)
+
+    def fit(self, skulls: Population) -> Model:
+        return self.family.fit(skulls, context_of(self.run, self.config, "it"))
+
+
+def setup_of(tmp_path, skulls: Population, grid: Grid = BOX, **changes: object) -> Setup:
     raw = {
         "name": "it",
         "grid": {"shape": list(grid.shape), "spacing_mm": grid.spacing_mm},
@@ -239,7 +261,7 @@ def task_of(tmp_path, skulls: Population, grid: Grid = BOX, **changes: object) -
     run = Run(tmp_path)
     count = len(skulls)
     write_shard(run.ingest, 0, count, count, config.grid.voxels(), skulls.masks, [{}] * count)
-    return Task(run, config, "it")
+    return Setup(run, config)
 
 
 def people(*masks: np.ndarray) -> Population:
@@ -252,11 +274,11 @@ def three() -> Population:
 
 
 def test_both_directions_of_a_pair_reach_their_target(tmp_path, three):
-    task = task_of(tmp_path, three, pairs=None)
-    family.register(three, task, 0)
-    model = family.fit(three, task)
-    save_model(task.run.fit("it"), model)
-    listed = read_json(task.run.fit("it") / "fit.json")["registrations"]
+    setup = setup_of(tmp_path, three, pairs=None)
+    setup.register(three)
+    model = setup.fit(three)
+    save_model(setup.run.fit("it"), model)
+    listed = read_json(setup.run.fit("it") / "fit.json")["registrations"]
     assert {(row["moving"], row["target"]) for row in listed} == {
         (one, other) for one in "abc" for other in "abc" if one != other
     }
@@ -275,31 +297,31 @@ def test_a_killed_job_keeps_the_pairs_that_were_done(tmp_path, three, monkeypatc
             raise KeyboardInterrupt
         return register(*arguments)
 
-    task, whole = (task_of(tmp_path / name, three, pairs=None) for name in ("killed", "whole"))
+    setup, whole = (setup_of(tmp_path / name, three, pairs=None) for name in ("killed", "whole"))
     monkeypatch.setattr(syn, "register", dying)
     with pytest.raises(KeyboardInterrupt):
-        family.register(three, task, 0)
-    assert not task.run.fields("it", 0).exists()
-    family.register(three, task, 0)
+        setup.register(three)
+    assert not setup.run.fields("it", 0).exists()
+    setup.register(three)
     assert len(calls) == 4
-    family.register(three, whole, 0)
-    for path in (task.run.fields("it", 0), task.run.registrations("it", 0)):
-        assert path.read_bytes() == (whole.run.root / path.relative_to(task.run.root)).read_bytes()
+    whole.register(three)
+    for path in (setup.run.fields("it", 0), setup.run.registrations("it", 0)):
+        assert path.read_bytes() == (whole.run.root / path.relative_to(setup.run.root)).read_bytes()
 
 
 def test_other_skulls_or_settings_are_not_taken_from_what_is_left(tmp_path, three):
-    family.register(three, task_of(tmp_path, three, pairs=1), 0)
+    setup_of(tmp_path, three, pairs=1).register(three)
     kept = len(list((tmp_path / "fit" / "it" / "scratch").iterdir()))
-    family.register(three, task_of(tmp_path, three, pairs=1, demons_rounds=1), 0)
+    setup_of(tmp_path, three, pairs=1, demons_rounds=1).register(three)
     assert len(list((tmp_path / "fit" / "it" / "scratch").iterdir())) == kept + 1
 
 
 def test_more_pairs_later_make_only_the_new_ones(tmp_path, three, monkeypatch):
-    family.register(three, task_of(tmp_path, three, pairs=1), 0)
+    setup_of(tmp_path, three, pairs=1).register(three)
     calls = []
     register = syn.register
     monkeypatch.setattr(syn, "register", lambda *arguments: calls.append(1) or register(*arguments))
-    family.register(three, task_of(tmp_path, three, pairs=3), 0)
+    setup_of(tmp_path, three, pairs=3).register(three)
     assert len(calls) == 2
 
 
@@ -312,10 +334,10 @@ def test_strange_skulls_end_in_a_verdict(tmp_path):
     half = shell(BOX)
     half[:, :, :14] = 0
     strange = people(lopsided, lopsided[::-1].copy(), holed, half, shell(BOX, 0.4, 0.4), np.zeros_like(half))
-    task = task_of(tmp_path, strange, pairs=None, batch_size=15)
-    for batch in range(task.config.batches("it", 6)):
-        family.register(strange, task, batch)
-    model = family.fit(strange, task)
+    setup = setup_of(tmp_path, strange, pairs=None, batch_size=15)
+    for batch in range(setup.config.batches("it", 6)):
+        setup.register(strange, batch)
+    model = setup.fit(strange)
     listed = model.record["registrations"]
     assert len(listed) == 30
     faults = {row["moving"] + row["target"]: row["fault"] for row in listed}
@@ -323,9 +345,9 @@ def test_strange_skulls_end_in_a_verdict(tmp_path):
     assert all(faults[pair] for pair in faults if "f" in pair)
     assert {faults["cd"], faults["ea"]} - {None}
     # Only what passed is drawn from, and what is drawn says what it measures.
-    save_model(task.run.fit("it"), model)
+    save_model(setup.run.fit("it"), model)
     passed = {pair for pair, fault in faults.items() if fault is None}
-    for one in draw_skulls(strange, [Draw(index, 0) for index in range(6)], task):
+    for one in draw_skulls(setup.run, setup.config, "it", strange, [Draw(index, 0) for index in range(6)]):
         assert "".join(one.parents) in passed
         assert one.fault is None or one.fault.startswith("warp")
         assert one.parameters["folded"] <= 1e-4 or one.fault
@@ -339,30 +361,30 @@ def test_a_registration_that_ants_refuses_is_listed(tmp_path, three, monkeypatch
         return (torch.full((3, *BOX.shape), torch.nan),) * 2
 
     monkeypatch.setattr(syn, "register", refusing)
-    task = task_of(tmp_path, three, pairs=None)
-    family.register(three, task, 0)
-    assert all("similarity" not in row for row in read_rows(task.run.registrations("it", 0)))
+    setup = setup_of(tmp_path, three, pairs=None)
+    setup.register(three)
+    assert all("similarity" not in row for row in read_rows(setup.run.registrations("it", 0)))
     with pytest.raises(BudgetError, match=r"fit\.it: too few of 6 warps.*registration failed \(6\)"):
-        family.fit(three, task)
+        setup.fit(three)
 
 
 def test_the_template_is_in_the_middle(tmp_path, three):
     """Of heads of 90, 100 and 110 %, the template is about as large as the mean."""
-    task = task_of(tmp_path, three, mode="template", template_iterations=[10, 5])
-    family.build_template(three, task)
-    mask = read_tensors(task.run.template("it"))["mask"]
+    setup = setup_of(tmp_path, three, mode="template", template_iterations=[10, 5])
+    setup.build_template(three)
+    mask = read_tensors(setup.run.template("it"))["mask"]
     assert dice(mask, three.masks[1]) > 0.85
     widths = [np.ptp(np.flatnonzero(one.any(axis=(1, 2)))) for one in (mask, three.masks[1])]
     assert abs(widths[0] - widths[1]) <= 2
 
 
 def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
-    task = task_of(tmp_path, three, mode="template", template_iterations=[10, 5], fraction=[1.0, 1.0])
-    family.build_template(three, task)
-    family.register(three, task, 0)
-    assert len(read_rows(task.run.registrations("it", 0))) == 6  # both ways of three registrations
-    save_model(task.run.fit("it"), family.fit(three, task))
-    drawn = draw_skulls(three, [Draw(index, 0) for index in range(6)], task)
+    setup = setup_of(tmp_path, three, mode="template", template_iterations=[10, 5], fraction=[1.0, 1.0])
+    setup.build_template(three)
+    setup.register(three)
+    assert len(read_rows(setup.run.registrations("it", 0))) == 6  # both ways of three registrations
+    save_model(setup.run.fit("it"), setup.fit(three))
+    drawn = draw_skulls(setup.run, setup.config, "it", three, [Draw(index, 0) for index in range(6)])
     assert len({one.parents for one in drawn}) == 6
     for one in drawn:
         assert one.fault is None
@@ -384,9 +406,9 @@ def test_real_skulls_reach_each_other(tmp_path, real_skulls):
     grid = Grid((64, 72, 64), 3.0)
     found = [examine(read(sources, entries[name], 0), grid, 10.0).labels for name in ("003", "041")]
     skulls = people(*((labels > 0).astype(np.uint8) for labels in found))
-    task = task_of(tmp_path, skulls, grid, pairs=None, iterations=[30, 20, 8])
-    family.register(skulls, task, 0)
-    rows = read_rows(task.run.registrations("it", 0))
+    setup = setup_of(tmp_path, skulls, grid, pairs=None, iterations=[30, 20, 8])
+    setup.register(skulls)
+    rows = read_rows(setup.run.registrations("it", 0))
     assert len(rows) == 2
     assert min(row["similarity"] for row in rows) > 0.84
     assert max(row["folded"] for row in rows) == 0

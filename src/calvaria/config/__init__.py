@@ -4,27 +4,14 @@ A section has the name of the stage that it steers. Lengths carry their unit in 
 fractions lie in [0, 1]. The JSON schema and the reference page are generated from these models.
 """
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from calvaria.config.fit import (
-    Autoencoder,
-    Family,
-    Gates,
-    IntrovaeFamily,
-    LdmFamily,
-    RealFamily,
-    RegistrationFamily,
-    Sample,
-    Screen,
-    SsmFamily,
-    VaeFamily,
-    VqvaeFamily,
-    WganFamily,
-)
 from calvaria.config.ingest import (
     CtSource,
     FolderSource,
@@ -50,8 +37,13 @@ from calvaria.config.inject import (
     RoundedBoxRecipe,
     SpheresRecipe,
 )
+from calvaria.config.sample import Sample
+from calvaria.config.screen import Screen
 from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Refine, Report, Train
 from calvaria.errors import ConfigError
+from calvaria.plugins.checks import check_batches, check_halvings
+from calvaria.plugins.family import Family
+from calvaria.plugins.registry import kinds
 from calvaria.plugins.section import Name, Normal, Optimiser, Section
 
 __all__ = [
@@ -59,7 +51,6 @@ __all__ = [
     "LEVELS",
     "Arm",
     "Audit",
-    "Autoencoder",
     "Config",
     "CraniotomyRecipe",
     "CtSource",
@@ -67,27 +58,21 @@ __all__ = [
     "CustomRecipe",
     "EllipsoidRecipe",
     "Evaluate",
-    "Family",
     "FieldOfView",
     "FolderSource",
-    "Gates",
     "Geometric",
     "Grid",
     "Healed",
     "Ingest",
     "Inject",
-    "IntrovaeFamily",
-    "LdmFamily",
     "Mug500Source",
     "Name",
     "Normal",
     "Optimiser",
     "People",
     "PhantomSource",
-    "RealFamily",
     "Recipe",
     "Refine",
-    "RegistrationFamily",
     "Report",
     "RoundedBoxRecipe",
     "Sample",
@@ -98,15 +83,16 @@ __all__ = [
     "Source",
     "SpheresRecipe",
     "Split",
-    "SsmFamily",
     "Train",
-    "VaeFamily",
-    "VqvaeFamily",
-    "WganFamily",
     "dump",
     "load",
     "parse",
 ]
+
+if TYPE_CHECKING:
+    AnyFamily = Family
+else:
+    AnyFamily = Annotated[reduce(or_, kinds("families").values()), Field(discriminator="kind")]
 
 HELD_OUT = ("validation", "test")  # the cohorts of real skulls that no family and no arm learns from
 
@@ -140,7 +126,7 @@ class Config(Section):
     """Who is who."""
     split: Split = Split()
     """Who is trained on and who is tested on."""
-    fit: dict[Name, Family] = Field(min_length=1)
+    fit: dict[Name, AnyFamily] = Field(min_length=1)
     """The augmentation families by name."""
     sample: Sample = Sample()
     """Drawing from the families."""
@@ -160,13 +146,17 @@ class Config(Section):
     """The page at the end."""
 
     @model_validator(mode="after")
-    def _networks_fit_the_grid(self) -> Self:
+    def _families_fit(self) -> Self:
+        grid = self.grid.voxels()
         for name, family in self.fit.items():
-            if isinstance(family, Autoencoder | IntrovaeFamily | WganFamily):
-                self._check_halvings(f"fit.{name}", family.patch, len(family.channels))
-            if isinstance(family, Autoencoder | LdmFamily) and any(n % 8 for n in family.channels):
-                raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(family.channels)}")
-        self._check_halvings("train", self.train.patch, len(self.train.channels))
+            if name in HELD_OUT:
+                raise ValueError(f"fit.{name}: '{name}' is the name of a held-out cohort; choose another")
+            family.check(name, grid, self.processes, self.fit)
+        return self
+
+    @model_validator(mode="after")
+    def _networks_fit_the_grid(self) -> Self:
+        check_halvings("train", self.grid.voxels(), self.train.patch, len(self.train.channels))
         most = max(0, len(self.train.channels) - 2)
         if self.train.deep_supervision > most:
             raise ValueError(
@@ -177,44 +167,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _batches_are_shared_out(self) -> Self:
-        trainings = {f"fit.{name}": getattr(family, "optimiser", None) for name, family in self.fit.items()}
-        trainings["train"] = self.train.optimiser
-        trainings["refine"] = self.refine.optimiser if self.refine else None
-        for key, optimiser in trainings.items():
-            if optimiser and optimiser.batch_size % (optimiser.accumulate * self.processes):
-                raise ValueError(
-                    f"{key}.optimiser.batch_size: accumulate * processes is "
-                    f"{optimiser.accumulate * self.processes}, which must divide it, "
-                    f"got {optimiser.batch_size}"
-                )
+        check_batches("train", self.train.optimiser, self.processes)
+        if self.refine:
+            check_batches("refine", self.refine.optimiser, self.processes)
         return self
-
-    def _check_halvings(self, key: str, patch: int, levels: int) -> None:
-        divisor = patch * 2 ** (levels - 1)
-        if any(n % divisor for n in self.grid.shape):
-            raise ValueError(
-                f"{key}.patch and {key}.channels: patch * 2^(levels - 1) is {divisor}, which must divide "
-                f"grid.shape, got {list(self.grid.shape)}"
-            )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for name, family in self.fit.items():
-            if name in HELD_OUT:
-                raise ValueError(f"fit.{name}: '{name}' is the name of a held-out cohort; choose another")
-            if isinstance(family, LdmFamily):
-                other = self.fit.get(family.autoencoder)
-                if not isinstance(other, Autoencoder):
-                    raise ValueError(
-                        f"fit.{name}.autoencoder: '{family.autoencoder}' is not a vae or vqvae family of fit"
-                    )
-            if isinstance(family, SsmFamily):
-                below = self.fit.get(family.registration)
-                if not isinstance(below, RegistrationFamily) or below.mode != "template":
-                    raise ValueError(
-                        f"fit.{name}.registration: '{family.registration}' is not a registration family "
-                        f"of fit with mode: template"
-                    )
         for name in self.report.baselines:
             if name not in self.train.arms:
                 raise ValueError(
@@ -230,18 +189,13 @@ class Config(Section):
         return self
 
     def below(self, name: str) -> str | None:
-        """The family that another stands on: an autoencoder, or a registration through a template."""
-        family = self.fit[name]
-        if isinstance(family, LdmFamily):
-            return family.autoencoder
-        return family.registration if isinstance(family, SsmFamily) else None
+        """Name of the family that another one depends on."""
+        return self.fit[name].depends_on
 
     def batches(self, name: str, skulls: int) -> int:
         """Jobs that share the registrations of a family, of so many ingested skulls; 0 for other families."""
-        family = self.fit[name]
-        if not isinstance(family, RegistrationFamily):
-            return 0
-        return family.batches(max(2, round(skulls * (1 - self.split.validation - self.split.test))))
+        training = round(skulls * (1 - self.split.validation - self.split.test))
+        return self.fit[name].registration_batches(max(2, training))
 
 
 def parse(raw: Any, where: str) -> Config:

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from calvaria import config
-from calvaria.families import Draw, Drawn, Model, Task
+from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import (
@@ -27,7 +26,9 @@ from calvaria.families.representation import (
     overlap_threshold,
     volume_keeping_threshold,
 )
-from calvaria.storage.cohorts import Population
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.compute import Compute
+from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, prepare_device, seeded
 from calvaria.training.folding import LAYOUT
 
@@ -35,11 +36,11 @@ CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
-def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> Autoencoder:
+def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
     """An untrained network of the config's size."""
-    with seeded(task.torch_generator("weights")):
+    with seeded(context.torch_generator("weights")):
         network = Autoencoder(
-            shape=task.config.grid.shape,
+            shape=context.grid.shape,
             inputs=CHANNELS[settings.representation],
             patch=settings.patch,
             channels=settings.channels,
@@ -52,9 +53,9 @@ def new_network(settings: config.Autoencoder, task: Task, **more: Any) -> Autoen
     return network
 
 
-def fields_of(masks: np.ndarray, task: Task) -> torch.Tensor:
-    """What the family's network sees of skulls (n, x, y, z), (n, c, x, y, z)."""
-    return torch.from_numpy(encode(masks, task.settings.representation, task.config.grid.voxels()))
+def fields_of(masks: np.ndarray, representation: str, grid: Grid) -> torch.Tensor:
+    """Network inputs (n, c, x, y, z) for skulls (n, x, y, z)."""
+    return torch.from_numpy(encode(masks, representation, grid))
 
 
 def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
@@ -63,12 +64,13 @@ def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
     return (mean + mean.flip(1)) / 2
 
 
-def batches(fields: torch.Tensor, task: Task, device: torch.device) -> Callable[..., torch.Tensor]:
-    """A function from the number of a step to its batch, half of it mirrored; it keeps no state."""
-    size = task.settings.optimiser.batch_size
+def batches(
+    fields: torch.Tensor, size: int, context: Context, device: torch.device
+) -> Callable[..., torch.Tensor]:
+    """A function from the number of a step to its batch of ``size``, half mirrored; it keeps no state."""
 
     def batch(*keys: str | int) -> torch.Tensor:
-        rng = task.generator(*keys)
+        rng = context.generator(*keys)
         chosen = fields[rng.integers(len(fields), size=size)]
         mirrored = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None, None]
         return torch.where(mirrored, chosen.flip(2), chosen).to(device)
@@ -99,28 +101,34 @@ def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return TRUNCATION_VOXELS * (output - field).abs().flatten(1).mean(1)
 
 
-def rebuilt(network: Autoencoder, fields: torch.Tensor, task: Task, device: torch.device) -> np.ndarray:
-    """Fields, each through encoder and decoder, (n, c, x, y, z) float32."""
-    tile = task.settings.decode_tile
-    with torch.inference_mode(), autocast(task.config, device):
-        made = [network.decode(network.encode(one[None].to(device))[0], tile) for one in fields]
-    return torch.cat(made).float().cpu().numpy()
+def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, compute: Compute) -> np.ndarray:
+    """Fields (n, c, x, y, z), each through encoder and decoder, float32; ``tile`` is ``decode_tile``."""
+    device = network.device
+    with torch.inference_mode(), autocast(compute, device):
+        decoded = [network.decode(network.encode(one[None].to(device))[0], tile) for one in fields]
+    return torch.cat(decoded).float().cpu().numpy()
 
 
 def validation_error(
-    network: Autoencoder, population: Population, fields: torch.Tensor, task: Task
+    network: Autoencoder, population: Population, fields: torch.Tensor, tile: int | None, compute: Compute
 ) -> Callable[[], float]:
-    """A function that gives 1 minus the mean Dice of the validation skulls' reconstructions."""
+    """A function that returns 1 minus the mean Dice of the validation skulls' reconstructions."""
 
     def error() -> float:
-        masks = decode(rebuilt(network, fields, task, network.device))
+        masks = decode(rebuilt(network, fields, tile, compute))
         return 1 - float(np.mean(dice(masks, population.validation)))
 
     return error
 
 
-def finish(network: Autoencoder, population: Population, task: Task, record: dict[str, Any]) -> Model:
-    """What a trained autoencoder leaves.
+def finish(
+    network: Autoencoder,
+    settings: AutoencoderFamily,
+    population: Population,
+    context: Context,
+    record: dict[str, Any],
+) -> Model:
+    """The model of a trained autoencoder.
 
     Returns:
         ``network.*``; ``latents``: (2 n, c, i, j, k) float32 of the training skulls and of their mirror
@@ -128,15 +136,17 @@ def finish(network: Autoencoder, population: Population, task: Task, record: dic
         at which the reconstructions of the validation skulls overlap most with their originals;
         ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
     """
-    validation = fields_of(population.validation, task)
-    made = rebuilt(network, validation, task, network.device)
-    latents = _latents(network, population.masks, task)
-    calibration = _drawn(latents, [task.generator("calibrate", number) for number in range(CALIBRATION)])
-    decode_latents = partial(decoded, network, task=task, device=network.device)
+    compute, tile = context.compute, settings.decode_tile
+    seen = partial(fields_of, representation=settings.representation, grid=context.grid)
+    validation = seen(population.validation)
+    made = rebuilt(network, validation, tile, compute)
+    latents = _latents(network, seen(population.masks), compute)
+    calibration = _drawn(latents, [context.generator("calibrate", number) for number in range(CALIBRATION)])
+    decode_latents = partial(decoded, network, tile=tile, compute=compute)
     fields = np.concatenate([decode_latents(one[None]) for one in calibration])
     tensors = {
         "latents": latents,
-        "validation_latents": _latents(network, population.validation, task),
+        "validation_latents": _latents(network, validation, compute),
         "rebuilding_threshold": np.array(overlap_threshold(made, population.validation), np.float32),
         "threshold": np.array(volume_threshold(fields, population), np.float32),
     }
@@ -162,38 +172,47 @@ def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarr
     return np.stack([centre + np.einsum("n,n...->...", factor, spread) for factor in factors])
 
 
-def decoded(network: Autoencoder, latents: np.ndarray, task: Task, device: torch.device) -> np.ndarray:
-    """Latents (n, c, i, j, k) float32 to fields (n, f, x, y, z) float32."""
-    with torch.inference_mode(), autocast(task.config, device):
+def decoded(network: Autoencoder, latents: np.ndarray, tile: int | None, compute: Compute) -> np.ndarray:
+    """Latents (n, c, i, j, k) float32 to fields (n, f, x, y, z) float32; ``tile`` is ``decode_tile``."""
+    device = network.device
+    with torch.inference_mode(), autocast(compute, device):
         batch = torch.from_numpy(latents).to(device, memory_format=LAYOUT)
-        return np.asarray(network.decode(batch, task.settings.decode_tile).float().cpu().numpy())
+        return np.asarray(network.decode(batch, tile).float().cpu().numpy())
 
 
-def _latents(network: Autoencoder, masks: np.ndarray, task: Task) -> np.ndarray:
-    fields = fields_of(masks, task)
-    with torch.inference_mode(), autocast(task.config, network.device):
-        found = [network.encode(one[None].to(network.device))[0] for one in (*fields, *fields.flip(2))]
-    return torch.cat(found).cpu().numpy()
+def _latents(network: Autoencoder, fields: torch.Tensor, compute: Compute) -> np.ndarray:
+    """(2 n, c, i, j, k) latents of fields (n, f, x, y, z) and of their mirror images."""
+    with torch.inference_mode(), autocast(compute, network.device):
+        latents = [network.encode(one[None].to(network.device))[0] for one in (*fields, *fields.flip(2))]
+    return torch.cat(latents).cpu().numpy()
 
 
-def sample_gaussian(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
-    """Draws latents from a Gaussian with the training latents' mean and covariance, and decodes them."""
-    device = prepare_device(task.config)
+def sample_gaussian(
+    settings: AutoencoderFamily,
+    model: Model,
+    population: Population,
+    draws: Sequence[Draw],
+    context: Context,
+) -> list[Drawn]:
+    """Draw latents from a Gaussian with the training latents' mean and covariance, and decode them."""
+    device = prepare_device(context.compute)
     network = network_of(Autoencoder, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in full_batches(draws, task.config.sample.batch_size):
-        latents = _drawn(model.tensors["latents"], [task.draw_generator(draw) for draw in batch])
-        skulls = decode(decoded(network, latents, task, device), threshold)
+    for batch, count in full_batches(draws, context.batch_size):
+        latents = _drawn(model.tensors["latents"], [context.draw_generator(draw) for draw in batch])
+        skulls = decode(decoded(network, latents, settings.decode_tile, context.compute), threshold)
         for skull in skulls[:count]:
             drawn.append(Drawn(skull, population.ids, {}))
-            task.drawn()
+            context.on_drawn()
     return drawn
 
 
-def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
-    """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
-    device = prepare_device(task.config)
-    network = network_of(Autoencoder, model, device)
-    fields = fields_of(masks, task)
-    return decode(rebuilt(network, fields, task, device), float(model.tensors["rebuilding_threshold"]))
+def reconstruct(settings: AutoencoderFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+    """Skulls (n, x, y, z) uint8 through encoder and decoder."""
+    network = network_of(Autoencoder, model, prepare_device(context.compute))
+    fields = fields_of(masks, settings.representation, context.grid)
+    return decode(
+        rebuilt(network, fields, settings.decode_tile, context.compute),
+        float(model.tensors["rebuilding_threshold"]),
+    )

@@ -1,22 +1,32 @@
-"""The real training skulls themselves: fits nothing; samples go round the population in a random order."""
+"""The real training skulls themselves: fits nothing; samples cycle through the population in random order."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
-from calvaria.families import Draw, Drawn, Model, Task
-from calvaria.storage.cohorts import Population
-
-
-def fit(population: Population, task: Task) -> Model:
-    """Nothing to fit."""
-    return Model()
+from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 
 
-def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
-    """Sample ``index`` is the skull at that place of an endless series of shuffled rounds."""
-    drawn = []
-    for draw in draws:
-        round_, place = divmod(draw.index + draw.attempt, len(population))
-        which = int(task.generator("round", round_).permutation(len(population))[place])
-        drawn.append(Drawn(population.masks[which], (population.ids[which],), {}))
-        task.drawn()
-    return drawn
+class RealFamily(Family):
+    """The real training skulls themselves; fits nothing."""
+
+    is_real: ClassVar[bool] = True
+    allows_copies: ClassVar[bool] = True
+
+    kind: Literal["real"]
+    """Which family: the real skulls."""
+
+    def fit(self, population: Population, context: Context) -> Model:
+        """Nothing to fit."""
+        return Model()
+
+    def sample(
+        self, model: Model, population: Population, draws: Sequence[Draw], context: Context
+    ) -> list[Drawn]:
+        """Sample ``index`` is the skull at that place of an endless series of shuffled rounds."""
+        drawn = []
+        for draw in draws:
+            round_, place = divmod(draw.index + draw.attempt, len(population))
+            which = int(context.generator("round", round_).permutation(len(population))[place])
+            drawn.append(Drawn(population.masks[which], (population.ids[which],), {}))
+            context.on_drawn()
+        return drawn

@@ -121,11 +121,11 @@ def sections(config: Config, stage: str, name: str, shard: int) -> dict[str, Any
 
 
 def modules(config: Config, stage: str, name: str) -> list[str]:
-    """The modules of calvaria that a job of this stage, for this family or arm, may run."""
+    """The modules that a job of this stage, for this family or arm, may run: calvaria's, and of plugins."""
     roots = [f"calvaria.stages.{stage}"]
     if stage in OF_FAMILIES:
         families = [name, below] if (below := config.below(name)) else [name]
-        roots += [f"calvaria.families.{config.fit[family].kind}" for family in families]
+        roots += [type(config.fit[family]).__module__ for family in families]
     if stage in READ_SCANS:
         roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
     return sorted(set().union(*(_closure(root) for root in roots)))
@@ -135,7 +135,7 @@ def code(config: Config, stage: str, name: str) -> str:
     """A digest of all source code that a job of this stage, for this family or arm, may run."""
     digest = hashlib.sha256()
     for module in modules(config, stage, name):
-        digest.update(module.encode() + b"\0" + syntax(_source(module).read_bytes()))
+        digest.update(module.encode() + b"\0" + syntax(source_code(module)))
     if stage == "report":  # the page is made from more than modules
         page = PACKAGE / "report"
         for path in sorted(path for part in ("templates", "vendor") for path in (page / part).iterdir()):
@@ -143,14 +143,21 @@ def code(config: Config, stage: str, name: str) -> str:
     if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
         for recipe in config.inject.recipes.values():
             if isinstance(recipe, CustomRecipe):
-                digest.update(syntax(custom_source(recipe.function)))
+                digest.update(syntax(source_code(recipe.function.split(":")[0])))
     return digest.hexdigest()
 
 
-def custom_source(function: str) -> bytes:
-    """The module of a custom function; empty without one, which the job then reports."""
+def outside(module: str) -> bool:
+    """Whether a module is not part of calvaria, such as that of a custom recipe or of a package's source."""
+    return module.split(".")[0] != "calvaria"
+
+
+def source_code(module: str) -> bytes:
+    """The source code of a module; empty if an outside one is not installed, which the job then reports."""
+    if not outside(module):
+        return _source(module).read_bytes()
     try:
-        spec = importlib.util.find_spec(function.split(":")[0])
+        spec = importlib.util.find_spec(module)
     except ImportError:
         return b""
     if spec is None or not spec.has_location or not spec.origin:
@@ -189,20 +196,25 @@ def _is_docstring(node: Any) -> bool:
 
 @cache
 def _closure(root: str) -> frozenset[str]:
-    """The calvaria modules that a module imports, directly or through others, their packages, and itself."""
+    """The calvaria modules that a module imports, directly or through others, their packages, and itself.
+
+    Of a module outside calvaria, other modules outside that it imports do not count.
+    """
     found: set[str] = set()
     pending = [root]
     while pending:
         module = pending.pop()
         if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
             found.add(module)
-            pending += [module.rpartition(".")[0], *_imports(module)]
+            pending += _imports(module)
+            if not outside(module):
+                pending.append(module.rpartition(".")[0])
     return frozenset(found)
 
 
 def _imports(module: str) -> list[str]:
     imported = set()
-    for node in ast.walk(ast.parse(_source(module).read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source_code(module))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("calvaria"):
             imported.add(node.module)
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}

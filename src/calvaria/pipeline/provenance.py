@@ -12,7 +12,7 @@ from typing import Any
 
 from calvaria import __version__
 from calvaria.config import Config, CustomRecipe
-from calvaria.pipeline.fingerprint import custom_source
+from calvaria.pipeline.fingerprint import outside, source_code
 
 PACKAGES = (
     "antspyx",
@@ -44,13 +44,15 @@ def provenance(config: Config) -> dict[str, Any]:
 def code(config: Config) -> dict[str, Any]:
     """Version, the commit if the code lies in a git checkout, and SHA-256 of every module.
 
-    Modules are those of calvaria and of the config's own recipes; ``source`` is one digest of them all.
+    Modules are those of calvaria, and of families and recipes outside it; ``source`` is one digest of all.
     """
     package = Path(__file__).parents[1]
     modules = {_module(package, path): path.read_bytes() for path in sorted(package.rglob("*.py"))}
+    plugins = {type(family).__module__ for family in config.fit.values()}
     for recipe in config.inject.recipes.values():
         if isinstance(recipe, CustomRecipe):
-            modules[recipe.function.split(":")[0]] = custom_source(recipe.function)
+            plugins.add(recipe.function.split(":")[0])
+    modules |= {module: source_code(module) for module in sorted(plugins) if outside(module)}
     found = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None

@@ -16,7 +16,20 @@ from calvaria.plugins.section import Section
 
 Group = Literal["families", "recipes", "sources"]
 
-BUILT_IN: dict[Group, tuple[str, ...]] = {"families": (), "recipes": (), "sources": ()}
+BUILT_IN: dict[Group, tuple[str, ...]] = {
+    "families": (
+        "calvaria.families.real:RealFamily",
+        "calvaria.families.registration:RegistrationFamily",
+        "calvaria.families.ssm:SsmFamily",
+        "calvaria.families.vae:VaeFamily",
+        "calvaria.families.vqvae:VqvaeFamily",
+        "calvaria.families.wgan:WganFamily",
+        "calvaria.families.introvae:IntrovaeFamily",
+        "calvaria.families.ldm:LdmFamily",
+    ),
+    "recipes": (),
+    "sources": (),
+}
 
 
 @cache
@@ -32,9 +45,7 @@ def kinds(group: Group) -> dict[str, type[Section]]:
         plugin = _load(path)
         (kind,) = plugin.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]
         if kind in found:
-            raise ConfigError(
-                f"{path}: its kind {kind!r} is taken by {found[kind]}; choose another"
-            )
+            raise ConfigError(f"{path}: its kind {kind!r} is taken by {found[kind]}; choose another")
         found[kind] = plugin
     return found
 

@@ -37,7 +37,7 @@ class Part:
 def families(config: Config, real: bool) -> list[str]:
     """The families that are published: those of kind ``real`` only on demand, or if they are phantoms."""
     allowed = real or not file_sources(config)
-    return [name for name, family in config.fit.items() if allowed or family.kind != "real"]
+    return [name for name, family in config.fit.items() if allowed or not family.is_real]
 
 
 def select(run: Run, config: Config, real: bool) -> list[Part]:
@@ -51,10 +51,10 @@ def select(run: Run, config: Config, real: bool) -> list[Part]:
     """
     parts = []
     for name in families(config, real):
-        kind = config.fit[name].kind
-        about = "real skulls" if kind == "real" else f"synthetic skulls of family {name} (kind {kind})"
+        family = config.fit[name]
+        about = "real skulls" if family.is_real else f"synthetic skulls of family {name} (kind {family.kind})"
         if not file_sources(config):
-            about = "phantoms, procedural skulls" if kind == "real" else about
+            about = "phantoms, procedural skulls" if family.is_real else about
         parts.append(_part(f"cases/{name}", run.inject(name), f"Synthetic defects in {about}."))
         parts.append(_part(f"skulls/{name}", run.screen(name), f"{about[0].upper()}{about[1:]}, complete."))
     if real or not file_sources(config):

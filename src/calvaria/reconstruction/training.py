@@ -70,7 +70,7 @@ class Member:
         for family in sorted(self.settings.families):
             rows = self.run.inject(family).rows()
             limit = self.settings.samples
-            if limit is not None and self.config.fit[family].kind != "real":
+            if limit is not None and not self.config.fit[family].is_real:
                 rows = rows[: limit * self.config.inject.per_skull]
             found[family] = rows
         return found

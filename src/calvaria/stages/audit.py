@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import HELD_OUT, Config
-from calvaria.families import Task, family_module, load_model
+from calvaria.families.run_context import context_of
 from calvaria.metrics.fidelity import fidelity, memorisation
 from calvaria.metrics.rebuilding import compare
 from calvaria.metrics.shape import all_features, scale_of
 from calvaria.storage.cohorts import skulls
+from calvaria.storage.models import load_model
 from calvaria.storage.paths import Run
 from calvaria.storage.store import write_json
 from calvaria.utils.progress import Progress
@@ -52,11 +53,11 @@ def audit(run: Run, config: Config, family: str) -> None:
 
 def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
     """Means over the test skulls, and how many came back empty; None for a family that rebuilds nothing."""
-    module = family_module(config.fit[family].kind)
-    if not hasattr(module, "reconstruct"):
+    settings = config.fit[family]
+    if not settings.reconstructs:
         return None
     test = skulls(run, "test")[1]
-    made = module.reconstruct(load_model(run.fit(family)), test, Task(run, config, family))
+    made = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
     rows = [
         asdict(compare(one, wanted, config.grid.voxels())) for one, wanted in zip(made, test, strict=True)
     ]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.families import Draw, Drawn, Task, draw_skulls
+from calvaria.families.run_context import draw_skulls
+from calvaria.plugins.family import Draw, Drawn
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row, write_shard
@@ -15,8 +16,7 @@ def sample(run: Run, config: Config, family: str, shard: int) -> None:
     size, count = config.sample.shard_size, config.sample.count
     draws = [Draw(index, 0) for index in range(shard * size, min((shard + 1) * size, count))]
     progress = Progress(f"sample {family} {shard}", len(draws), "skulls")
-    task = Task(run, config, family, progress.advance)
-    drawn = draw_skulls(training_population(run), draws, task)
+    drawn = draw_skulls(run, config, family, training_population(run), draws, progress.advance)
     volumes = np.stack([one.skull for one in drawn])
     rows = [ancestry(draw, family, one) for draw, one in zip(draws, drawn, strict=True)]
     write_shard(run.sample(family), shard, count, size, config.grid.voxels(), volumes, rows)

@@ -8,7 +8,8 @@ import numpy as np
 
 from calvaria.config import Config
 from calvaria.errors import BudgetError
-from calvaria.families import Draw, Drawn, Task, draw_skulls
+from calvaria.families.run_context import draw_skulls
+from calvaria.plugins.family import Draw, Drawn
 from calvaria.skull.screening import Limits, Originals, screen_skull
 from calvaria.stages.sample import ancestry
 from calvaria.storage.cohorts import training_population
@@ -35,7 +36,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     ]
     population = training_population(run)
     originals = Originals(population.ids, population.masks)
-    copies_allowed = config.fit[family].kind == "real"
+    copies_allowed = config.fit[family].allows_copies
     done: dict[int, tuple[np.ndarray, Row]] = {}
     rejections: dict[int, list[Row]] = {draw.index: [] for draw in pending}
     progress = Progress(f"screen {family} {shard}", len(pending), "skulls")
@@ -61,7 +62,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
         if rejected[0].attempt >= settings.attempts:
             raise BudgetError(_give_up(family, shard, len(rejected), rejections, accepted, settings.attempts))
         pending = rejected
-        drawn = draw_skulls(population, pending, Task(run, config, family))
+        drawn = draw_skulls(run, config, family, population, pending)
     ordered = [done[index] for index in sorted(done)]
     write_shard(
         run.screen(family),

@@ -1,23 +1,10 @@
 """The skulls of each cohort of a run, once the stage ``split`` has written it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from calvaria.plugins.family import Population
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row, read_json
-
-
-@dataclass(frozen=True)
-class Population:
-    """The training skulls, and the validation skulls for early stopping and thresholds."""
-
-    ids: tuple[str, ...]
-    masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
-    validation: np.ndarray  # (m, x, y, z) uint8
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 def cohort(run: Run, name: str) -> list[Row]:

@@ -110,7 +110,7 @@ def _scanned(store: Store | PackedStore, row: Row) -> Row:
         if "case" in row:  # a prediction
             row = run.inject("test").rows()[row["case"]]
         made_by = str(row.get("cohort", row.get("family")))
-        if made_by not in HELD_OUT and load(run.config).fit[made_by].kind != "real":
+        if made_by not in HELD_OUT and not load(run.config).fit[made_by].is_real:
             raise InputError(f"{name} was made by {made_by}, it has no scan; leave --scan out")
         (parent,) = row["parents"]
         row = next(one for one in run.ingest.rows() if one["id"] == parent)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from calvaria.config import Config
+from calvaria.plugins.compute import Compute
 
 Batch = TypeVar("Batch")
 
@@ -19,7 +19,7 @@ class Ahead(Generic[Batch]):
     A batch has to be a function of its step's number alone: who makes it, and when, then changes nothing.
     """
 
-    def __init__(self, make: Callable[[int], Batch], steps: int, config: Config) -> None:
+    def __init__(self, make: Callable[[int], Batch], steps: int, config: Compute) -> None:
         """Makes batches 0 to ``steps - 1`` with ``make``; with no ``loaders`` each when it is asked for."""
         self._make, self._steps, self._depth = make, steps, DEPTH * config.loaders
         self._last: dict[int, Batch] = {}  # with no loaders: the batch that other parts may ask for, too

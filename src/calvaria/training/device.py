@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from calvaria.config import Config
 from calvaria.errors import CalvariaError
+from calvaria.plugins.compute import Compute
 
 
-def prepare_device(config: Config) -> torch.device:
+def prepare_device(config: Compute) -> torch.device:
     """The device of this process, with threads and algorithms fixed so that results repeat.
 
     Raises:
@@ -28,7 +28,7 @@ def prepare_device(config: Config) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def autocast(config: Config, device: torch.device) -> AbstractContextManager[object]:
+def autocast(config: Compute, device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 for matrix products and convolutions where the config's precision says so.
 
     ``auto`` takes it on GPUs that have it; CPUs stay at float32.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from calvaria.config import Config
+from calvaria.plugins.compute import Compute
 from calvaria.training.device import autocast
 from calvaria.training.loop import Part, Training
 
@@ -32,7 +32,7 @@ class Estimate:
         )
 
 
-def estimate(training: Training, config: Config, accumulate: int, device: torch.device) -> Estimate:
+def estimate(training: Training, config: Compute, accumulate: int, device: torch.device) -> Estimate:
     """Does a few steps and measures them; the networks are of no use afterwards."""
     optimisers = [torch.optim.Adam(update.parameters, lr=1e-9) for update in training.updates]
     took = []

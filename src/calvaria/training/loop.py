@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
 
-from calvaria.config import Config, Optimiser
 from calvaria.errors import CalvariaError
+from calvaria.plugins.compute import Compute
+from calvaria.plugins.section import Optimiser
 from calvaria.storage.store import writing
 from calvaria.training import checkpoint
 from calvaria.training.checkpoint import Named, Position, under
@@ -89,7 +90,7 @@ class Place:
     identity: str  # digest of config and code
     log: Path  # scalars of every step
     checkpoint: Path
-    config: Config
+    config: Compute
     settings: Optimiser
     tensorboard: Path = field(default=Path("tensorboard"))
 

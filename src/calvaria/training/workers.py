@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 import torch
 
-from calvaria.config import Config
 from calvaria.errors import CalvariaError
+from calvaria.plugins.compute import Compute
 from calvaria.utils.interruption import Interrupted
 
 RANK = "RANK"  # set by torch's launcher in every process that it starts
@@ -24,7 +24,7 @@ def is_main() -> bool:
     return int(os.environ.get(RANK, "0")) == 0
 
 
-def launched(config: Config) -> bool:
+def launched(config: Compute) -> bool:
     """Starts this very command once per process if the config asks for several; false if it has to run here.
 
     Raises:
@@ -51,7 +51,7 @@ def launched(config: Config) -> bool:
 class Workers:
     """The processes of one training, seen from one of them."""
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(self, config: Compute, device: torch.device) -> None:
         """Joins the others, if there are any.
 
         Raises:

@@ -1,7 +1,9 @@
 """Networks as models of a family, and how they are run."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,9 +13,11 @@ from monai.networks.nets.autoencoderkl import AEKLResBlock
 from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
 from torch.utils.checkpoint import checkpoint
 
-from calvaria.families import Draw, Model, Task
-from calvaria.pipeline.fingerprint import identity
-from calvaria.training.loop import Place
+from calvaria.plugins.family import Context, Draw, Model, Workspace
+from calvaria.plugins.section import Optimiser
+from calvaria.training.checkpoint import Position
+from calvaria.training.device import prepare_device
+from calvaria.training.loop import Place, Training, train
 from calvaria.training.weights import restore, weights
 
 Network = TypeVar("Network", bound=ModelMixin)
@@ -52,15 +56,22 @@ def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw],
         yield batch + [batch[-1]] * (size - len(batch)), len(batch)
 
 
-def place_of(task: Task) -> Place:
-    """Where the training of a family writes."""
-    directory = task.run.fit(task.family)
+def train_family(training: Training, optimiser: Optimiser, context: Context) -> Position:
+    """Train a family's network; without a workspace, the log and the checkpoint are deleted afterwards."""
+    device = prepare_device(context.compute)
+    if context.workspace is not None:
+        return train(training, _place(optimiser, context, context.workspace), device)
+    with tempfile.TemporaryDirectory() as directory:
+        return train(training, _place(optimiser, context, Workspace(Path(directory))), device)
+
+
+def _place(optimiser: Optimiser, context: Context, workspace: Workspace) -> Place:
     return Place(
-        title=f"fit {task.family}",
-        identity=identity(task.config, "fit", task.family),
-        log=directory / "steps.jsonl",
-        checkpoint=directory / "scratch" / "checkpoint.safetensors",
-        config=task.config,
-        settings=task.settings.optimiser,
-        tensorboard=directory / "tensorboard",
+        title=f"fit {context.name}",
+        identity=workspace.identity,
+        log=workspace.directory / "steps.jsonl",
+        checkpoint=workspace.checkpoint,
+        config=context.compute,
+        settings=optimiser,
+        tensorboard=workspace.directory / "tensorboard",
     )

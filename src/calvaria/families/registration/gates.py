@@ -1,15 +1,32 @@
-"""What is measured of every warp, and what a warp has to pass before anyone sees its skull."""
+"""The gates that every warp has to pass before its skull is used."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-import torch
+from pydantic import Field, model_validator
 
-from calvaria.config import Gates
-from calvaria.families.registration.fields import Skull, centres, jacobian, look_up
-from calvaria.geometry.grid import Grid
+from calvaria.plugins.section import Section
 
-EIGHTFOLD = 8.0
+
+class Gates(Section):
+    """What every warp has to pass; whether the vault is closed is seen by the screen."""
+
+    similarity: float = Field(0.6, ge=0, le=1)
+    """Least Dice of the warped skull and its target, all the way along the deformation."""
+    folded: float = Field(1e-4, ge=0, le=1)
+    """Largest fraction of a field's voxels that may be folded (Jacobian determinant not positive)."""
+    distorted: float = Field(0.03, ge=0, le=1)
+    """Largest share of the warped bone that may have grown or shrunk more than eightfold in volume."""
+    volume_ratio: tuple[float, float] = (0.5, 2.0)
+    """Least and greatest bone volume of the warped skull over that of the moving one."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.volume_ratio
+        if not 0 < low < high:
+            raise ValueError(f"gates.volume_ratio must satisfy 0 < low < high, got {[low, high]}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -23,36 +40,9 @@ class Measured:
     least_jacobian: float
     most_jacobian: float
     distorted: float
-    """Share of the warped bone that has grown or shrunk more than `EIGHTFOLD` in volume."""
+    """Share of the warped bone that has grown or shrunk more than eightfold in volume."""
     volume_ratio: float
     """Bone volume of the warped skull over that of the moving one."""
-
-
-def measure(
-    warped: np.ndarray, target: np.ndarray | None, skull: Skull, field: torch.Tensor, grid: Grid
-) -> Measured:
-    """The figures of ``warped``, ``skull`` pulled through ``field``; a shape of no one has similarity 1.
-
-    Args:
-        warped: (x, y, z) uint8.
-        target: (x, y, z), non-zero where there is bone; None if the field leads to nobody.
-        field: (3, x, y, z) on ``grid``.
-    """
-    determinants = jacobian(field, grid.spacing_mm)
-    folded = float((determinants <= 0).sum() / determinants.numel())
-    bone = look_up(torch.from_numpy(warped[None].astype(np.float32)), skull.grid, centres(grid))[0]
-    bone = bone[1:-1, 1:-1, 1:-1]
-    far = (determinants > EIGHTFOLD) | (determinants < 1 / EIGHTFOLD)
-    distorted = float((bone * far).sum() / bone.sum().clamp(min=1e-6))
-    volume_ml = np.count_nonzero(warped) * skull.grid.spacing_mm**3 / 1000
-    return Measured(
-        1.0 if target is None else round(dice(warped, target), 5),
-        round(folded, 8),
-        round(float(determinants.min()), 4),
-        round(float(determinants.max()), 4),
-        round(distorted, 6),
-        round(volume_ml / skull.volume_ml, 4) if skull.volume_ml else 0.0,
-    )
 
 
 def verdict(measured: Measured, gates: Gates) -> str | None:
@@ -67,9 +57,3 @@ def verdict(measured: Measured, gates: Gates) -> str | None:
     if not low <= measured.volume_ratio <= high:
         return f"warp volume ratio too {'low' if measured.volume_ratio < low else 'high'}"
     return None
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice of two masks; 1 if both are empty."""
-    both = np.count_nonzero(one) + np.count_nonzero(other)
-    return 2 * np.count_nonzero((one > 0) & (other > 0)) / both if both else 1.0

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from calvaria.config import RegistrationFamily
+from calvaria.families.registration import RegistrationFamily
 
 TEMPLATE = -1  # the place in the population of whom every skull is registered to in template mode
 

@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from calvaria.config import RegistrationFamily
-from calvaria.families import Model, Task
+from calvaria.families.registration import RegistrationFamily
 from calvaria.families.registration.fields import (
     Skull,
     centres,
@@ -20,22 +19,29 @@ from calvaria.families.registration.fields import (
 )
 from calvaria.families.registration.plan import TEMPLATE
 from calvaria.geometry.grid import Grid
-from calvaria.storage.cohorts import Population
-from calvaria.storage.tensors import read_tensor, read_tensors
+from calvaria.plugins.compute import Compute
+from calvaria.plugins.family import Model, Population, Registered
 
 Pair = tuple[int, int]
 
 
 class Space:
-    """The population on its two grids, as warps need it; what is dear to make is made once."""
+    """The population on its two grids, as warps need it; what is slow to compute is kept."""
 
-    def __init__(self, population: Population, task: Task) -> None:
-        self.population, self.task = population, task
-        self.settings: RegistrationFamily = task.settings
-        self.grid: Grid = task.config.grid.voxels()
-        self.field_grid = coarser(self.grid, self.settings.field_spacing_mm)
+    def __init__(
+        self,
+        settings: RegistrationFamily,
+        population: Population,
+        grid: Grid,
+        compute: Compute,
+        registered: Registered | None = None,
+    ) -> None:
+        """``registered`` is needed for its template, in mode template."""
+        self.settings, self.population, self.grid = settings, population, grid
+        self.field_grid = coarser(grid, settings.field_spacing_mm)
+        self._registered = registered
         self._last: tuple[int, Skull] | None = None
-        torch.set_num_threads(task.config.threads)
+        torch.set_num_threads(compute.threads)
 
     def mask(self, place: int) -> np.ndarray:
         """(x, y, z) uint8 of a skull of the population, or of the template."""
@@ -43,7 +49,9 @@ class Space:
 
     @cached_property
     def template(self) -> np.ndarray:
-        return read_tensors(self.task.run.template(self.task.family))["mask"]
+        if self._registered is None or self._registered.template is None:
+            raise ValueError("expected the template of a registration family, got none")
+        return self._registered.template
 
     def skull(self, place: int) -> Skull:
         """The last one asked for is kept: draws are worked through skull by skull."""
@@ -64,14 +72,20 @@ class Space:
 
 
 class Ways:
-    """The fields of a fitted family, read from its batches when they are asked for."""
+    """The fields of a fitted family."""
 
-    def __init__(self, model: Model, task: Task) -> None:
-        self._task = task
-        self.through_template = task.settings.mode == "template"
+    def __init__(self, settings: RegistrationFamily, model: Model, registered: Registered | None) -> None:
+        """Use the registrations that the model was fitted to.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if registered is None:
+            raise ValueError("expected the registrations of a registration family, got none")
+        self._fields = registered.fields
+        self.through_template = settings.mode == "template"
         warps = [tuple(int(value) for value in row) for row in model.tensors["warps"]]
         self._number = {(moving, target): number for moving, target, number in warps}
-        self._batches = batches(task)
         self.skulls = sorted({moving for moving, _, _ in warps if moving != TEMPLATE})
 
     @cached_property
@@ -94,8 +108,7 @@ class Ways:
         return self._read(number, "there" if first else "back")
 
     def _read(self, number: int, name: str) -> torch.Tensor:
-        path = self._task.run.fields(self._task.family, number % self._batches)
-        return torch.from_numpy(read_tensor(path, f"{number}.{name}").astype(np.float32))
+        return torch.from_numpy(self._fields[f"{number}.{name}"].astype(np.float32))
 
     def depth(self, skull: int) -> torch.Tensor:
         """(x, y, z) depth of a skull on the fields' grid; only with a template."""
@@ -105,8 +118,3 @@ class Ways:
         """The fields that pull the template onto each skull."""
         for skull in self.skulls:
             yield skull, self.direct(TEMPLATE, skull)
-
-
-def batches(task: Task) -> int:
-    """How many jobs share the registrations."""
-    return task.config.batches(task.family, len(task.run.ingest))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from calvaria.config import RegistrationFamily
+from calvaria.families.registration import RegistrationFamily
 from calvaria.families.registration.fields import centres, inverse, look_up, prepare
 from calvaria.families.registration.syn import image, register
 from calvaria.geometry.grid import Grid

@@ -7,40 +7,32 @@ Sources: van den Oord et al. 2017, Neural discrete representation learning; Dhar
 import numpy as np
 import torch
 
-from calvaria.config import VqvaeFamily
-from calvaria.families import Model, Task
 from calvaria.families.autoencoding import (
     batches,
     fields_of,
     finish,
     new_network,
-    reconstruct,
     reconstruction_loss,
-    sample_gaussian,
     symmetric_mean,
     validation_error,
 )
 from calvaria.families.networks.autoencoders import Autoencoder
-from calvaria.families.networks.models import place_of
-from calvaria.storage.cohorts import Population
+from calvaria.families.networks.models import train_family
+from calvaria.families.vqvae import VqvaeFamily
+from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
-from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
-
-__all__ = ["fit", "reconstruct", "sample", "training"]
+from calvaria.training.loop import Part, Scalars, Training, Update, trainable
 
 FIRST_SKULLS = 8  # whose latents the first codes are
 
-sample = sample_gaussian
 
-
-def training(population: Population, task: Task) -> Training:
+def training(settings: VqvaeFamily, population: Population, context: Context) -> Training:
     """Reconstruction through the codes, and how far latents are from them."""
-    settings: VqvaeFamily = task.settings
-    device = prepare_device(task.config)
-    fields = fields_of(population.masks, task)
-    validation = fields_of(population.validation, task)
+    device = prepare_device(context.compute)
+    fields = fields_of(population.masks, settings.representation, context.grid)
+    validation = fields_of(population.validation, settings.representation, context.grid)
     network = new_network(
-        settings, task, codes=settings.codes, groups=settings.groups, commitment=settings.commitment
+        settings, context, codes=settings.codes, groups=settings.groups, commitment=settings.commitment
     )
     network.start(symmetric_mean(fields), fields)
     network.to(device)
@@ -48,8 +40,8 @@ def training(population: Population, task: Task) -> Training:
         latents = [network.encode(field[None].to(device))[0] for field in fields[:FIRST_SKULLS]]
         everywhere = torch.ones(settings.codes, dtype=torch.bool)
         network.quantiser.embedding.weight.data.zero_()  # so that the first are chosen by their length
-        move_codes(network, everywhere, torch.cat(latents), task.generator("codes"))
-    batch = batches(fields, task, device)
+        move_codes(network, everywhere, torch.cat(latents), context.generator("codes"))
+    batch = batches(fields, settings.optimiser.batch_size, context, device)
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
         field = part.of(batch("step", step))
@@ -67,7 +59,7 @@ def training(population: Population, task: Task) -> Training:
         if dead.any():
             with torch.no_grad():
                 latents = network.encode(batch("step", step))[0]
-            move_codes(network, dead.cpu(), latents, task.generator("revive", step))
+            move_codes(network, dead.cpu(), latents, context.generator("revive", step))
         return {"revived": dead.sum(), "perplexity": perplexity(use)}
 
     return Training(
@@ -75,7 +67,7 @@ def training(population: Population, task: Task) -> Training:
         updates=(Update("autoencoder", trainable(network), loss),),
         averaged=network,
         fingerprint=fingerprint(fields, validation),
-        validate=validation_error(network, population, validation, task),
+        validate=validation_error(network, population, validation, settings.decode_tile, context.compute),
         validation="validation_error",
         after=after,
     )
@@ -116,10 +108,10 @@ def move_codes(
     quantiser.embedding.weight.data[places] = chosen
 
 
-def fit(population: Population, task: Task) -> Model:
+def fit(settings: VqvaeFamily, population: Population, context: Context) -> Model:
     """Trains the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
-    trained = training(population, task)
-    position = train(trained, place_of(task), prepare_device(task.config))
+    trained = training(settings, population, context)
+    position = train_family(trained, settings.optimiser, context)
     network: Autoencoder = trained.averaged  # type: ignore[assignment]
     use = code_use(network)
     record = {
@@ -127,7 +119,7 @@ def fit(population: Population, task: Task) -> Model:
         "validation_error": position.best,
         "codes": {
             "perplexity": round(float(perplexity(use)), 2),
-            "dead": int((use < task.settings.revive_below / task.settings.codes).sum()),
+            "dead": int((use < settings.revive_below / settings.codes).sum()),
         },
     }
-    return finish(network, population, task, record)
+    return finish(network, settings, population, context, record)

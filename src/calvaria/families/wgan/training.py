@@ -9,34 +9,32 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from calvaria.config import WganFamily
-from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.autoencoding import CALIBRATION, batches, fields_of, symmetric_mean, volume_threshold
 from calvaria.families.networks.adversarial import SkullGenerator, new_critic
-from calvaria.families.networks.models import full_batches, model_of, network_of, place_of
+from calvaria.families.networks.models import full_batches, model_of, network_of, train_family
 from calvaria.families.representation import CHANNELS, decode
-from calvaria.storage.cohorts import Population
+from calvaria.families.wgan import WganFamily
+from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.training.folding import fold
-from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
+from calvaria.training.loop import Part, Scalars, Training, Update, trainable
 
 POOLED = 4  # voxels per edge that the validation figure takes together
 BETAS = (0.0, 0.9)  # as Gulrajani et al.
 
 
-def training(population: Population, task: Task) -> Training:
+def training(settings: WganFamily, population: Population, context: Context) -> Training:
     """Critic and generator; a step is one generator update after several critic updates."""
-    settings: WganFamily = task.settings
-    device = prepare_device(task.config)
-    shape, size = task.config.grid.shape, settings.optimiser.batch_size
+    device = prepare_device(context.compute)
+    shape, size = context.grid.shape, settings.optimiser.batch_size
     inputs = CHANNELS[settings.representation]
-    fields = fields_of(population.masks, task)
-    validation = fields_of(population.validation, task)
+    fields = fields_of(population.masks, settings.representation, context.grid)
+    validation = fields_of(population.validation, settings.representation, context.grid)
     mean = symmetric_mean(fields)
     # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
     # per voxel value would take thousands of steps to learn.
     unit = float((fields - mean).flatten(1).norm(dim=1).mean())
-    with seeded(task.torch_generator("weights")):
+    with seeded(context.torch_generator("weights")):
         generator = SkullGenerator(
             shape,
             inputs,
@@ -49,16 +47,16 @@ def training(population: Population, task: Task) -> Training:
     generator.shapes.start(mean, fields)
     generator.to(device)
     critic.to(device)
-    batch = batches(fields, task, device)
+    batch = batches(fields, settings.optimiser.batch_size, context, device)
 
     def noise(*keys: str | int) -> torch.Tensor:
-        return torch.randn(size, settings.latent_size, generator=task.torch_generator(*keys))
+        return torch.randn(size, settings.latent_size, generator=context.torch_generator(*keys))
 
     def judge(step: int, turn: int, part: Part) -> Scalars:
         real = fold(part.of(batch("step", step, turn)) - generator.shapes.mean, settings.patch)
         with torch.no_grad():
             fake = generator.differences(part.of(noise("critic", step, turn)).to(device))
-        mix = part.of(task.generator("mix", step, turn).random((size, 1, 1, 1, 1), np.float32))
+        mix = part.of(context.generator("mix", step, turn).random((size, 1, 1, 1, 1), np.float32))
         between = torch.from_numpy(mix).to(device)
         distance = critic(fake).float().mean() - critic(real).float().mean()
         penalty = gradient_penalty(critic, between * real + (1 - between) * fake, unit)
@@ -72,7 +70,7 @@ def training(population: Population, task: Task) -> Training:
     pooled = functional.avg_pool3d(torch.cat([validation, validation.flip(2)]), POOLED).flatten(1)
 
     def distance_from_validation() -> float:
-        made = functional.avg_pool3d(_judged(generator, task).cpu(), POOLED).flatten(1)
+        made = functional.avg_pool3d(_judged(generator, settings, context).cpu(), POOLED).flatten(1)
         return energy_distance(made, pooled)
 
     return Training(
@@ -88,28 +86,28 @@ def training(population: Population, task: Task) -> Training:
     )
 
 
-def fit(population: Population, task: Task) -> Model:
+def fit(settings: WganFamily, population: Population, context: Context) -> Model:
     """Trains generator and critic.
 
     Returns:
         ``network.*``: the generator, its weights averaged; ``threshold``: () float32, at which samples have
         the real skulls' mean bone volume.
     """
-    trained = training(population, task)
-    device = prepare_device(task.config)
-    position = train(trained, place_of(task), device)
+    trained = training(settings, population, context)
+    position = train_family(trained, settings.optimiser, context)
+    device = prepare_device(context.compute)
     generator: SkullGenerator = trained.averaged  # type: ignore[assignment]
-    with torch.inference_mode(), autocast(task.config, device):
-        made = _judged(generator, task).cpu().numpy()
+    with torch.inference_mode(), autocast(context.compute, device):
+        made = _judged(generator, settings, context).cpu().numpy()
     threshold = volume_threshold(made, population)
     record = {"best_step": position.best_step, "energy_distance": position.best}
     return model_of(generator, {"threshold": np.array(threshold, np.float32)}, record)
 
 
-def _judged(generator: SkullGenerator, task: Task) -> torch.Tensor:
+def _judged(generator: SkullGenerator, settings: WganFamily, context: Context) -> torch.Tensor:
     """The same ``CALIBRATION`` samples at every call, as (n, c, x, y, z) fields."""
-    rng = task.torch_generator("judged")
-    noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(generator.device)
+    rng = context.torch_generator("judged")
+    noise = torch.randn(CALIBRATION, settings.latent_size, generator=rng).to(generator.device)
     return torch.cat([generator(one[None]) for one in noise])
 
 
@@ -132,21 +130,22 @@ def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float)
     return ((unit * gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
-def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+def sample(
+    settings: WganFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
+) -> list[Drawn]:
     """Generates one skull from the noise of each draw."""
-    settings: WganFamily = task.settings
-    device = prepare_device(task.config)
+    device = prepare_device(context.compute)
     network = network_of(SkullGenerator, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, context.batch_size):
         noise = [
-            task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
+            context.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
         ]
-        with torch.inference_mode(), autocast(task.config, device):
+        with torch.inference_mode(), autocast(context.compute, device):
             fields = network(torch.from_numpy(np.stack(noise)).to(device))
         skulls = decode(fields.float().cpu().numpy(), threshold)
         for skull in skulls[:count]:
             drawn.append(Drawn(skull, population.ids, {}))
-            task.drawn()
+            context.on_drawn()
     return drawn

@@ -10,35 +10,33 @@ Contributions to 3D diffeomorphic atlas estimation; Rueckert et al. 2003 (statis
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import torch
 
-from calvaria.config import SsmFamily
-from calvaria.families import Draw, Drawn, Model, Task, load_model
-from calvaria.families.registration import Space, Ways
+from calvaria.families.registration import RegistrationFamily
 from calvaria.families.registration.fields import centres, coarser, compose, look_up, unfold, warp
-from calvaria.families.registration.gates import measure, verdict
+from calvaria.families.registration.gates import verdict
+from calvaria.families.registration.measures import measure
 from calvaria.families.registration.plan import TEMPLATE
+from calvaria.families.registration.space import Space, Ways
+from calvaria.families.ssm import SsmFamily
 from calvaria.geometry.grid import Grid
-from calvaria.storage.cohorts import Population
+from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 
 SQUARINGS = 6
 LOG_ROUNDS = 8
 
 
-def fit(population: Population, task: Task) -> Model:
+def fit(settings: SsmFamily, population: Population, context: Context) -> Model:
     """Principal components of the velocity fields.
 
     Returns:
         ``mean``: (3, x, y, z) float32 in mm; ``modes``: (k, 3, x, y, z) float32, each one standard
         deviation. The record says how much variance each explains, and by how much fields are missed.
     """
-    settings: SsmFamily = task.settings
-    below = replace(task, family=settings.registration)
-    space = Space(population, below)
-    ways = Ways(load_model(task.run.fit(below.family)), below)
+    space, ways = _registered(population, context)
     grid = coarser(space.field_grid, settings.velocity_spacing_mm)
     places = centres(grid)
     velocities, errors = [], []
@@ -58,15 +56,14 @@ def fit(population: Population, task: Task) -> Model:
     return Model({"mean": mean, "modes": modes}, record)
 
 
-def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+def sample(
+    settings: SsmFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
+) -> list[Drawn]:
     """A draw picks a training skull and coefficients."""
-    settings: SsmFamily = task.settings
-    below = replace(task, family=settings.registration)
-    space = Space(population, below)
-    ways = Ways(load_model(task.run.fit(below.family)), below)
+    space, ways = _registered(population, context)
     grid = coarser(space.field_grid, settings.velocity_spacing_mm)
     mean, modes = torch.from_numpy(model.tensors["mean"]), torch.from_numpy(model.tensors["modes"])
-    picked = [_pick(draw, task, ways.skulls, len(modes)) for draw in draws]
+    picked = [_pick(settings, draw, context, ways.skulls, len(modes)) for draw in draws]
     drawn: dict[int, Drawn] = {}
     # Skull by skull, so that each is prepared once.
     for number in sorted(range(len(draws)), key=lambda number: picked[number][0]):
@@ -84,16 +81,33 @@ def sample(model: Model, population: Population, draws: Sequence[Draw], task: Ta
         # The shape has something of everyone.
         parents = tuple(population.ids[place] for place in ways.skulls)
         drawn[number] = Drawn(warped, parents, parameters, verdict(measured, settings.gates))
-        task.drawn()
+        context.on_drawn()
     return [drawn[number] for number in range(len(draws))]
 
 
-def _pick(draw: Draw, task: Task, skulls: Sequence[int], modes: int) -> tuple[int, np.ndarray]:
+def _registered(population: Population, context: Context) -> tuple[Space, Ways]:
+    """The population as the registration family warps it, and the fields of that family.
+
+    Raises:
+        ValueError: if the context does not have that family.
+    """
+    base = context.base
+    if base is None or not isinstance(base.family, RegistrationFamily):
+        raise ValueError(
+            f"fit.{context.name}: expected a fitted registration family as the context's base, "
+            f"got {base and base.name!r}"
+        )
+    space = Space(base.family, population, context.grid, context.compute, base.registered)
+    return space, Ways(base.family, base.model, base.registered)
+
+
+def _pick(
+    settings: SsmFamily, draw: Draw, context: Context, skulls: Sequence[int], modes: int
+) -> tuple[int, np.ndarray]:
     """The training skull of a draw, in shuffled rounds, and its (modes,) coefficients."""
-    settings: SsmFamily = task.settings
-    rng = task.draw_generator(draw)
+    rng = context.draw_generator(draw)
     round_, place = divmod(draw.index, len(skulls))
-    which = int(task.generator("round", round_).permutation(len(skulls))[place])
+    which = int(context.generator("round", round_).permutation(len(skulls))[place])
     coefficients = rng.normal(size=modes)
     while (far := np.abs(coefficients) > settings.most_deviations).any():
         coefficients[far] = rng.normal(size=int(far.sum()))

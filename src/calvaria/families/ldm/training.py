@@ -18,40 +18,39 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
 
-from calvaria.config import LdmFamily
-from calvaria.families import Draw, Drawn, Model, Task, load_model
+from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
+from calvaria.families.ldm import LdmFamily
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.denoiser import Denoiser
 from calvaria.families.networks.models import (
     full_batches,
     model_of,
     network_of,
-    place_of,
     recompute_activations,
+    train_family,
 )
 from calvaria.families.representation import decode
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.family import Base, Context, Draw, Drawn, Model, Population
 from calvaria.skull.measures import measure
-from calvaria.storage.cohorts import Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.training.loop import Part, Scalars, Training, Update, train, trainable
+from calvaria.training.loop import Part, Scalars, Training, Update, trainable
 
 VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 
 
-def training(population: Population, task: Task) -> Training:
+def training(settings: LdmFamily, population: Population, context: Context) -> Training:
     """Denoising of the whitened latents of the training skulls and their mirror images."""
-    settings: LdmFamily = task.settings
-    device = prepare_device(task.config)
-    below = load_model(task.run.fit(settings.autoencoder))
-    centre, scale = _normalisation(below)
-    clean = torch.from_numpy((below.tensors["latents"] - centre) / scale)
-    validation = torch.from_numpy((below.tensors["validation_latents"] - centre) / scale)
-    told = _standardised(conditions(population.masks, task))
-    told_validation = _standardised(
-        conditions(population.validation, task), conditions(population.masks, task)
-    )
-    with seeded(task.torch_generator("weights")):
+    device = prepare_device(context.compute)
+    base = _base(context).model
+    centre, scale = _normalisation(base)
+    clean = torch.from_numpy((base.tensors["latents"] - centre) / scale)
+    validation = torch.from_numpy((base.tensors["validation_latents"] - centre) / scale)
+    measured = conditions(population.masks, settings, context.grid)
+    told = _standardised(measured)
+    told_validation = _standardised(conditions(population.validation, settings, context.grid), measured)
+    with seeded(context.torch_generator("weights")):
         network = Denoiser(
             tuple(clean.shape[1:]),
             min(settings.modes, len(population)),
@@ -67,17 +66,17 @@ def training(population: Population, task: Task) -> Training:
     size = settings.optimiser.batch_size
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
-        rng = task.generator("step", step)
+        rng = context.generator("step", step)
         picked = rng.integers(len(clean), size=size)
         levels = torch.from_numpy(rng.random(size, np.float32))
-        noise = torch.randn((size, *clean.shape[1:]), generator=task.torch_generator("noise", step))
+        noise = torch.randn((size, *clean.shape[1:]), generator=context.torch_generator("noise", step))
         condition = told[picked].clone()
         condition[torch.from_numpy(rng.random(size) < settings.unconditional)] = torch.nan
         batch = (clean[picked], levels, noise, condition)
         return {"loss": objective(network, settings, *(part.of(one).to(device) for one in batch))}
 
     def validation_loss() -> float:
-        noise = torch.randn(validation.shape, generator=task.torch_generator("validation"))
+        noise = torch.randn(validation.shape, generator=context.torch_generator("validation"))
         total = 0.0
         for number in range(VALIDATION_TIMES):
             level = torch.full((len(validation),), (number + 0.5) / VALIDATION_TIMES)
@@ -174,7 +173,7 @@ def _schedule(settings: LdmFamily) -> dict[str, Any]:
     }
 
 
-def fit(population: Population, task: Task) -> Model:
+def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
     """Trains the denoiser.
 
     Returns:
@@ -182,17 +181,29 @@ def fit(population: Population, task: Task) -> Model:
         ``conditions``: (n, k) measures of the training skulls that samples are conditioned on;
         ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
     """
-    trained = training(population, task)
-    position = train(trained, place_of(task), prepare_device(task.config))
-    centre, scale = _normalisation(load_model(task.run.fit(task.settings.autoencoder)))
-    tensors = {"centre": centre, "scale": scale, "conditions": conditions(population.masks, task)}
+    trained = training(settings, population, context)
+    position = train_family(trained, settings.optimiser, context)
+    centre, scale = _normalisation(_base(context).model)
+    measured = conditions(population.masks, settings, context.grid)
+    tensors = {"centre": centre, "scale": scale, "conditions": measured}
     record = {"best_step": position.best_step, "validation_loss": position.best}
     model = model_of(trained.averaged, tensors, record)
-    make = Maker(model, task)
+    make = Maker(settings, model, context)
     keys = [("calibrate", number) for number in range(CALIBRATION)]
-    fields = [make([task.generator(*key)], [task.torch_generator(*key)])[0] for key in keys]
+    fields = [make([context.generator(*key)], [context.torch_generator(*key)])[0] for key in keys]
     threshold = volume_threshold(np.concatenate(fields), population)
     return replace(model, tensors=model.tensors | {"threshold": np.array(threshold, np.float32)})
+
+
+def _base(context: Context) -> Base:
+    """The fitted autoencoder.
+
+    Raises:
+        ValueError: if the context has none.
+    """
+    if context.base is None:
+        raise ValueError(f"fit.{context.name}: expected a fitted autoencoder as the context's base, got none")
+    return context.base
 
 
 def _normalisation(autoencoder: Model) -> tuple[np.ndarray, np.ndarray]:
@@ -202,10 +213,9 @@ def _normalisation(autoencoder: Model) -> tuple[np.ndarray, np.ndarray]:
     return latents.mean(axis=axes)[:, None, None, None], latents.std(axis=axes)[:, None, None, None]
 
 
-def conditions(masks: np.ndarray, task: Task) -> np.ndarray:
+def conditions(masks: np.ndarray, settings: LdmFamily, grid: Grid) -> np.ndarray:
     """(n, k) float32 of the measures that the config names, of skulls (n, x, y, z)."""
-    names = task.settings.condition
-    grid = task.config.grid.voxels()
+    names = settings.condition
     rows = [[asdict(measure(mask, grid))[name] for name in names] for mask in masks] if names else []
     return np.array(rows, np.float32).reshape(len(masks), len(names))
 
@@ -217,46 +227,48 @@ def _standardised(values: np.ndarray, reference: np.ndarray | None = None) -> to
     return torch.from_numpy(np.tile((values - reference.mean(0)) / spread, (2, 1)).astype(np.float32))
 
 
-def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+def sample(
+    settings: LdmFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
+) -> list[Drawn]:
     """Denoises latents, from one noise and one condition per draw, and decodes them."""
-    settings: LdmFamily = task.settings
-    make = Maker(model, task)
+    make = Maker(settings, model, context)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in full_batches(draws, task.config.sample.batch_size):
-        rngs = [task.draw_generator(draw) for draw in batch]
-        steps = [task.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
+    for batch, count in full_batches(draws, context.batch_size):
+        rngs = [context.draw_generator(draw) for draw in batch]
+        steps = [context.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
         fields, asked = make(rngs, steps)
         for skull, values in zip(decode(fields, threshold)[:count], asked, strict=False):
             wanted = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
             drawn.append(Drawn(skull, population.ids, {"condition": wanted} if wanted else {}))
-            task.drawn()
+            context.on_drawn()
     return drawn
 
 
 class Maker:
     """A fitted denoiser with the autoencoder below it."""
 
-    def __init__(self, model: Model, task: Task) -> None:
-        self.task, self.model = task, model
-        self.below = replace(task, family=task.settings.autoencoder)
-        self.device = prepare_device(task.config)
-        autoencoder = load_model(task.run.fit(self.below.family))
-        self.decoder = network_of(Autoencoder, autoencoder, self.device)
+    def __init__(self, settings: LdmFamily, model: Model, context: Context) -> None:
+        self.settings, self.model, self.compute = settings, model, context.compute
+        base = _base(context)
+        assert isinstance(base.family, AutoencoderFamily)
+        self.tile = base.family.decode_tile
+        self.device = prepare_device(context.compute)
+        self.decoder = network_of(Autoencoder, base.model, self.device)
         self.denoiser = network_of(Denoiser, model, self.device)
 
     def __call__(
         self, rngs: list[np.random.Generator], steps: list[torch.Generator]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """(n, f, x, y, z) fields, and the (k,) measures that each was asked to have."""
-        settings, tensors = self.task.settings, self.model.tensors
+        settings, tensors = self.settings, self.model.tensors
         asked = [_condition(tensors["conditions"], rng) for rng in rngs]
         noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
         told = _standardised(np.stack(asked), tensors["conditions"])[: len(rngs)].to(self.device)
         start = torch.from_numpy(np.stack(noise)).to(self.device)
         shape = self.denoiser.gaussian.along(start)
         start = shape + settings.temperature * (start - shape)
-        with torch.inference_mode(), autocast(self.task.config, self.device):
+        with torch.inference_mode(), autocast(self.compute, self.device):
             latents = denoise(self.denoiser, start, told, steps, settings)
         return self.fields(latents), asked
 
@@ -264,7 +276,8 @@ class Maker:
         """Whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""
         tensors = self.model.tensors
         coloured = self.denoiser.gaussian.colour(latents.float()).cpu().numpy()
-        return decoded(self.decoder, coloured * tensors["scale"] + tensors["centre"], self.below, self.device)
+        scaled = coloured * tensors["scale"] + tensors["centre"]
+        return decoded(self.decoder, scaled, self.tile, self.compute)
 
 
 def denoise(

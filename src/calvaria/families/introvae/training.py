@@ -13,8 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from calvaria.config import IntrovaeFamily
-from calvaria.families import Draw, Drawn, Model, Task
 from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
@@ -23,12 +21,14 @@ from calvaria.families.autoencoding import (
     symmetric_mean,
     volume_threshold,
 )
+from calvaria.families.introvae import IntrovaeFamily
 from calvaria.families.networks.autoencoders import DenseAutoencoder
-from calvaria.families.networks.models import full_batches, model_of, network_of, place_of
+from calvaria.families.networks.models import full_batches, model_of, network_of, train_family
 from calvaria.families.representation import CHANNELS, decode, dice, overlap_threshold
-from calvaria.storage.cohorts import Population
+from calvaria.plugins.compute import Compute
+from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.training.loop import Part, Scalars, Training, Update, train
+from calvaria.training.loop import Part, Scalars, Training, Update
 
 SCALE = 2.0  # of the bound in the exponential
 FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged
@@ -36,16 +36,15 @@ FAKE_WEIGHT = 0.25
 LEAKED = 1e-8  # weight of the decoder's own reconstructions of what it made, which only steadies it
 
 
-def training(population: Population, task: Task) -> Training:
+def training(settings: IntrovaeFamily, population: Population, context: Context) -> Training:
     """Encoder and decoder; for the first part of the steps both lower the loss of a plain VAE."""
-    settings: IntrovaeFamily = task.settings
-    device = prepare_device(task.config)
+    device = prepare_device(context.compute)
     size = settings.optimiser.batch_size
-    fields = fields_of(population.masks, task)
-    validation = fields_of(population.validation, task)
-    with seeded(task.torch_generator("weights")):
+    fields = fields_of(population.masks, settings.representation, context.grid)
+    validation = fields_of(population.validation, settings.representation, context.grid)
+    with seeded(context.torch_generator("weights")):
         network = DenseAutoencoder(
-            task.config.grid.shape,
+            context.grid.shape,
             CHANNELS[settings.representation],
             settings.patch,
             settings.channels,
@@ -54,11 +53,11 @@ def training(population: Population, task: Task) -> Training:
         )
     network.shapes.start(symmetric_mean(fields), fields)
     network.to(device)
-    batch = batches(fields, task, device)
+    batch = batches(fields, settings.optimiser.batch_size, context, device)
     plays_from = settings.warm_up * settings.optimiser.steps
 
     def noise(step: int, name: str, part: Part) -> torch.Tensor:
-        whole = torch.randn(size, settings.latent_size, generator=task.torch_generator(name, step))
+        whole = torch.randn(size, settings.latent_size, generator=context.torch_generator(name, step))
         return part.of(whole).to(device)
 
     def real(step: int, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,6 +94,10 @@ def training(population: Population, task: Task) -> Training:
             found["fake_kl"] = fake_kl
         return {"loss": loss, **found}
 
+    def validation_error() -> float:
+        masks = decode(_rebuilt(network, validation, context.compute))
+        return 1 - float(np.mean(dice(masks, population.validation)))
+
     return Training(
         networks={"autoencoder": network},
         updates=(
@@ -103,7 +106,7 @@ def training(population: Population, task: Task) -> Training:
         ),
         averaged=network,
         fingerprint=fingerprint(fields, validation),
-        validate=_validation_error(network, population, validation, task),
+        validate=validation_error,
         validation="validation_error",
     )
 
@@ -113,30 +116,26 @@ def divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(1)
 
 
-def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, task: Task) -> np.ndarray:
-    with torch.inference_mode(), autocast(task.config, network.device):
+def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, compute: Compute) -> np.ndarray:
+    with torch.inference_mode(), autocast(compute, network.device):
         made = [network.decode(network.encode(one[None].to(network.device))[0]) for one in fields]
     return torch.cat(made).float().cpu().numpy()
 
 
-def _validation_error(network, population, fields, task):  # type: ignore[no-untyped-def]
-    return lambda: 1 - float(np.mean(dice(decode(_rebuilt(network, fields, task)), population.validation)))
-
-
-def fit(population: Population, task: Task) -> Model:
+def fit(settings: IntrovaeFamily, population: Population, context: Context) -> Model:
     """Trains encoder and decoder.
 
     Returns:
         ``network.*``; ``rebuilding_threshold`` and ``threshold``: as of ``autoencoding.finish``.
     """
-    trained = training(population, task)
-    position = train(trained, place_of(task), prepare_device(task.config))
+    trained = training(settings, population, context)
+    position = train_family(trained, settings.optimiser, context)
     network: DenseAutoencoder = trained.averaged  # type: ignore[assignment]
-    validation = fields_of(population.validation, task)
-    made = _rebuilt(network, validation, task)
-    rng = task.torch_generator("calibrate")
-    noise = torch.randn(CALIBRATION, task.settings.latent_size, generator=rng).to(network.device)
-    with torch.inference_mode(), autocast(task.config, network.device):
+    validation = fields_of(population.validation, settings.representation, context.grid)
+    made = _rebuilt(network, validation, context.compute)
+    rng = context.torch_generator("calibrate")
+    noise = torch.randn(CALIBRATION, settings.latent_size, generator=rng).to(network.device)
+    with torch.inference_mode(), autocast(context.compute, network.device):
         drawn = torch.cat([network.decode(one[None]) for one in noise]).float().cpu().numpy()
     tensors = {
         "rebuilding_threshold": np.array(overlap_threshold(made, population.validation), np.float32),
@@ -146,28 +145,30 @@ def fit(population: Population, task: Task) -> Model:
     return model_of(network, tensors, record)
 
 
-def reconstruct(model: Model, masks: np.ndarray, task: Task) -> np.ndarray:
-    """Skulls (n, x, y, z) uint8 as the autoencoder gives them back."""
-    network = network_of(DenseAutoencoder, model, prepare_device(task.config))
-    made = _rebuilt(network, fields_of(masks, task), task)
+def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+    """Skulls (n, x, y, z) uint8 through encoder and decoder."""
+    network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
+    fields = fields_of(masks, settings.representation, context.grid)
+    made = _rebuilt(network, fields, context.compute)
     return decode(made, float(model.tensors["rebuilding_threshold"]))
 
 
-def sample(model: Model, population: Population, draws: Sequence[Draw], task: Task) -> list[Drawn]:
+def sample(
+    settings: IntrovaeFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
+) -> list[Drawn]:
     """Decodes one vector of the prior per draw."""
-    settings: IntrovaeFamily = task.settings
-    device = prepare_device(task.config)
+    device = prepare_device(context.compute)
     network = network_of(DenseAutoencoder, model, device)
     threshold = float(model.tensors["threshold"])
     drawn = []
-    for batch, count in full_batches(draws, task.config.sample.batch_size):
+    for batch, count in full_batches(draws, context.batch_size):
         noise = [
-            task.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
+            context.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
         ]
-        with torch.inference_mode(), autocast(task.config, device):
+        with torch.inference_mode(), autocast(context.compute, device):
             fields = network.decode(torch.from_numpy(np.stack(noise)).to(device))
         skulls = decode(fields.float().cpu().numpy(), threshold)
         for skull in skulls[:count]:
             drawn.append(Drawn(skull, population.ids, {}))
-            task.drawn()
+            context.on_drawn()
     return drawn

@@ -1,0 +1,91 @@
+"""Latent diffusion: a diffusion model, or a flow, over the latents of an autoencoder family."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from calvaria.families.autoencoder_family import AutoencoderFamily
+from calvaria.families.network_family import NetworkFamily, check_channels
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
+from calvaria.plugins.section import Name, Optimiser
+
+if TYPE_CHECKING:
+    from calvaria.training.loop import Training
+
+
+class LdmFamily(NetworkFamily):
+    """Latent diffusion over the latents of an autoencoder family."""
+
+    samples_iteratively: ClassVar[bool] = True
+
+    kind: Literal["ldm"]
+    """Which family: latent diffusion."""
+    autoencoder: Name = "vae"
+    """Name of the vae or vqvae family whose latents are diffused."""
+    modes: int = Field(32, ge=0)
+    """Principal components by which latents are whitened: what heads differ in most."""
+    channels: tuple[int, ...] = (48, 96)
+    """U-Net channels per resolution level, fine to coarse."""
+    patch: int = Field(1, ge=1)
+    """Places of the latent per edge that are folded into channels before the U-Net."""
+    timesteps: int = Field(1000, ge=2)
+    """Diffusion steps of the training objective."""
+    objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
+    """What the network predicts: the noise or the velocity of a diffusion, or the velocity of a flow."""
+    sampler: Literal["ddpm", "ddim", "dpmsolver++", "euler"] = "dpmsolver++"
+    """How samples are drawn; euler goes with the flow, the others with a diffusion."""
+    sampling_steps: int = Field(10, ge=1)
+    """Steps per sample."""
+    temperature: float = Field(1.0, gt=0, le=1)
+    """Scale of the noise that sampling starts from, beside the components; below 1 skulls are smoother."""
+    condition: tuple[Literal["volume_ml", "width_mm", "length_mm", "height_mm"], ...] = ()
+    """Measures of the skull that the network is told; for samples they are drawn like those in training."""
+    unconditional: float = Field(0.1, ge=0, lt=1)
+    """Share of the training in which the condition is withheld, for guidance."""
+    guidance: float = Field(1.0, ge=0)
+    """Weight of the condition (classifier-free guidance); 1 is the plain conditional model."""
+    recompute: bool = False
+    """Whether activations are computed again for the backward pass: less memory, a third more time."""
+    optimiser: Optimiser
+    """How it is trained."""
+
+    @model_validator(mode="after")
+    def _sampler_suits(self) -> Self:
+        if (self.objective == "flow") != (self.sampler == "euler"):
+            raise ValueError(
+                f"ldm.sampler euler goes with objective flow, and only with it; got {self.sampler} and "
+                f"{self.objective}"
+            )
+        return self
+
+    @property
+    def depends_on(self) -> str:
+        """The autoencoder."""
+        return self.autoencoder
+
+    def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
+        check_channels(name, self.channels)
+        super().check(name, grid, processes, families)
+        if not isinstance(families.get(self.autoencoder), AutoencoderFamily):
+            raise ValueError(
+                f"fit.{name}.autoencoder: '{self.autoencoder}' is not a vae or vqvae family of fit"
+            )
+
+    def training(self, population: Population, context: Context) -> "Training":
+        from calvaria.families.ldm.training import training
+
+        return training(self, population, context)
+
+    def fit(self, population: Population, context: Context) -> Model:
+        from calvaria.families.ldm.training import fit
+
+        return fit(self, population, context)
+
+    def sample(
+        self, model: Model, population: Population, draws: Sequence[Draw], context: Context
+    ) -> list[Drawn]:
+        from calvaria.families.ldm.training import sample
+
+        return sample(self, model, population, draws, context)

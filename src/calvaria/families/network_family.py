@@ -1,0 +1,41 @@
+"""The base of families that train a network."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.checks import check_batches
+from calvaria.plugins.family import Context, Family, Population
+from calvaria.plugins.section import Optimiser
+
+if TYPE_CHECKING:
+    from calvaria.training.loop import Training
+
+
+class NetworkFamily(Family):
+    """A family with a network; a derived class has a field ``optimiser``.
+
+    ``fit`` trains what ``training`` returns with ``train_family`` of ``calvaria.families.networks.models``.
+    """
+
+    trains_network: ClassVar[bool] = True
+
+    if TYPE_CHECKING:  # every family has it as its last field
+        optimiser: Optimiser
+
+    def training(self, population: Population, context: Context) -> "Training":
+        """The networks and their losses, for the training loop."""
+        raise NotImplementedError
+
+    def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
+        check_batches(f"fit.{name}", self.optimiser, processes)
+
+
+def check_channels(name: str, channels: tuple[int, ...]) -> None:
+    """Check that a family's channels suit its group normalisation.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    if any(n % 8 for n in channels):
+        raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(channels)}")

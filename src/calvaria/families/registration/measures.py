@@ -1,0 +1,43 @@
+"""The figures of a warp by which it is accepted or rejected."""
+
+import numpy as np
+import torch
+
+from calvaria.families.registration.fields import Skull, centres, jacobian, look_up
+from calvaria.families.registration.gates import Measured
+from calvaria.geometry.grid import Grid
+
+EIGHTFOLD = 8.0
+
+
+def measure(
+    warped: np.ndarray, target: np.ndarray | None, skull: Skull, field: torch.Tensor, grid: Grid
+) -> Measured:
+    """The figures of ``warped``, ``skull`` pulled through ``field``; a shape of no one has similarity 1.
+
+    Args:
+        warped: (x, y, z) uint8.
+        target: (x, y, z), non-zero where there is bone; None if the field leads to nobody.
+        field: (3, x, y, z) on ``grid``.
+    """
+    determinants = jacobian(field, grid.spacing_mm)
+    folded = float((determinants <= 0).sum() / determinants.numel())
+    bone = look_up(torch.from_numpy(warped[None].astype(np.float32)), skull.grid, centres(grid))[0]
+    bone = bone[1:-1, 1:-1, 1:-1]
+    far = (determinants > EIGHTFOLD) | (determinants < 1 / EIGHTFOLD)
+    distorted = float((bone * far).sum() / bone.sum().clamp(min=1e-6))
+    volume_ml = np.count_nonzero(warped) * skull.grid.spacing_mm**3 / 1000
+    return Measured(
+        1.0 if target is None else round(dice(warped, target), 5),
+        round(folded, 8),
+        round(float(determinants.min()), 4),
+        round(float(determinants.max()), 4),
+        round(distorted, 6),
+        round(volume_ml / skull.volume_ml, 4) if skull.volume_ml else 0.0,
+    )
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Dice of two masks; 1 if both are empty."""
+    both = np.count_nonzero(one) + np.count_nonzero(other)
+    return 2 * np.count_nonzero((one > 0) & (other > 0)) / both if both else 1.0

@@ -1,0 +1,57 @@
+"""A volumetric Wasserstein GAN with gradient penalty."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from calvaria.families.network_family import NetworkFamily
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.checks import check_halvings
+from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
+from calvaria.plugins.section import Optimiser
+
+if TYPE_CHECKING:
+    from calvaria.training.loop import Training
+
+
+class WganFamily(NetworkFamily):
+    """Volumetric Wasserstein GAN with gradient penalty."""
+
+    kind: Literal["wgan"]
+    """Which family: WGAN-GP."""
+    representation: Literal["surfaces", "distance"] = "surfaces"
+    """What the network sees of a skull, as of the autoencoders."""
+    latent_size: int = Field(64, ge=1)
+    """Length of the noise vector."""
+    channels: tuple[int, ...] = (64, 32, 16)
+    """Generator channels from coarse to fine; the critic mirrors them."""
+    patch: int = Field(2, ge=1)
+    """Voxels per edge that are unfolded from channels after the last convolution."""
+    critic_steps: int = Field(2, ge=1)
+    """Critic updates per generator update."""
+    gradient_penalty: float = Field(10.0, ge=0)
+    """Weight of the gradient penalty."""
+    optimiser: Optimiser
+    """How it is trained; steps count generator updates."""
+
+    def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
+        check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))
+        super().check(name, grid, processes, families)
+
+    def training(self, population: Population, context: Context) -> "Training":
+        from calvaria.families.wgan.training import training
+
+        return training(self, population, context)
+
+    def fit(self, population: Population, context: Context) -> Model:
+        from calvaria.families.wgan.training import fit
+
+        return fit(self, population, context)
+
+    def sample(
+        self, model: Model, population: Population, draws: Sequence[Draw], context: Context
+    ) -> list[Drawn]:
+        from calvaria.families.wgan.training import sample
+
+        return sample(self, model, population, draws, context)

@@ -1,0 +1,52 @@
+"""How networks and registrations are computed: device, threads, precision, processes."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Compute(Protocol):
+    """What computing depends on beside data and settings. The config of a run has these keys, too."""
+
+    @property
+    def device(self) -> Device:
+        """Where networks run; auto takes the GPU where there is one."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads."""
+
+    @property
+    def precision(self) -> Precision:
+        """Of matrix products; auto takes bfloat16 on GPUs that have it."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that share each training."""
+
+    @property
+    def loaders(self) -> int:
+        """Threads per training that prepare its batches ahead."""
+
+    @property
+    def checkpoint_s(self) -> float:
+        """Seconds between two checkpoints of a training."""
+
+    @property
+    def tensorboard(self) -> bool:
+        """Whether trainings also write logs for TensorBoard."""
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Compute settings without a config, with the config's defaults."""
+
+    device: Device = "auto"
+    threads: int = 1
+    precision: Precision = "auto"
+    processes: int = 1
+    loaders: int = 1
+    checkpoint_s: float = 60.0
+    tensorboard: bool = False

@@ -1,0 +1,222 @@
+"""The contract of augmentation families: a family learns from skulls, and draws new ones.
+
+A family is a class derived from ``Family``. Its fields are its section of the config, its methods compute:
+they get arrays and return arrays, and write at most to the workspace that they are given.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from calvaria import seeds
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.compute import Compute, ComputeSettings
+from calvaria.plugins.section import Section
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Population:
+    """The training skulls, and the validation skulls for early stopping and thresholds."""
+
+    ids: tuple[str, ...]
+    masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
+    validation: np.ndarray  # (m, x, y, z) uint8
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted family: named arrays, and a record that can be written as JSON."""
+
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One attempt at one sample; it alone, with the run's seed, determines the sample's randomness."""
+
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A synthetic skull with its ancestry."""
+
+    skull: np.ndarray  # (x, y, z) uint8, 1 where there is bone
+    parents: tuple[str, ...]  # ids of every real skull that had a part in it
+    parameters: dict[str, Any]
+    fault: str | None = None  # why the family itself rejects it
+
+
+class Registered(Protocol):
+    """The registrations of a family, as its ``register`` returned them."""
+
+    @property
+    def template(self) -> np.ndarray | None:
+        """(x, y, z) uint8 mask of the template, for a family that builds one."""
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The rows of all batches."""
+
+    @property
+    def fields(self) -> Mapping[str, np.ndarray]:
+        """The arrays of all batches by name."""
+
+
+@dataclass(frozen=True)
+class Registrations:
+    """Registrations in memory."""
+
+    template: np.ndarray | None = None
+    rows: Sequence[dict[str, Any]] = ()
+    fields: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The directory of an interruptible job, and digests by which it knows its own unfinished work."""
+
+    directory: Path  # for logs, and below scratch/ for what a resumed job starts from
+    identity: str = ""  # digest of config and code; checkpoints with another one are ignored
+    code: str = ""  # digest of the code alone
+
+    @property
+    def scratch(self) -> Path:
+        """The directory of unfinished work."""
+        return self.directory / "scratch"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint of a training."""
+        return self.scratch / "checkpoint.safetensors"
+
+
+def _ignore() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a family's methods get beside its settings and the skulls."""
+
+    grid: Grid  # of all volumes
+    name: str = "family"  # the family's name in the config: a key of its random numbers, and in messages
+    seed: int = 0
+    compute: Compute = field(default_factory=ComputeSettings)
+    batch_size: int = 4  # draws per forward pass of a network
+    base: "Base | None" = None  # the fitted family that this one depends on
+    registered: Registered | None = None  # for families that register
+    workspace: Workspace | None = None  # nothing is written without one
+    on_drawn: Callable[[], None] = _ignore  # called by ``sample`` after every skull, to show progress
+
+    def generator(self, *keys: str | int) -> np.random.Generator:
+        """A NumPy generator for a purpose; the same keys always give the same numbers."""
+        return seeds.generator(self.seed, self.name, *keys)
+
+    def torch_generator(self, *keys: str | int) -> "torch.Generator":
+        """A CPU torch generator for a purpose."""
+        return seeds.torch_generator(self.seed, self.name, *keys)
+
+    def draw_generator(self, draw: Draw) -> np.random.Generator:
+        """The generator from which all randomness of one draw has to come."""
+        return self.generator("sample", draw.index, draw.attempt)
+
+
+class Family(Section, ABC):
+    """An augmentation family: its settings, and how it is fitted and sampled.
+
+    A derived class has a field ``kind: Literal["NAME"]``, by which a config chooses it.
+    """
+
+    trains_network: ClassVar[bool] = False  # whether ``fit`` trains a network; see ``training``
+    samples_iteratively: ClassVar[bool] = False  # whether a sample takes many passes through a network
+    reconstructs: ClassVar[bool] = False  # whether it has ``reconstruct``
+    is_real: ClassVar[bool] = False  # whether its skulls are real people's
+    allows_copies: ClassVar[bool] = False  # whether a sample may equal a training skull
+
+    if TYPE_CHECKING:  # every kind declares it as a Literal
+
+        @property
+        def kind(self) -> str:
+            """The kind, by which a config chooses the family."""
+
+    @property
+    def depends_on(self) -> str | None:
+        """Name of the family in the config whose fitted model this one is fitted to and sampled with."""
+        return None
+
+    @property
+    def builds_template(self) -> bool:
+        """Whether ``build_template`` is called before ``register``."""
+        return False
+
+    def registration_batches(self, skulls: int) -> int:
+        """Number of jobs that share the registrations of ``skulls`` training skulls; 0 without any."""
+        return 0
+
+    def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, "Family"]) -> None:
+        """Check the settings against the rest of the config.
+
+        Args:
+            name: the family's name in the config.
+            grid: the canonical grid.
+            processes: processes that share each training.
+            families: all families of the config by name.
+
+        Raises:
+            ValueError: naming the key, what it got and what is expected.
+        """
+
+    @abstractmethod
+    def fit(self, population: Population, context: Context) -> Model:
+        """Learn from the training skulls."""
+
+    @abstractmethod
+    def sample(
+        self, model: Model, population: Population, draws: Sequence[Draw], context: Context
+    ) -> list[Drawn]:
+        """Draw skulls, in the order of ``draws``; each depends on its own draw alone."""
+
+    def training(self, population: Population, context: Context) -> Any:
+        """The ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
+        raise NotImplementedError
+
+    def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+        """Skulls (n, x, y, z) uint8 through encoder and decoder, if ``reconstructs``."""
+        raise NotImplementedError
+
+    def build_template(self, population: Population, context: Context) -> np.ndarray:
+        """(x, y, z) uint8 mask of the population's template, if ``builds_template``."""
+        raise NotImplementedError
+
+    def register(
+        self, population: Population, context: Context, batch: int, batches: int
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        """The registrations of one batch of ``batches``, if there are ``registration_batches``.
+
+        Returns:
+            named arrays, and a row for every registration.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Base:
+    """A fitted family that another one depends on."""
+
+    name: str
+    family: Family
+    model: Model
+    registered: Registered | None = None
