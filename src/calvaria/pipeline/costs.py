@@ -37,8 +37,6 @@ VAULT_BYTES, REPORT_BYTES = 80e3, 10e6
 MODEL_BYTES = {"vae": 45e6, "vqvae": 45e6, "introvae": 50e6, "wgan": 130e6, "ldm": 80e6, "ssm": 6e6}
 NETWORK_BYTES = 300  # per square of a channel: weights of a reconstruction network and their log
 
-HAVE_DEFECTS = ("folder", "skullfix", "skullbreak")  # sources whose skulls may bring a defect of their own
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -125,7 +123,7 @@ def _cases(job: Job, config: Config, sizes: Sizes) -> int:
 
 def _held_out(config: Config, skulls: int, sizes: Sizes) -> int:
     """At most: whether skulls bring defects of their own is known when they have been read."""
-    own = any(kind in HAVE_DEFECTS for kind in sizes.kinds)
+    own = any(source.brings_defects for source in config.ingest.sources.values())
     return skulls * (config.inject.per_held_out_skull + own)
 
 
