@@ -101,7 +101,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
             raise InputError(f"--recipe {name}: {config} has {', '.join(section.recipes)}")
         return section.model_copy(update={"recipes": {name: section.recipes[name]}})
     ready = {}
-    for kind, recipe in kinds("recipes").items():
+    for kind, recipe in sorted(kinds("recipes").items()):
         try:
             ready[kind] = recipe.model_validate({"kind": kind})
         except ValidationError:  # it has a required key, such as the function of a custom recipe

@@ -136,7 +136,7 @@ def _predictions(config: Config, sizes: Sizes) -> int:
 def _ingest(job: Job, config: Config, sizes: Sizes) -> float:
     size = config.ingest.shard_size
     kinds = sizes.kinds[job.number * size :][:size]
-    return START + sum(SCAN[kind] + RESAMPLE * prod(config.grid.shape) for kind in kinds)
+    return START + sum(SCAN.get(kind, SCAN["folder"]) + RESAMPLE * prod(config.grid.shape) for kind in kinds)
 
 
 def _sheet(job: Job, config: Config, sizes: Sizes) -> float:
@@ -267,7 +267,7 @@ def _window_work(config: Config) -> float:
 def _refine(job: Job, config: Config, sizes: Sizes) -> float:
     assert config.refine is not None
     optimiser = config.refine.optimiser
-    loading = sum(SCAN[kind] for kind in sizes.kinds[: sizes.training + sizes.validation])
+    loading = sum(SCAN.get(kind, SCAN["folder"]) for kind in sizes.kinds[: sizes.training + sizes.validation])
     return START_TORCH + loading + optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
 
 
