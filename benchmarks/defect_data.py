@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calvaria.config import FolderSource
 from calvaria.geometry.grid import Grid
 from calvaria.skull.examine import examine
-from calvaria.sources import folder
+from calvaria.sources.folder import FolderSource
 
 ROOT = Path(__file__).parents[1]
 GRID = Grid((96, 112, 96), 2.0)
@@ -23,8 +22,8 @@ def skulls() -> dict[str, np.ndarray]:
         path = Path(os.environ.get("CALVARIA_REAL_DATA", ROOT.parent / "shared" / "data"))
         source = FolderSource(kind="folder", path=path / "skullfix_1mm")
         found = {}
-        for entry in folder.entries("skullfix", source):
-            examined = examine(folder.read(source, entry, 0), GRID, TOP_MARGIN_MM)
+        for entry in source.entries("skullfix"):
+            examined = examine(source.read(entry, 0), GRID, TOP_MARGIN_MM)
             if examined.fault is None:
                 found[entry.own_id] = examined.labels
         np.savez_compressed(CACHE, **found)

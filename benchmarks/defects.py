@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 from environment import header, peak_gb
 
-from calvaria.config import Inject, PhantomSource
+from calvaria.config import Inject
 from calvaria.defects.apply import apply_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.recipes import sample_defect
 from calvaria.geometry.grid import IMPLANT, Grid
 from calvaria.seeds import generator
 from calvaria.skull.examine import examine
 from calvaria.skull.vault import find_vault
-from calvaria.sources import phantom
+from calvaria.sources.phantom import PhantomSource
 from calvaria.storage.store import Store, write_shard
 
 SIZES = {128: (1.6, 24), 256: (0.8, 12), 512: (0.4, 4)}  # voxels an edge: spacing in mm, cases
@@ -53,7 +52,7 @@ def skull_of(size: int) -> tuple[np.ndarray, Grid]:
     finest = min(size, 256)
     grid = Grid((finest,) * 3, SIZES[finest][0])
     source = PhantomSource(kind="phantom", count=1, spacing_mm=grid.spacing_mm)
-    labels = examine(phantom.read(source, phantom.entries("p", source)[0], 0), grid, 10.0).labels
+    labels = examine(source.read(source.entries("p")[0], 0), grid, 10.0).labels
     for axis in range(3):
         labels = labels.repeat(size // finest, axis)
     return labels, Grid((size,) * 3, SIZES[size][0])
@@ -83,7 +82,7 @@ def measure(size: int) -> dict:
                 return generator(7, *key, attempt)
 
             whole, made = timed(inject_defect, skull, grid, inject, rng, found)
-            draw, _ = timed(sample_defect, rng(0), skull, grid, recipe, found)
+            draw, _ = timed(recipe.draw, rng(0), skull, grid, found)
             apply, labels = timed(apply_defect, skull, grid, made.defect)
             check, _ = timed(check_case, labels, grid, inject.implant_ml, made.defect.pieces)
             if number:  # the first warms up

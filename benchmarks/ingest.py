@@ -19,7 +19,6 @@ from limits import limits_table
 from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
-from calvaria.config import CtSource, FolderSource, PhantomSource, SkullfixSource
 from calvaria.geometry.grid import Grid
 from calvaria.geometry.resample import count_samples, resample, restore
 from calvaria.skull.matching import match, mirror, shape, vault_distance
@@ -27,6 +26,10 @@ from calvaria.skull.pose import Pose, find_pose
 from calvaria.skull.quality import check_bone, check_closed, check_pose, check_vault, first_fault
 from calvaria.skull.vault_map import VaultPicture, picture_vault
 from calvaria.sources import Scan, catalogue, read
+from calvaria.sources.ct import CtSource
+from calvaria.sources.folder import FolderSource
+from calvaria.sources.phantom import PhantomSource
+from calvaria.sources.skullfix import SkullfixSource
 
 GRIDS = {1.0: (184, 224, 208), 2.0: (96, 112, 104), 3.75: (48, 56, 48)}
 FEW = 15  # skulls for what is too slow for all

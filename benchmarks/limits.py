@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from calvaria.config import CtSource, FolderSource, SkullfixSource
 from calvaria.geometry.canonical import Canonical
 from calvaria.skull import quality
 from calvaria.skull.pose import find_pose
 from calvaria.skull.vault_map import picture_vault
 from calvaria.sources import Scan, catalogue, read
+from calvaria.sources.ct import CtSource
+from calvaria.sources.folder import FolderSource
+from calvaria.sources.skullfix import SkullfixSource
 
 
 def measures(scan: Scan) -> dict[str, float]:

@@ -26,9 +26,9 @@ from environment import header
 from torch.utils.data import DataLoader, Dataset
 
 from calvaria import sources
-from calvaria.config import FolderSource
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
 from calvaria.skull.examine import examine
+from calvaria.sources.folder import FolderSource
 from calvaria.storage.dataset import SkullDataset, unpack
 from calvaria.storage.packed import write_packed
 from calvaria.storage.store import Store, digest, write_shard

@@ -19,12 +19,13 @@ from environment import header
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
-from calvaria.config import CtSource, FolderSource
 from calvaria.geometry.orientation import Orientation, centred
 from calvaria.skull.pose import Pose, find_pose
 from calvaria.skull.quality import check_bone, check_pose, check_size, first_fault
 from calvaria.skull.template import FILE, load_template
 from calvaria.sources import Scan, catalogue, read
+from calvaria.sources.ct import CtSource
+from calvaria.sources.folder import FolderSource
 from calvaria.storage.shipped import pretrained
 from calvaria.storage.tensors import read_about
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import edt
 import numpy as np
 
-from calvaria.config import FolderSource
 from calvaria.skull.pose import find_pose
 from calvaria.skull.template import Template, stored, template_of, vault_anchor
-from calvaria.sources import Scan, catalogue, phantom, read
+from calvaria.sources import Scan, catalogue, read
+from calvaria.sources.folder import FolderSource
+from calvaria.sources.phantom.build import build_phantom
+from calvaria.sources.phantom.parameters import sample_phantom
 from calvaria.storage.tensors import write_tensors
 
 SPACING_MM = 3.0
@@ -48,8 +50,8 @@ def of_the_phantom(where: np.ndarray) -> np.ndarray:
         def random(self) -> float:
             return 0.5
 
-    mean = replace(phantom.sample_phantom(Middle()), cut_height=-200.0)
-    mask, affine = phantom.build_phantom(mean, 2.5)
+    mean = replace(sample_phantom(Middle()), cut_height=-200.0)
+    mask, affine = build_phantom(mean, 2.5)
     return looked_up(Scan(mask, affine), where)[0]
 
 

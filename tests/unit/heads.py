@@ -7,7 +7,8 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.sources import Scan
-from calvaria.sources.phantom import Phantom, build_phantom, sample_phantom
+from calvaria.sources.phantom.build import build_phantom
+from calvaria.sources.phantom.parameters import Phantom, sample_phantom
 
 
 @cache

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from calvaria import sources
-from calvaria.config import CtSource, FolderSource
 from calvaria.errors import InputError
+from calvaria.sources.ct import CtSource
 from calvaria.sources.dicom import read_series
+from calvaria.sources.folder import FolderSource
 from calvaria.sources.volumes import read_labels, read_mask, read_volume
 from tests.unit.broken import (
     Build,
@@ -212,7 +213,7 @@ CORPUS: list[Case] = [
     ("NRRD in inches", read_volume, nrrd(space_units='"in" "in" "in"'), "in in, expected mm"),
     ("NRRD singular", read_volume, nrrd(space_directions="(1,0,0) (1,0,0) (0,0,1)"), "singular"),
     ("NRRD no directions", read_volume, nrrd(space_directions=None), "no space directions"),
-    ("NRRD nowhere", read_volume, nrrd(**PLAIN), "voxels are nowhere"),
+    ("NRRD nowhere", read_volume, nrrd(**PLAIN), "its voxels are undefined"),
     ("NRRD zero spacing", read_volume, nrrd(spacings="1 0 1", **PLAIN), "expected positive"),
     ("NRRD negative spacing", read_volume, nrrd(spacings="1 -2 1", **PLAIN), "expected positive"),
     ("NRRD NaN spacing", read_volume, nrrd(spacings="1 nan 1", **PLAIN), "expected positive"),

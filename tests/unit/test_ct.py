@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvaria.config import CtSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, ct
 from calvaria.sources.bone import bones
+from calvaria.sources.ct import CtSource
 from calvaria.sources.volumes import read_volume
 from tests.unit.builders import head_ct, ramp, write_nifti, write_nrrd, write_series
 from tests.unit.dicoms import write_enhanced
@@ -65,12 +65,12 @@ def test_files_and_series_are_found_and_read(tmp_path):
     write_nrrd(tmp_path / "b.nrrd", values, affine)
     write_series(tmp_path / "c", ramp())
     source = source_of(tmp_path)
-    found = ct.entries("clinic", source)
+    found = source.entries("clinic")
     assert [entry.id for entry in found] == ["clinic/a", "clinic/b", "clinic/c"]
     assert [entry.fault for entry in found] == [None] * 3
     assert found[2].files == (tmp_path / "c",)
     for entry in found[:2]:
-        scan = ct.read(source, entry, seed=0)
+        scan = source.read(entry, seed=0)
         assert np.array_equal(scan.labels, wanted)
         assert scan.labels.dtype == np.uint8
 
@@ -80,9 +80,9 @@ def test_series_are_named_by_their_whole_folders(tmp_path):
     for place in ("1.2.840.1", "1.2.840.2", "p1/ct", "p2/ct"):
         (tmp_path / place).mkdir(parents=True)
         write_series(tmp_path / place, ramp())
-    found = ct.entries("clinic", source_of(tmp_path, pattern="1.*"))
+    found = source_of(tmp_path, pattern="1.*").entries("clinic")
     assert [entry.own_id for entry in found] == ["1.2.840.1", "1.2.840.2"]
-    found = ct.entries("clinic", source_of(tmp_path, pattern="p?/*"))
+    found = source_of(tmp_path, pattern="p?/*").entries("clinic")
     assert [(entry.own_id, entry.fault) for entry in found] == [("p1/ct", None), ("p2/ct", None)]
 
 
@@ -90,8 +90,8 @@ def test_a_series_gives_the_same_skull(tmp_path):
     values, _, wanted = head_ct(5.0)
     folder = tmp_path / "c"
     write_series(folder, np.flip(values, (0, 1)), step=(0, 0, 5), spacing=(5.0, 5.0))
-    [entry] = ct.entries("clinic", source_of(tmp_path))
-    scan = ct.read(source_of(tmp_path), entry, seed=0)
+    [entry] = source_of(tmp_path).entries("clinic")
+    scan = source_of(tmp_path).read(entry, seed=0)
     assert np.array_equal(scan.labels, np.flip(wanted, (0, 1)))
     assert np.allclose(scan.affine, np.diag([-5, -5, 5, 1]))  # the first slice of the series is at the origin
 
@@ -100,7 +100,7 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
     folder = tmp_path / "patient.1"
     write_series(folder, ramp())
     write_nrrd(folder / "other.nrrd", ramp())
-    found = ct.entries("clinic", source_of(folder))
+    found = source_of(folder).entries("clinic")
     assert [(entry.id, entry.files) for entry in found] == [
         ("clinic/other", (folder / "other.nrrd",)),
         ("clinic/patient.1", (folder,)),
@@ -116,25 +116,25 @@ def test_series_in_subfolders_and_one_of_them_by_name(tmp_path):
     write_series(tmp_path / "p1" / "bone", values, **settings, series="7.7", SeriesDescription="bone")
     write_series(tmp_path, ramp(), prefix="loose")
     source = source_of(tmp_path, series="bone")
-    loose, head = sorted(ct.entries("clinic", source), key=lambda entry: entry.files[0] != tmp_path)
-    assert np.array_equal(ct.read(source, head, seed=0).labels, wanted)
+    loose, head = sorted(source.entries("clinic"), key=lambda entry: entry.files[0] != tmp_path)
+    assert np.array_equal(source.read(head, seed=0).labels, wanted)
     with pytest.raises(InputError, match="has no series 'bone'"):
-        ct.read(source, loose, seed=0)
+        source.read(loose, seed=0)
     with pytest.raises(InputError, match="greatest value is 250"):
-        ct.read(source_of(tmp_path, series="soft"), head, seed=0)
+        source_of(tmp_path, series="soft").read(head, seed=0)
 
 
 def test_enhanced_cts_are_heads_of_their_own(tmp_path):
     for name in ("a.dcm", "b"):
         write_enhanced(tmp_path / name, ramp(), list(range(6)))
-    assert [entry.id for entry in ct.entries("clinic", source_of(tmp_path))] == ["clinic/a", "clinic/b"]
+    assert [entry.id for entry in source_of(tmp_path).entries("clinic")] == ["clinic/a", "clinic/b"]
 
 
 def test_folders_without_slices_are_faults(tmp_path):
     (tmp_path / "empty").mkdir()
     write_series(tmp_path / "good", ramp())
     write_series(tmp_path / "good" / "deeper", ramp())
-    good, empty = sorted(ct.entries("clinic", source_of(tmp_path)), key=lambda entry: entry.fault or "")
+    good, empty = sorted(source_of(tmp_path).entries("clinic"), key=lambda entry: entry.fault or "")
     assert good.fault is None
     assert "empty: holds no DICOM slices" in (empty.fault or "")
 
@@ -146,7 +146,7 @@ def test_a_clinical_ct():
     path = shared / "clinical_frontal_defect_ct.nii.gz"
     if not path.is_file():
         pytest.skip(f"no clinical CT at {path}; set CALVARIA_REAL_DATA")
-    scan = ct.read(source_of(shared), Entry("a/a", "a", (path,)), seed=0)
+    scan = source_of(shared).read(Entry("a/a", "a", (path,)), seed=0)
     places = np.argwhere(scan.labels)
     assert np.count_nonzero(scan.labels) * 0.957**2 * 1.5 / 1000 == pytest.approx(554, abs=2)
     assert places[:, 0].min() > 45
@@ -182,5 +182,5 @@ def test_what_is_not_in_hounsfield_units_is_refused(tmp_path, change, message):
     values, affine, _ = head_ct(6.0)
     path = write_nifti(tmp_path / "odd.nii", change(values).astype(np.int16), affine)
     with pytest.raises(InputError, match=message) as caught:
-        ct.read(source_of(tmp_path), Entry("a/odd", "a/odd", (path,)), seed=0)
+        source_of(tmp_path).read(Entry("a/odd", "a/odd", (path,)), seed=0)
     assert "odd.nii" in str(caught.value)

@@ -15,7 +15,6 @@ from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, from_json, to_json
 from calvaria.defects.injection import inject_defect
 from calvaria.defects.noise import value_noise
-from calvaria.defects.recipes import sample_defect
 from calvaria.defects.shapes import RoundedBox, Sphere, Spheres
 from calvaria.errors import BudgetError, InputError
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
@@ -83,7 +82,7 @@ seeds = st.integers(0, 2**40)
 @given(seed=seeds, name=recipes)
 def test_apply_equals_the_plain_implementation(seed, name):
     """Protects the window: nothing of the defect may lie outside it; and complete skull == labels > 0."""
-    defect = sample_defect(generator(seed), SKULL, GRID, INJECT.recipes[name])
+    defect = INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID))
     labels = apply_defect(SKULL, GRID, defect)
     assert labels.dtype == np.uint8
     assert np.array_equal(labels > 0, SKULL)
@@ -95,8 +94,8 @@ def test_apply_equals_the_plain_implementation(seed, name):
 def test_a_stored_defect_rebuilds_its_case(seed, name):
     """Protects the JSON round trip, rounding, purity, and that a draw depends on its generator alone."""
     skull = SKULL.astype(np.uint8)
-    defect = sample_defect(generator(seed), skull, GRID, INJECT.recipes[name])
-    assert defect == sample_defect(generator(seed), SKULL, GRID, INJECT.recipes[name])
+    defect = INJECT.recipes[name].draw(generator(seed), skull, GRID, find_vault(skull, GRID))
+    assert defect == INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID))
     again = from_json(json.loads(json.dumps(to_json(defect))))
     assert again == defect
     assert all(round(number, 4) == number for number in _floats(to_json(defect)))
@@ -138,7 +137,7 @@ def test_a_defect_stays_on_its_side_of_the_vault(seed, name):
 )
 def test_the_same_bytes_on_any_machine(name, sha256):
     skull, grid = shell(2.5)
-    defect = sample_defect(generator(11), skull, grid, INJECT.recipes[name])
+    defect = INJECT.recipes[name].draw(generator(11), skull, grid, find_vault(skull, grid))
     assert hashlib.sha256(apply_defect(skull, grid, defect).tobytes()).hexdigest() == sha256
 
 
@@ -146,7 +145,7 @@ def test_the_same_bytes_on_any_machine(name, sha256):
 def test_millimetres_do_not_depend_on_the_spacing(name):
     """One stored defect has about one volume on a coarse and on a fine grid."""
     volumes = []
-    defect = sample_defect(generator(1), SKULL, GRID, INJECT.recipes[name])
+    defect = INJECT.recipes[name].draw(generator(1), SKULL, GRID, find_vault(SKULL, GRID))
     for spacing in (3.0, 1.5):
         skull, grid = shell(spacing)
         volumes.append(np.count_nonzero(apply_defect(skull, grid, defect) == IMPLANT) * spacing**3)
@@ -262,7 +261,9 @@ def test_injection_redraws_with_a_fresh_generator_and_says_which():
         assert 30 <= np.count_nonzero(case.labels == IMPLANT) * GRID.spacing_mm**3 / 1000 <= 36
         assert np.array_equal(case.labels, apply_defect(SKULL, GRID, case.defect))
         if case.attempt:
-            alone = sample_defect(generator(seed, case.attempt), SKULL, GRID, INJECT.recipes[case.recipe])
+            alone = INJECT.recipes[case.recipe].draw(
+                generator(seed, case.attempt), SKULL, GRID, find_vault(SKULL, GRID)
+            )
             assert alone == case.defect
         attempts.append(case.attempt)
     assert max(attempts) > 0

@@ -15,8 +15,6 @@ from calvaria.defects.apply import apply_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, Healing, Plane, from_json, to_json
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.recipes import sample_defect
-from calvaria.defects.recipes.regions import misplaced
 from calvaria.defects.shapes import Ellipsoid
 from calvaria.errors import BudgetError, ConfigError
 from calvaria.geometry.components import settle
@@ -99,7 +97,7 @@ def test_every_case_is_usable_and_can_be_made_again(seed, name):
     assert np.array_equal(apply_defect(SKULL.astype(np.uint8), GRID, again), labels)
     if case.attempt:  # the generator of attempt 0 has picked the recipe before
         rng = generator(seed, name, case.attempt)
-        assert sample_defect(rng, SKULL, GRID, INJECT.recipes[name]) == defect
+        assert INJECT.recipes[name].draw(rng, SKULL, GRID, find_vault(SKULL, GRID)) == defect
 
 
 @EXACT
@@ -123,7 +121,7 @@ def test_implants_stay_within_their_bounds(seed, name):
 @given(seed=seeds, name=st.sampled_from(["ellipsoid", "craniotomy", "cuboid", "straight"]))
 def test_no_point_inside_lies_beyond_the_bounds(seed, name):
     """The window is cut to the bounds: what lies beyond would be lost."""
-    (shape,) = sample_defect(generator(seed), SKULL, GRID, INJECT.recipes[name]).shapes
+    (shape,) = INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID)).shapes
     points = np.random.default_rng(seed).uniform(-130, 130, (3, 20000))
     inside = points[:, shape.distance_mm(*points) <= 0].T
     low, high = shape.bounds_mm()
@@ -184,7 +182,7 @@ def test_regions_are_where_they_say(seed):
     points = [GRID.centres(axis)[index] for axis, index in enumerate(np.nonzero(brow.labels == IMPLANT))]
     assert brow.defect.vault.floor_front > usual.floor_front
     assert not usual.contains(*points).all()
-    assert misplaced(brow.labels, GRID, usual, INJECT.recipes["bilateral"]) in (
+    assert INJECT.recipes["bilateral"].misplaced(brow.labels, GRID, usual) in (
         None,
         "implant not across the midline",
     )
@@ -282,7 +280,7 @@ def test_defects_that_do_not_fit_beside_each_other_are_counted():
         ("tests.unit.test_defects_recipes:absent", {}, "has no absent; correct the name"),
         ("tests.unit.test_defects_recipes:ball_on_top", {"size": 3}, r"must take \(rng, skull, grid"),
         ("tests.unit.test_defects_recipes:RAW", {}, "it is not a function"),
-        ("tests.unit.test_defects_recipes:only", {}, "wanted calvaria.defects.defect.Defect"),
+        ("tests.unit.test_defects_recipes:only", {}, "expected calvaria.defects.defect.Defect"),
     ],
 )
 def test_a_faulty_function_of_the_user_says_what_to_do(function, parameters, message):
@@ -329,5 +327,5 @@ GOLDEN = {
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_the_same_bytes_on_any_machine(name):
     skull, grid = shell(2.5)
-    defect = sample_defect(generator(11), skull, grid, INJECT.recipes[name])
+    defect = INJECT.recipes[name].draw(generator(11), skull, grid, find_vault(skull, grid))
     assert hashlib.sha256(apply_defect(skull, grid, defect).tobytes()).hexdigest() == GOLDEN[name]

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calvaria.config import Inject
-from calvaria.defects.recipes import sample_defect
 from calvaria.defects.shapes import Craniotomy, Ellipsoid, RoundedBox
 from calvaria.seeds import generator
+from calvaria.skull.vault import find_vault
 from tests.unit.test_defects import GRID, SKULL, mesh
 
 seeds = st.integers(0, 2**40)
@@ -112,6 +112,6 @@ def test_a_bevelled_cut_gets_narrower_inwards():
 
 def test_a_cube_is_a_box_without_round_corners():
     recipe = Inject.model_validate({"recipes": {"cuboid": {"kind": "cuboid"}}}).recipes["cuboid"]
-    (shape,) = sample_defect(generator(1), SKULL, GRID, recipe).shapes
+    (shape,) = recipe.draw(generator(1), SKULL, GRID, find_vault(SKULL, GRID)).shapes
     assert isinstance(shape, RoundedBox)
     assert shape.corner_radius_mm == shape.burr_radius_mm == 0

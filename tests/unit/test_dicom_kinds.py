@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from calvaria.errors import InputError
+from calvaria.plugins.scan import summarise
 from calvaria.sources.dicom import read_series
 from calvaria.sources.dicom.headers import Plane
 from calvaria.sources.dicom.series import Series, choose
-from calvaria.sources.summary import summarise
 from calvaria.sources.volumes import read_volume
 from tests.unit import dicoms
 from tests.unit.builders import ramp, write_series, write_slice

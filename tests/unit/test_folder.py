@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from calvaria import sources
-from calvaria.config import CtSource, FolderSource
 from calvaria.errors import InputError
-from calvaria.sources import ct, folder
+from calvaria.sources.ct import CtSource
+from calvaria.sources.folder import FolderSource
 from tests.unit.builders import AFFINE, mask, write_nifti, write_nrrd
 
 
@@ -22,14 +22,14 @@ def test_entries_and_scans(tmp_path):
         (tmp_path / name).write_text("about the data")
     (tmp_path / "deeper").mkdir()
     source = source_of(tmp_path)
-    found = folder.entries("mine", source)
+    found = source.entries("mine")
     assert [(entry.id, entry.person, entry.fault) for entry in found] == [
         ("mine/a", "mine/a", None),
         ("mine/b.x", "mine/b.x", None),
     ]
     assert found[0].files == (tmp_path / "a.nrrd",)
     for entry in found:
-        scan = folder.read(source, entry, seed=0)
+        scan = source.read(entry, seed=0)
         assert np.array_equal(scan.labels, mask())
         assert np.allclose(scan.affine, AFFINE)
 
@@ -38,7 +38,7 @@ def test_pattern_and_limit(tmp_path):
     for name in ("3", "1", "2"):
         write_nifti(tmp_path / f"{name}.nii", mask())
         write_nifti(tmp_path / f"{name}.nii.gz", mask())
-    found = folder.entries("mine", source_of(tmp_path, pattern="*.nii.gz", limit=2))
+    found = source_of(tmp_path, pattern="*.nii.gz", limit=2).entries("mine")
     assert [entry.own_id for entry in found] == ["1", "2"]
     assert all(entry.files[0].name.endswith(".gz") for entry in found)
 
@@ -47,7 +47,7 @@ def test_people(tmp_path):
     """Two scans of a person share the person, so that no split can part them."""
     for name in ("p1_first", "p1_second", "p2_first", "odd"):
         write_nifti(tmp_path / f"{name}.nii", mask())
-    found = folder.entries("mine", source_of(tmp_path, person=r"^(p\d+)_"))
+    found = source_of(tmp_path, person=r"^(p\d+)_").entries("mine")
     assert [(entry.own_id, entry.person) for entry in found if entry.fault is None] == [
         ("p1_first", "mine/p1"),
         ("p1_second", "mine/p1"),
@@ -62,7 +62,7 @@ def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
     """Ids of entries are unique even then, since stores and reports are keyed by them."""
     for name in ("a.nii", "a.nrrd", "b.nii"):
         (write_nrrd if name.endswith("nrrd") else write_nifti)(tmp_path / name, mask())
-    found = folder.entries("mine", source_of(tmp_path))
+    found = source_of(tmp_path).entries("mine")
     assert [(entry.own_id, entry.fault is None) for entry in found] == [
         ("a.nii", False),
         ("a.nrrd", False),
@@ -75,7 +75,7 @@ def test_ids_are_whole_names(tmp_path):
     """UIDs have dots; up to the first one, all skulls of TCIA would be 1."""
     for name in ("1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x.seg"):
         write_nrrd(tmp_path / f"{name}.nrrd", mask())
-    found = folder.entries("mine", source_of(tmp_path))
+    found = source_of(tmp_path).entries("mine")
     assert [entry.own_id for entry in found] == ["1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x"]
     assert not any(entry.fault for entry in found)
 
@@ -86,7 +86,7 @@ def test_one_name_in_each_persons_folder(tmp_path):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
         (write_nrrd if place.endswith("nrrd") else write_nifti)(path, mask())
-    found = folder.entries("mine", source_of(tmp_path, pattern="*/*", person="^(p[0-9])?"))
+    found = source_of(tmp_path, pattern="*/*", person="^(p[0-9])?").entries("mine")
     assert [(entry.own_id, entry.fault is None) for entry in found] == [
         ("other", False),  # of no person
         ("p1/ct", True),
@@ -124,7 +124,7 @@ def test_one_bad_file_among_good_ones_hides_none(tmp_path):
 def test_the_data_of_a_detached_header_is_no_skull_of_its_own(tmp_path):
     (tmp_path / "a.nhdr").write_text("NRRD0005\n")
     (tmp_path / "a.raw").write_bytes(b"1")
-    [entry] = folder.entries("mine", source_of(tmp_path))
+    [entry] = source_of(tmp_path).entries("mine")
     assert (entry.own_id, entry.fault) == ("a", None)
 
 
@@ -136,31 +136,31 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "mine" / "y.nii").symlink_to(tmp_path / "data" / "x.nii")
     (tmp_path / "linked").symlink_to(tmp_path / "mine")
     source = source_of(tmp_path / "linked")
-    [entry] = folder.entries("mine", source)
+    [entry] = source.entries("mine")
     assert entry.own_id == "y"
-    assert folder.read(source, entry, 0).labels.any()
+    assert source.read(entry, 0).labels.any()
 
 
-@pytest.mark.parametrize("module", [folder, ct])
-def test_what_stops_a_source_as_a_whole(tmp_path, module):
+@pytest.mark.parametrize("plugin", [FolderSource, CtSource])
+def test_what_stops_a_source_as_a_whole(tmp_path, plugin):
     """These are mistakes in the config, and the message names its key."""
 
     def of(path, **fields):
-        kind = {folder: FolderSource, ct: CtSource}[module]
-        return kind(kind=module.__name__.rsplit(".", 1)[1], path=path, **fields)
+        kind = plugin.__module__.rsplit(".", 1)[1]
+        return plugin(kind=kind, path=path, **fields)
 
     absent = tmp_path / "absent"
     with pytest.raises(
         InputError, match=rf"ingest\.sources\.mine\.path: no such folder: {absent}; put .*ln -s"
     ):
-        module.entries("mine", of(absent))
+        of(absent).entries("mine")
     with pytest.raises(InputError, match=r"ingest\.sources\.mine: nothing in .*; put"):
-        module.entries("mine", of(tmp_path))
+        of(tmp_path).entries("mine")
     write_nifti(tmp_path / "a.nii", mask())
-    with pytest.raises(InputError, match=r"mine\.person: .* not a regular expression .*; correct"):
-        module.entries("mine", of(tmp_path, person="("))
+    with pytest.raises(InputError, match=r"mine\.person: .* not a valid regular expression .*; correct"):
+        of(tmp_path, person="(").entries("mine")
     with pytest.raises(InputError, match=r"mine\.person: .* has no group; put parentheses"):
-        module.entries("mine", of(tmp_path, person="a"))
+        of(tmp_path, person="a").entries("mine")
     for pattern in ("", "/*"):
         with pytest.raises(InputError, match=r"mine\.pattern: .*; write"):
-            module.entries("mine", of(tmp_path, pattern=pattern))
+            of(tmp_path, pattern=pattern).entries("mine")

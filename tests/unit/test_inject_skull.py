@@ -19,10 +19,10 @@ from calvaria.defects.apply import apply_defect
 from calvaria.defects.defect import Healing, Plane, from_json
 from calvaria.defects.inject_skull import chosen_recipe, inject_skull
 from calvaria.defects.native_grid import OwnGrid, cut
-from calvaria.defects.recipes import sample_defect
 from calvaria.errors import BudgetError, ConfigError, InputError
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
 from calvaria.geometry.resample import resample
+from calvaria.skull.vault import find_vault
 from calvaria.sources import Scan
 from calvaria.sources.volumes import read_labels
 from tests.unit.builders import write_nifti, write_nrrd, write_series
@@ -120,7 +120,7 @@ def test_cutting_on_the_own_grid_is_cutting_on_the_canonical_one(seed, kind, hea
     grid = Grid((40, 48, 40), 4.5)  # its voxel positions are exact in binary
     skull = resample(head(2, 2.0).labels, head(2, 2.0).affine, np.eye(4), grid)
     recipe = chosen_recipe(kind, None).recipes[kind]
-    defect = sample_defect(np.random.default_rng(seed), skull, grid, recipe)
+    defect = recipe.draw(np.random.default_rng(seed), skull, grid, find_vault(skull, grid))
     defect = defect.model_copy(update={"healing": healing, "unseen": unseen})
     file = stored(Scan(skull, grid.affine), tuple(axes), tuple(flips))
     own = OwnGrid.of(file.labels.shape, file.affine, np.eye(4))

@@ -7,9 +7,9 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
-from calvaria.config import CtSource, FolderSource
 from calvaria.errors import InputError
-from calvaria.sources import ct, folder
+from calvaria.sources.ct import CtSource
+from calvaria.sources.folder import FolderSource
 from calvaria.sources.volumes import read_mask, read_volume
 from tests.unit.builders import head_ct, mask
 
@@ -101,15 +101,15 @@ def test_sources_take_them_and_not_their_data(tmp_path):
     """The voxels beside a header are no skull of their own."""
     write(tmp_path / "a.b.mhd", mask(), compress=False)
     write(tmp_path / "c.mha", mask())
-    found = folder.entries("own", FolderSource(kind="folder", path=tmp_path))
+    found = FolderSource(kind="folder", path=tmp_path).entries("own")
     assert [(entry.own_id, entry.fault) for entry in found] == [("a.b", None), ("c", None)]
     assert all(np.array_equal(read_mask(entry.files[0]).values, mask()) for entry in found)
     values, affine, bone = head_ct(6.0)
     (tmp_path / "head").mkdir()
     write(tmp_path / "head" / "ct.mha", values, affine)
     source = CtSource(kind="ct", path=tmp_path / "head")
-    (entry,) = ct.entries("clinic", source)
-    scan = ct.read(source, entry, 0)
+    (entry,) = source.entries("clinic")
+    scan = source.read(entry, 0)
     assert np.array_equal(scan.labels, bone)
     assert scan.summary is not None
     assert scan.summary.kind == "CT"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from calvaria.config.ingest import Mug500Source
 from calvaria.errors import InputError
-from calvaria.sources import Entry, mug500
+from calvaria.sources import Entry
+from calvaria.sources.mug500 import Mug500Source
 
 SHAPE = (60, 72, 44)
 STEPS = np.array([[2.2, 0, 0], [0, 2.1, -0.33], [0, 0.5, 3.1]])  # LPS mm along i, j, k
@@ -92,7 +92,7 @@ def craniotomy(root: Path, frame: np.ndarray, implant: trimesh.Trimesh | None = 
     write_mask(folder / "B0001.nrrd", skull())
     export(surface(skull()), folder / "B0001.stl", frame)
     export(implant or block(), folder / "B0001_implant.stl", frame)
-    (entry,) = mug500.entries("mug", mug(root))
+    (entry,) = mug(root).entries("mug")
     return entry
 
 
@@ -104,7 +104,7 @@ def mug(path: Path, **more: Any) -> Mug500Source:
 def test_the_implant_is_filled_where_it_belongs(tmp_path: Path, frame: str) -> None:
     """In every frame that an STL file may be in, against the block's own planes."""
     entry = craniotomy(tmp_path, FRAMES[frame])
-    scan = mug500.read(mug(tmp_path), entry, 0)
+    scan = mug(tmp_path).read(entry, 0)
     distance = block_distance()
     clear = np.abs(distance) > 1e-3
     wanted = np.where(skull(), 1, np.where(distance < 0, 2, 0))
@@ -120,26 +120,26 @@ def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
     away[:3, 3] = (31, 7, -13)
     entry = craniotomy(tmp_path, away @ LPS)
     with pytest.raises(InputError, match=r"B0001\.stl: .* no frame tried: LPS mm \d+%, RAS mm \d+%, .* 80%"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
 
 
 def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
     """Away from the bone, inside it, or out of the volume: it is the implant of another skull."""
     entry = craniotomy(tmp_path, LPS, block((-16, -10, -16)))
     with pytest.raises(InputError, match=r"B0001_implant\.stl: comes no nearer than 3 mm"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
     entry = craniotomy(tmp_path, LPS, block((0, 0, 30)))
     with pytest.raises(InputError, match=r"100% of its vertices are outside the volume"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
     bone = np.argwhere(skull())[len(np.argwhere(skull())) // 2]
     inside = trimesh.creation.box((1.2, 1.2, 1.2), trimesh.transformations.translation_matrix(bone))
     entry = craniotomy(tmp_path, LPS, inside)
     with pytest.raises(InputError, match=r"fills 1 voxels of its skull's grid, 0 of them outside bone"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
     between = trimesh.creation.box((0.3, 0.3, 0.3), trimesh.transformations.translation_matrix(bone + 0.5))
     entry = craniotomy(tmp_path, LPS, between)
     with pytest.raises(InputError, match=r"fills 0 voxels"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
 
 
 @pytest.mark.parametrize(("unit", "mm"), [("metres", 1000), ("centimetres", 10)])
@@ -147,7 +147,7 @@ def test_a_unit_other_than_millimetres_is_named(tmp_path: Path, unit: str, mm: f
     """Such a mesh falls onto a few voxels, all of which may be on the surface; it is no fit."""
     entry = craniotomy(tmp_path, np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ LPS)
     with pytest.raises(InputError, match=rf"B0001\.stl: is in {unit}, .* {mm:g} times as large"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
 
 
 @pytest.mark.parametrize("signs", [(-1, 1, 1), (-1, -1, 1)])
@@ -168,11 +168,11 @@ def test_an_implant_in_other_coordinates_than_its_skull_is_refused(tmp_path: Pat
     nrrd.write(str(folder / "B0001.nrrd"), skull.astype(np.uint8), header)
     export(surface(skull), folder / "B0001.stl", lps)
     export(surface(hole), folder / "B0001_implant.stl", lps)
-    (entry,) = mug500.entries("mug", mug(tmp_path))
-    assert np.array_equal(mug500.read(mug(tmp_path), entry, 0).labels, skull + 2 * hole)
+    (entry,) = mug(tmp_path).entries("mug")
+    assert np.array_equal(mug(tmp_path).read(entry, 0).labels, skull + 2 * hole)
     export(surface(hole), folder / "B0001_implant.stl", np.diag([*signs, 1.0]) @ lps)
     with pytest.raises(InputError, match=r"B0001_implant\.stl: does not fill the hole .* mirrored in"):
-        mug500.read(mug(tmp_path), entry, 0)
+        mug(tmp_path).read(entry, 0)
 
 
 def off_the_middle() -> tuple[np.ndarray, np.ndarray]:
@@ -193,30 +193,30 @@ def test_skulls_are_listed_from_folders_and_archives(tmp_path: Path) -> None:
         path = tmp_path / "craniotomy_skull" / "B0001" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = mug500.entries("mug", mug(tmp_path))
+    found = mug(tmp_path).entries("mug")
     assert [entry.id for entry in found] == ["mug/A0002", "mug/A0491", "mug/A0500", "mug/B0001"]
     assert [entry.person for entry in found] == [entry.id for entry in found]
     assert [len(entry.files) for entry in found] == [1, 1, 1, 3]
     assert not any(entry.fault for entry in found)
-    assert mug500.entries("mug", mug(tmp_path, limit=1)) == found[:1]
-    scan = mug500.read(mug(tmp_path), found[0], 0)
+    assert mug(tmp_path, limit=1).entries("mug") == found[:1]
+    scan = mug(tmp_path).read(found[0], 0)
     assert np.array_equal(scan.labels, skull())
     write_mask(tmp_path / "A0002" / "A0002.nrrd", np.zeros(SHAPE))
     with pytest.raises(InputError, match=r"A0002\.nrrd: is empty"):
-        mug500.read(mug(tmp_path), found[0], 0)
+        mug(tmp_path).read(found[0], 0)
 
 
 def test_missing_and_doubled_skulls_are_faults(tmp_path: Path) -> None:
     """Each names its file or folders; a folder without any skull is refused as a whole."""
     with pytest.raises(InputError, match=r"ingest\.sources\.mug\.path: .* holds no folder A0001"):
-        mug500.entries("mug", mug(tmp_path))
+        mug(tmp_path).entries("mug")
     (tmp_path / "A0001").mkdir()
     (tmp_path / "B0001").mkdir()
     for name in ("B0001.nrrd", "B0001_implant.stl"):
         (tmp_path / "B0001" / name).touch()
     for folder in ("A0003", "A0001-A0020/A0003"):
         write_mask(tmp_path / folder / "A0003.nrrd", skull())
-    faults = [str(entry.fault) for entry in mug500.entries("mug", mug(tmp_path))]
+    faults = [str(entry.fault) for entry in mug(tmp_path).entries("mug")]
     assert faults[0].startswith(f"no such file: {tmp_path / 'A0001' / 'A0001.nrrd'};")
     assert "remove all but one" in faults[1]
     assert faults[2].startswith(f"no such file: {tmp_path / 'B0001' / 'B0001.stl'};")

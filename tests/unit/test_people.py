@@ -187,8 +187,8 @@ def test_cases_of_one_skull_are_compared_once():
 @pytest.mark.real
 def test_the_repeats_among_the_real_skulls(real_skulls):
     """000 and 052 are one file twice, 011 and 042 two scans of one head; 084 and 091 the closest people."""
-    from calvaria.config import FolderSource
     from calvaria.sources import catalogue, read
+    from calvaria.sources.folder import FolderSource
 
     sources = {"skullfix": FolderSource(kind="folder", path=real_skulls)}
     entries = {entry.own_id: entry for entry in catalogue(sources)}

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from calvaria.sources.phantom import Phantom, build_phantom, sample_phantom
+from calvaria.sources.phantom.build import build_phantom
+from calvaria.sources.phantom.parameters import Phantom, sample_phantom
 
 SPACING = 3.0
 SEEDS = range(4)

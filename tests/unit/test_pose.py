@@ -11,7 +11,7 @@ from calvaria.geometry.grid import Grid
 from calvaria.skull.examine import examine
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
-from calvaria.sources.phantom import rotation
+from calvaria.sources.phantom.build import rotation
 from tests.unit.heads import angle_deg, head, moved, phantom, stored, turn, with_hole
 
 

@@ -161,8 +161,8 @@ def test_the_vault_stands_at_its_place():
 @pytest.mark.real
 def test_real_skulls_are_accepted_and_their_defective_ones_are_not(real_skulls):
     """At the scan's own resolution; 037 has the thinnest vault of the set, 003 the most holes."""
-    from calvaria.config import FolderSource
     from calvaria.sources import catalogue, read
+    from calvaria.sources.folder import FolderSource
 
     sources = {"skullfix": FolderSource(kind="folder", path=real_skulls)}
     entries = {entry.own_id: entry for entry in catalogue(sources)}

@@ -397,9 +397,9 @@ def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
 @pytest.mark.real
 def test_real_skulls_reach_each_other(tmp_path, real_skulls):
     """Two of them at 3 mm, both ways: no lower than SyNQuick at 1 mm (0.84), nothing folded."""
-    from calvaria.config import FolderSource
     from calvaria.skull.examine import examine
     from calvaria.sources import catalogue, read
+    from calvaria.sources.folder import FolderSource
 
     sources = {"skullfix": FolderSource(kind="folder", path=real_skulls)}
     entries = {entry.own_id: entry for entry in catalogue(sources)}

@@ -103,9 +103,9 @@ def test_the_bytes_of_a_resampled_phantom_never_move():
 @pytest.mark.real
 def test_native_skulls_come_back(real_skulls):
     """One scan at 1 mm, one at 2; the acceptance figure is 0.95 at 1 mm, benchmarks/ingest.md has all."""
-    from calvaria.config import SkullfixSource
     from calvaria.skull.pose import find_pose
     from calvaria.sources import catalogue, read
+    from calvaria.sources.skullfix import SkullfixSource
 
     folder = real_skulls.parent / "skullfix_native"
     if not folder.is_dir():

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvaria.config import FolderSource
 from calvaria.errors import InputError
-from calvaria.sources import Entry, folder
+from calvaria.sources import Entry
+from calvaria.sources.folder import FolderSource
 from calvaria.sources.volumes import is_label_like, read_labels, read_mask, read_volume, skull_of
 from tests.unit.builders import SHAPE, write_nrrd
 
@@ -49,7 +49,7 @@ def test_bone_and_implant_are_what_they_are_named(tmp_path, bone, implant, numbe
     assert np.array_equal(skull_of(path, volume).values, labels())
     with pytest.raises(InputError, match=rf"segments .*{bone} \({numbers[0]}\).*expected one; export"):
         read_mask(path)
-    scan = folder.read(FolderSource(kind="folder", path=tmp_path), Entry("a/a", "a/a", (path,)), 0)
+    scan = FolderSource(kind="folder", path=tmp_path).read(Entry("a/a", "a/a", (path,)), 0)
     assert scan.summary is not None
     assert f"1 is {bone}, 2 is {implant}" in scan.summary.lines()[0]
 

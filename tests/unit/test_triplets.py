@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calvaria.config.ingest import SkullbreakSource, SkullfixSource
 from calvaria.errors import InputError
 from calvaria.sources import Entry, skullbreak, skullfix
+from calvaria.sources.skullbreak import SkullbreakSource
+from calvaria.sources.skullfix import SkullfixSource
 from calvaria.sources.triplet import read_triplet
 
 SHAPE = (40, 48, 30)
@@ -121,12 +122,12 @@ def test_skullfix_is_listed_and_read(tmp_path: Path, above: str) -> None:
         write_all(tmp_path / above, id, skullfix.PARTS)
     (tmp_path / above / "implant" / "._000.nrrd").touch()
     write(tmp_path / "test_set_for_participants" / "100.nrrd", skull()[1])
-    found = skullfix.entries("fix", fix(tmp_path))
+    found = fix(tmp_path).entries("fix")
     assert [entry.id for entry in found] == ["fix/000", "fix/007", "fix/050"]
     assert [entry.person for entry in found] == ["fix/000", "fix/007", "fix/050"]
     assert all(entry.fault is None and len(entry.files) == 3 for entry in found)
-    assert skullfix.entries("fix", fix(tmp_path, limit=2)) == found[:2]
-    labels = skullfix.read(fix(tmp_path), found[1], 0).labels
+    assert fix(tmp_path, limit=2).entries("fix") == found[:2]
+    labels = fix(tmp_path).read(found[1], 0).labels
     assert np.array_equal(labels, skull()[1] + 2 * skull()[2])
 
 
@@ -138,13 +139,13 @@ def test_converted_skullfix_is_read(tmp_path: Path) -> None:
     for part, mask in zip(skullfix.PARTS, skull(), strict=True):
         (tmp_path / part).mkdir()
         nibabel.save(nibabel.Nifti1Image(mask.astype(np.uint8), affine), tmp_path / part / "003.nii.gz")
-    (entry,) = skullfix.entries("fix", fix(tmp_path))
-    scan = skullfix.read(fix(tmp_path), entry, 0)
+    (entry,) = fix(tmp_path).entries("fix")
+    scan = fix(tmp_path).read(entry, 0)
     assert entry.id == "fix/003"
     assert np.array_equal(scan.labels, skull()[1] + 2 * skull()[2])
     (tmp_path / "implant" / "003.nrrd").touch()
     with pytest.raises(InputError, match=r"003\.nii\.gz and .*003\.nrrd: .* remove one"):
-        skullfix.entries("fix", fix(tmp_path))
+        fix(tmp_path).entries("fix")
 
 
 @pytest.mark.parametrize("part", skullfix.PARTS)
@@ -153,7 +154,7 @@ def test_a_missing_partner_is_a_fault_of_its_skull_alone(tmp_path: Path, part: s
     for id in ("000", "001"):
         write_all(tmp_path, id, skullfix.PARTS)
     (tmp_path / part / "000.nrrd").unlink()
-    faulty, sound = skullfix.entries("fix", fix(tmp_path))
+    faulty, sound = fix(tmp_path).entries("fix")
     assert (
         faulty.fault
         == f"no such file: {tmp_path / part / '000.nrrd'}; restore it from the data set's archive"
@@ -167,11 +168,11 @@ def test_a_folder_that_is_not_skullfix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"ingest\.sources\.fix\.path: .*absent has no folder complete_skull"
     ):
-        skullfix.entries("fix", fix(tmp_path / "absent"))
+        fix(tmp_path / "absent").entries("fix")
     for part in skullfix.PARTS:
         (tmp_path / part).mkdir()
     with pytest.raises(InputError, match=r"no \.nrrd or \.nii\.gz file"):
-        skullfix.entries("fix", fix(tmp_path))
+        fix(tmp_path).entries("fix")
 
 
 @pytest.mark.parametrize("complete_by_type", [False, True])
@@ -182,28 +183,28 @@ def test_skullbreak_is_listed_and_read(tmp_path: Path, complete_by_type: bool) -
         parts = defect(type)
         for id in ("001", "000"):
             write_all(tmp_path, id, (f"complete_skull/{type}", *parts[1:]) if complete_by_type else parts)
-    found = skullbreak.entries("br", breaks(tmp_path))
+    found = breaks(tmp_path).entries("br")
     ids = ["br/000-bilateral", "br/000-random_2", "br/001-bilateral", "br/001-random_2"]
     assert [entry.id for entry in found] == ids
     assert [entry.person for entry in found] == ["br/000", "br/000", "br/001", "br/001"]
     assert not any(entry.fault for entry in found)
-    assert skullbreak.entries("br", breaks(tmp_path, limit=3)) == found[:3]
-    scan = skullbreak.read(breaks(tmp_path), found[1], 0)
+    assert breaks(tmp_path, limit=3).entries("br") == found[:3]
+    scan = breaks(tmp_path).read(found[1], 0)
     assert np.array_equal(scan.labels, skull()[1] + 2 * skull()[2])
 
 
 def test_skullbreak_faults(tmp_path: Path) -> None:
     """A missing file is the fault of the entries that need it; a folder without defects is refused."""
     with pytest.raises(InputError, match=r"ingest\.sources\.br\.path: .* no volume in defective_skull"):
-        skullbreak.entries("br", breaks(tmp_path))
+        breaks(tmp_path).entries("br")
     for type in skullbreak.TYPES:
         write_all(tmp_path, "000", defect(type))
     (tmp_path / "implant/random_1/000.nrrd").unlink()
-    faults = {entry.own_id: entry.fault for entry in skullbreak.entries("br", breaks(tmp_path))}
+    faults = {entry.own_id: entry.fault for entry in breaks(tmp_path).entries("br")}
     assert "implant/random_1/000.nrrd" in str(faults.pop("000-random_1"))
     assert list(faults.values()) == [None] * 4
     (tmp_path / "complete_skull/000.nrrd").unlink()
-    found = skullbreak.entries("br", breaks(tmp_path))
+    found = breaks(tmp_path).entries("br")
     assert all("complete_skull/000.nrrd" in str(entry.fault) for entry in found)
 
 
@@ -214,11 +215,11 @@ def test_published_triplets_are_exact(real_skulls: Path) -> None:
     if not path.is_dir():
         pytest.skip(f"no native triplets at {path}; set CALVARIA_REAL_DATA")
     source = fix(path)
-    found: list[Entry] = skullfix.entries("native", source)
+    found: list[Entry] = source.entries("native")
     assert {"000", "050"} <= {entry.own_id for entry in found}
     sizes = []
     for entry in (entry for entry in found if entry.own_id in ("000", "050")):
-        scan = skullfix.read(source, entry, 0)
+        scan = source.read(entry, 0)
         sizes.append(np.bincount(scan.labels.ravel("K"), minlength=3)[1:].tolist())
         assert np.linalg.norm(scan.affine[:3, :3], axis=0)[2] == pytest.approx(0.633, abs=0.002)
     assert sizes == [[3307065, 281767], [3231875, 328933]]

@@ -12,33 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from calvaria.config.ingest import (
-    CtSource,
-    FolderSource,
-    Grid,
-    Ingest,
-    Mug500Source,
-    People,
-    PhantomSource,
-    SkullbreakSource,
-    SkullfixSource,
-    Source,
-    Split,
-)
-from calvaria.config.inject import (
-    CraniotomyRecipe,
-    CuboidRecipe,
-    CustomRecipe,
-    EllipsoidRecipe,
-    FieldOfView,
-    Healed,
-    Inject,
-    Recipe,
-    RoundedBoxRecipe,
-    SpheresRecipe,
-)
+from calvaria.config.grid import Grid
+from calvaria.config.ingest import Ingest
+from calvaria.config.inject import Inject
+from calvaria.config.people import People
 from calvaria.config.sample import Sample
 from calvaria.config.screen import Screen
+from calvaria.config.split import Split
 from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Refine, Report, Train
 from calvaria.errors import ConfigError
 from calvaria.plugins.checks import check_batches, check_halvings
@@ -52,36 +32,20 @@ __all__ = [
     "Arm",
     "Audit",
     "Config",
-    "CraniotomyRecipe",
-    "CtSource",
-    "CuboidRecipe",
-    "CustomRecipe",
-    "EllipsoidRecipe",
     "Evaluate",
-    "FieldOfView",
-    "FolderSource",
     "Geometric",
     "Grid",
-    "Healed",
     "Ingest",
     "Inject",
-    "Mug500Source",
     "Name",
     "Normal",
     "Optimiser",
     "People",
-    "PhantomSource",
-    "Recipe",
     "Refine",
     "Report",
-    "RoundedBoxRecipe",
     "Sample",
     "Screen",
     "Section",
-    "SkullbreakSource",
-    "SkullfixSource",
-    "Source",
-    "SpheresRecipe",
     "Split",
     "Train",
     "dump",

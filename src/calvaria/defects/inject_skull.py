@@ -4,13 +4,12 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from calvaria import seeds
-from calvaria.config import Inject, Recipe, load
+from calvaria.config import Inject, load
 from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect, to_json
 from calvaria.defects.injection import inject_defect
@@ -18,6 +17,7 @@ from calvaria.defects.native_grid import OwnGrid, cut
 from calvaria.errors import BudgetError, InputError
 from calvaria.geometry.canonical import Canonical
 from calvaria.geometry.grid import IMPLANT, Grid
+from calvaria.plugins.registry import kinds
 from calvaria.skull.examine import examine
 from calvaria.sources import Scan
 from calvaria.sources.volumes import Volume, looks_like_ct, read_volume, skull_of
@@ -100,19 +100,18 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
         if name not in section.recipes:
             raise InputError(f"--recipe {name}: {config} has {', '.join(section.recipes)}")
         return section.model_copy(update={"recipes": {name: section.recipes[name]}})
-    adapter: TypeAdapter[Any] = TypeAdapter(Recipe)
     ready = {}
-    for kind in adapter.json_schema()["discriminator"]["mapping"]:
+    for kind, recipe in sorted(kinds("recipes").items()):
         try:
-            ready[kind] = adapter.validate_python({"kind": kind})
-        except ValidationError:  # it has no defaults, such as a function of the user's own
+            ready[kind] = recipe.model_validate({"kind": kind})
+        except ValidationError:  # it has a required key, such as the function of a custom recipe
             continue
     if name not in ready:
         raise InputError(
             f"--recipe {name}: no kind of recipe that has defaults; there are {', '.join(ready)}; "
             f"any other recipe can be written into a config and given with --config"
         )
-    return Inject(recipes={name: ready[name]})
+    return Inject.model_validate({"recipes": {name: ready[name]}})
 
 
 def _read(path: Path) -> Volume:

@@ -10,8 +10,6 @@ from calvaria.config import Inject
 from calvaria.defects.apply import cut_defect
 from calvaria.defects.checks import check_case
 from calvaria.defects.defect import Defect
-from calvaria.defects.recipes import sample_defect
-from calvaria.defects.recipes.regions import misplaced
 from calvaria.errors import BudgetError
 from calvaria.geometry.grid import Grid
 from calvaria.skull.vault import Vault, find_vault
@@ -58,10 +56,10 @@ def inject_defect(
         if attempt:
             rng = rng_for_attempt(attempt)
         recipe = inject.recipes[name]
-        defect = sample_defect(rng, skull, grid, recipe, vault)
+        defect: Defect = recipe.draw(rng, skull, grid, vault)
         labels, implants = cut_defect(skull, grid, defect)
         fault = check_case(labels, grid, inject.implant_ml, defect.pieces, implants)
-        fault = fault or misplaced(labels, grid, defect.vault, recipe)
+        fault = fault or recipe.misplaced(labels, grid, defect.vault)
         if fault is None:
             return Injected(labels, name, defect, attempt)
         faults[fault] += 1

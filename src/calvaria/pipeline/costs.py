@@ -37,8 +37,6 @@ VAULT_BYTES, REPORT_BYTES = 80e3, 10e6
 MODEL_BYTES = {"vae": 45e6, "vqvae": 45e6, "introvae": 50e6, "wgan": 130e6, "ldm": 80e6, "ssm": 6e6}
 NETWORK_BYTES = 300  # per square of a channel: weights of a reconstruction network and their log
 
-HAVE_DEFECTS = ("folder", "skullfix", "skullbreak")  # sources whose skulls may bring a defect of their own
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -125,7 +123,7 @@ def _cases(job: Job, config: Config, sizes: Sizes) -> int:
 
 def _held_out(config: Config, skulls: int, sizes: Sizes) -> int:
     """At most: whether skulls bring defects of their own is known when they have been read."""
-    own = any(kind in HAVE_DEFECTS for kind in sizes.kinds)
+    own = any(source.brings_defects for source in config.ingest.sources.values())
     return skulls * (config.inject.per_held_out_skull + own)
 
 
@@ -138,7 +136,7 @@ def _predictions(config: Config, sizes: Sizes) -> int:
 def _ingest(job: Job, config: Config, sizes: Sizes) -> float:
     size = config.ingest.shard_size
     kinds = sizes.kinds[job.number * size :][:size]
-    return START + sum(SCAN[kind] + RESAMPLE * prod(config.grid.shape) for kind in kinds)
+    return START + sum(SCAN.get(kind, SCAN["folder"]) + RESAMPLE * prod(config.grid.shape) for kind in kinds)
 
 
 def _sheet(job: Job, config: Config, sizes: Sizes) -> float:
@@ -269,7 +267,7 @@ def _window_work(config: Config) -> float:
 def _refine(job: Job, config: Config, sizes: Sizes) -> float:
     assert config.refine is not None
     optimiser = config.refine.optimiser
-    loading = sum(SCAN[kind] for kind in sizes.kinds[: sizes.training + sizes.validation])
+    loading = sum(SCAN.get(kind, SCAN["folder"]) for kind in sizes.kinds[: sizes.training + sizes.validation])
     return START_TORCH + loading + optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
 
 

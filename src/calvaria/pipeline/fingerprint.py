@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from calvaria.config import Config, CustomRecipe
+from calvaria.config import Config
 
 # The config is left out: what it says reaches a stage's identity through its values.
 USED_LATER = ("fraction", "gates")
@@ -127,7 +127,9 @@ def modules(config: Config, stage: str, name: str) -> list[str]:
         families = [name, below] if (below := config.below(name)) else [name]
         roots += [type(config.fit[family]).__module__ for family in families]
     if stage in READ_SCANS:
-        roots += [f"calvaria.sources.{source.kind}" for source in config.ingest.sources.values()]
+        roots += [type(source).__module__ for source in config.ingest.sources.values()]
+    if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
+        roots += [module for recipe in config.inject.recipes.values() for module in recipe.modules]
     return sorted(set().union(*(_closure(root) for root in roots)))
 
 
@@ -140,10 +142,6 @@ def code(config: Config, stage: str, name: str) -> str:
         page = PACKAGE / "report"
         for path in sorted(path for part in ("templates", "vendor") for path in (page / part).iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    if stage in ("inject", "refine") or (stage == "train" and config.train.fresh_defects):
-        for recipe in config.inject.recipes.values():
-            if isinstance(recipe, CustomRecipe):
-                digest.update(syntax(source_code(recipe.function.split(":")[0])))
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.config import Config, CustomRecipe
+from calvaria.config import Config
 from calvaria.pipeline.fingerprint import outside, source_code
 
 PACKAGES = (
@@ -44,14 +44,13 @@ def provenance(config: Config) -> dict[str, Any]:
 def code(config: Config) -> dict[str, Any]:
     """Version, the commit if the code lies in a git checkout, and SHA-256 of every module.
 
-    Modules are those of calvaria, and of families and recipes outside it; ``source`` is one digest of all.
+    Modules are those of calvaria, and of plugins outside it; ``source`` is one digest of them all.
     """
     package = Path(__file__).parents[1]
     modules = {_module(package, path): path.read_bytes() for path in sorted(package.rglob("*.py"))}
-    plugins = {type(family).__module__ for family in config.fit.values()}
-    for recipe in config.inject.recipes.values():
-        if isinstance(recipe, CustomRecipe):
-            plugins.add(recipe.function.split(":")[0])
+    plugins = {type(source).__module__ for source in config.ingest.sources.values()}
+    plugins |= {type(family).__module__ for family in config.fit.values()}
+    plugins.update(module for recipe in config.inject.recipes.values() for module in recipe.modules)
     modules |= {module: source_code(module) for module in sorted(plugins) if outside(module)}
     found = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
     commit = _git("rev-parse", "HEAD")

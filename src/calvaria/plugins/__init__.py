@@ -4,6 +4,9 @@
 section   base class of the sections of the config
 compute   device, threads and precision, as the config has them
 family    contract of augmentation families
+recipe    contract of defect recipes
+scan      what a source yields: entries, scans and their summaries
+source    contract of sources of skulls
 registry  every kind of family, recipe and source, built in or installed
 ========  =================================================================
 """

@@ -27,8 +27,22 @@ BUILT_IN: dict[Group, tuple[str, ...]] = {
         "calvaria.families.introvae:IntrovaeFamily",
         "calvaria.families.ldm:LdmFamily",
     ),
-    "recipes": (),
-    "sources": (),
+    "recipes": (
+        "calvaria.defects.recipes.spheres:SpheresRecipe",
+        "calvaria.defects.recipes.rounded_box:RoundedBoxRecipe",
+        "calvaria.defects.recipes.ellipsoid:EllipsoidRecipe",
+        "calvaria.defects.recipes.cuboid:CuboidRecipe",
+        "calvaria.defects.recipes.craniotomy:CraniotomyRecipe",
+        "calvaria.defects.recipes.custom:CustomRecipe",
+    ),
+    "sources": (
+        "calvaria.sources.phantom:PhantomSource",
+        "calvaria.sources.folder:FolderSource",
+        "calvaria.sources.skullfix:SkullfixSource",
+        "calvaria.sources.skullbreak:SkullbreakSource",
+        "calvaria.sources.mug500:Mug500Source",
+        "calvaria.sources.ct:CtSource",
+    ),
 }
 
 

@@ -24,7 +24,7 @@ class Terms:
 
 def file_sources(config: Config) -> list[str]:
     """The sources that are people's skulls: all but the phantoms, which the run made itself."""
-    return [name for name, source in config.ingest.sources.items() if source.kind != "phantom"]
+    return [name for name, source in config.ingest.sources.items() if not source.synthetic]
 
 
 def check_terms(config: Config, terms: Terms) -> None:

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from calvaria.config import CtSource, load
+from calvaria.config import load
 from calvaria.errors import CalvariaError, InputError
 from calvaria.geometry.canonical import Canonical
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.plugins.scan import Kind, summarise
 from calvaria.skull.examine import Head, find_head
 from calvaria.skull.quality import Finding, doubts_of, first_fault, hole_areas
 from calvaria.skull.vault_map import picture_vault
-from calvaria.sources import Entry, Scan, ct
+from calvaria.sources import Entry, Scan
+from calvaria.sources.ct import CtSource
 from calvaria.sources.opening import reason
-from calvaria.sources.summary import Kind, summarise
 from calvaria.sources.volumes import is_label_like, read_volume, skull_of
 from calvaria.storage.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.storage.outputs import Output, check_file, write_together
@@ -184,7 +185,7 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
             summary = summarise(kind, found.values, found.affine, found.origin)
             return Scan((found.values == BONE).view(np.uint8), found.affine, summary)
     entry = Entry(f"input/{path.name}", path.name, (path,))
-    return ct.read(source, entry, 0)
+    return source.read(entry, 0)
 
 
 def _check_outputs(scan: Path, wanted: Wanted) -> None:

@@ -110,8 +110,8 @@ def _drop_pieces(bone: Mask, box: tuple[slice, slice, slice], head: Mask, steps:
         sizes += np.bincount(pieces[:, :, n].ravel(), minlength=count + 1)
         inside += np.bincount(pieces[:, :, n][within], minlength=count + 1)
     sizes[0] = inside[0] = 0
-    wanted = (sizes >= least) & (2 * inside >= sizes)
-    wanted[(inside if inside.any() else sizes).argmax()] = True
-    wanted[0] = False
+    kept = (sizes >= least) & (2 * inside >= sizes)
+    kept[(inside if inside.any() else sizes).argmax()] = True
+    kept[0] = False
     for n, k in enumerate(range(bone.shape[2])[box[2]]):
-        bone[box[0], box[1], k] = wanted[pieces[:, :, n]]
+        bone[box[0], box[1], k] = kept[pieces[:, :, n]]

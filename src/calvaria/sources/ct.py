@@ -1,71 +1,85 @@
 """Head CTs in Hounsfield units, in files or folders of DICOM slices; `bone` says what is kept."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from calvaria.config import CtSource
 from calvaria.errors import InputError
-from calvaria.sources import Entry, Scan
-from calvaria.sources.bone import bones
+from calvaria.plugins.scan import summarise
+from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.dicom import holds_dicom, is_dicom, is_enhanced, read_series
 from calvaria.sources.listing import Item, contents, entries_of, identify
-from calvaria.sources.summary import summarise
 from calvaria.sources.volumes import Volume, is_label_like, read_volume
 from calvaria.sources.voxels import extremes, slabs
 
 AIR_HU = -200.0  # every head CT has voxels below, as there is air around the head
 
 
-def entries(name: str, source: CtSource) -> list[Entry]:
-    """One entry for each volume and each subfolder with DICOM slices; the folder itself if it holds slices.
+class CtSource(FileSource):
+    """Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or a folder of DICOM slices for each."""
 
-    Raises:
-        InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.
-    """
-    items = []
-    loose = False
-    for path in contents(name, source):
-        item = identify(path)
-        if item is None and path.is_dir():
-            item = _series(path)
-        if item is not None and item.stray and is_dicom(path):
-            enhanced = is_enhanced(path)  # a head by itself
-            loose, item = loose or not enhanced, Item(path) if enhanced else None
-        if item is not None:
-            items.append(item)
-    if loose:
-        # Resolved, since "." has no name.
-        items.append(Item(source.path if source.path.name else source.path.resolve()))
-    return entries_of(name, source, items)
+    kind: Literal["ct"]
+    """Which source: head CTs."""
+    pattern: str = "*"
+    """Which files or DICOM folders to take; ids are names without ending, or paths where names are equal."""
+    person: str | None = None
+    """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
+    series: str | None = None
+    """Number, UID or part of the description of the DICOM series; null takes the thinnest sharp one."""
+    threshold_hu: float = Field(300.0, gt=-200, lt=1500)
+    """Bone is what is at least so dense, in Hounsfield units."""
 
+    def entries(self, name: str) -> list[Entry]:
+        """One entry per volume and per subfolder with DICOM slices; the folder itself if it holds slices.
 
-def read(source: CtSource, entry: Entry, seed: int) -> Scan:
-    """Read a CT and find its skull; label 1 is bone.
+        Raises:
+            InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.
+        """
+        items = []
+        loose = False
+        for path in contents(name, self):
+            item = identify(path)
+            if item is None and path.is_dir():
+                item = _series(path)
+            if item is not None and item.stray and is_dicom(path):
+                enhanced = is_enhanced(path)  # a head by itself
+                loose, item = loose or not enhanced, Item(path) if enhanced else None
+            if item is not None:
+                items.append(item)
+        if loose:
+            # Resolved, since "." has no name.
+            items.append(Item(self.path if self.path.name else self.path.resolve()))
+        return entries_of(name, self, items)
 
-    Raises:
-        InputError: if it cannot be read, is not in Hounsfield units, or holds no bone.
-    """
-    if entry.fault is not None:
-        raise InputError(entry.fault)
-    path = entry.files[0]
-    if path.is_dir():
-        # Of slices beside folders: each of those is an entry of its own.
-        own = path.resolve() == source.path.resolve()
-        volume = read_series(path, source.series, subfolders=not own)
-    else:
-        volume = read_volume(path)
-    check_hounsfield(path, volume, source.threshold_hu)
-    mask = bones(volume.values, volume.affine, source.threshold_hu)
-    if not mask.any():
-        raise InputError(
-            f"{path}: no bone of {source.threshold_hu:g} HU was found near the head; lower threshold_hu, or "
-            "check that the CT shows a head"
-        )
-    summary = summarise("CT", volume.values, volume.affine, volume.origin)
-    return Scan(mask.view(np.uint8), volume.affine, summary)
+    def read(self, entry: Entry, seed: int) -> Scan:
+        """Read a CT and segment its skull, label 1; the seed has no effect.
+
+        Raises:
+            InputError: if it cannot be read, is not in Hounsfield units, or holds no bone.
+        """
+        from calvaria.sources.bone import bones
+
+        if entry.fault is not None:
+            raise InputError(entry.fault)
+        path = entry.files[0]
+        if path.is_dir():
+            # Of slices beside folders: each of those is an entry of its own.
+            own = path.resolve() == self.path.resolve()
+            volume = read_series(path, self.series, subfolders=not own)
+        else:
+            volume = read_volume(path)
+        check_hounsfield(path, volume, self.threshold_hu)
+        mask = bones(volume.values, volume.affine, self.threshold_hu)
+        if not mask.any():
+            raise InputError(
+                f"{path}: no bone of {self.threshold_hu:g} HU was found near the head; lower threshold_hu, "
+                "or check that the CT shows a head"
+            )
+        summary = summarise("CT", volume.values, volume.affine, volume.origin)
+        return Scan(mask.view(np.uint8), volume.affine, summary)
 
 
 def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:

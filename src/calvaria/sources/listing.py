@@ -5,10 +5,10 @@ import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
 
-from calvaria.config.ingest import CtSource, FolderSource
 from calvaria.errors import InputError
-from calvaria.sources import Entry
+from calvaria.plugins.scan import Entry
 from calvaria.sources.opening import reason
 from calvaria.sources.volumes import VOLUMES, unknown_kind
 
@@ -22,6 +22,26 @@ _NOTES = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml
 _NOTE_NAMES = ("readme", "licence", "license", "changes", "citation", "dicomdir", "__macosx")
 
 
+class Listed(Protocol):
+    """A source that takes the files of a folder by a pattern."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def pattern(self) -> str:
+        """Which files to take, a glob pattern below the folder."""
+
+    @property
+    def person(self) -> str | None:
+        """Regular expression for skull ids whose first group is the person."""
+
+    @property
+    def limit(self) -> int | None:
+        """How many skulls to take at most."""
+
+
 @dataclass(frozen=True)
 class Item:
     """Something in a folder that is, or should have been, a skull."""
@@ -31,7 +51,7 @@ class Item:
     stray: bool = False  # whether it is something else than a skull, so that its id is its whole name
 
 
-def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
+def contents(name: str, source: Listed) -> list[Path]:
     """What matches the source's pattern, in the order of names, without hidden files and notes.
 
     Raises:
@@ -50,8 +70,8 @@ def contents(name: str, source: FolderSource | CtSource) -> list[Path]:
         raise InputError(f"{key}.path: {source.path}: {reason(error)}") from None
     except (ValueError, NotImplementedError) as error:
         raise InputError(
-            f"{key}.pattern: {source.pattern!r} is not a pattern for files in {source.path} ({error}); write "
-            "one like *.nii.gz"
+            f"{key}.pattern: {source.pattern!r} is not a valid glob pattern ({error}); write one "
+            "like *.nii.gz"
         ) from None
     return [path for path in found if not is_note(path)]
 
@@ -73,7 +93,7 @@ def identify(path: Path) -> Item | None:
     return Item(path, f"{path}: {unknown_kind(path)}, or move it away", stray=True)
 
 
-def entries_of(name: str, source: FolderSource | CtSource, items: list[Item]) -> list[Entry]:
+def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
     """Entries in the order of their ids, the first ``limit`` of them; `_ids` says what their ids are.
 
     Files that cannot be told apart get a fault, and their whole names as ids.
@@ -167,7 +187,7 @@ def _expression(name: str, text: str | None) -> re.Pattern[str] | None:
     try:
         expression = re.compile(text)
     except re.error as error:
-        raise InputError(f"{key}: {text!r} is not a regular expression ({error}); correct it") from None
+        raise InputError(f"{key}: {text!r} is not a valid regular expression ({error}); correct it") from None
     if not expression.groups:
         raise InputError(f"{key}: {text!r} has no group; put parentheses around the part that is the person")
     return expression

@@ -13,13 +13,13 @@ import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from calvaria.config import Mug500Source
 from calvaria.errors import InputError
-from calvaria.sources import Entry, Scan
-from calvaria.sources.summary import summarise
+from calvaria.plugins.scan import summarise
+from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.triplet import MEANINGS
 from calvaria.sources.volumes import Volume, read_mask
 
@@ -37,22 +37,65 @@ _NEAR = 1.5  # voxel diagonals that a vertex may be off: half a voxel by convent
 _SAMPLE = 20_000  # vertices looked at
 
 
-def entries(name: str, source: Mug500Source) -> list[Entry]:
-    """The skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+class Mug500Source(FileSource):
+    """MUG500+: healthy skulls A0001/ and craniotomies B0001/ whose implants are STL meshes."""
 
-    Raises:
-        InputError: if there is no such folder, or no A0001, B0001 and so on in it.
-    """
-    folders: dict[str, list[Path]] = {}
-    for path in (*source.path.glob("*"), *source.path.glob("[!._]*/*")):
-        if re.fullmatch(r"[AB]\d{4}", path.name) and path.is_dir():
-            folders.setdefault(path.name, []).append(path)
-    if not folders:
-        raise InputError(
-            f"ingest.sources.{name}.path: {source.path} holds no folder A0001, B0001 and so on, directly or "
-            "one level down; unpack or link MUG500+ there, or change the path"
-        )
-    return [_entry(name, id, folders[id]) for id in sorted(folders)[: source.limit]]
+    kind: Literal["mug500"]
+    """Which source: MUG500+."""
+
+    brings_defects: ClassVar[bool] = True
+
+    def entries(self, name: str) -> list[Entry]:
+        """The skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+
+        Raises:
+            InputError: if there is no such folder, or no A0001, B0001 and so on in it.
+        """
+        folders: dict[str, list[Path]] = {}
+        for path in (*self.path.glob("*"), *self.path.glob("[!._]*/*")):
+            if re.fullmatch(r"[AB]\d{4}", path.name) and path.is_dir():
+                folders.setdefault(path.name, []).append(path)
+        if not folders:
+            raise InputError(
+                f"ingest.sources.{name}.path: {self.path} holds no folder A0001, B0001 and so on, directly "
+                "or one level down; unpack or link MUG500+ there, or change the path"
+            )
+        return [_entry(name, id, folders[id]) for id in sorted(folders)[: self.limit]]
+
+    def read(self, entry: Entry, seed: int) -> Scan:
+        """Read one skull, and fill its implant into the skull's grid if it has one; the seed has no effect.
+
+        Raises:
+            InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known
+                frame, or the implant is not closed, out of the volume, away from the skull, or not in
+                its hole.
+        """
+        from calvaria.sources.mesh import read_solid, read_stl, voxelise
+
+        mask, *meshes = entry.files
+        skull = read_mask(mask)
+        if not skull.values.any():
+            raise InputError(f"{mask}: is empty, expected a skull; leave it out, or replace it")
+        if not meshes:
+            summary = summarise("mask", skull.values, skull.affine, skull.origin)
+            return Scan(skull.values, skull.affine, summary)
+        surface, implant = meshes
+        name, frame = _frame(surface, read_stl(surface)[0], skull.values, skull.affine)
+        vertices, faces = read_solid(implant)
+        at = _apply(frame, vertices)
+        shape = skull.values.shape
+        outside = float(((at < -0.5) | (at > np.array(shape) - 0.5)).any(axis=1).mean())
+        if outside > _OUTSIDE:
+            raise InputError(
+                f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, expected at "
+                f"most {_OUTSIDE:.0%}; check that both are of the same skull and in the same coordinates"
+            )
+        filled = voxelise(at, faces, (shape[0], shape[1], shape[2]))
+        labels = _joined(skull.values, filled, np.linalg.norm(skull.affine[:3, :3], axis=0), implant)
+        _check_hole(implant, skull, vertices, faces, name)
+        notes = (f"{surface.name} lies on its mask as {name}, and so does {implant.name}",)
+        summary = summarise("label volume", labels, skull.affine, replace(MEANINGS, notes=notes))
+        return Scan(labels, skull.affine, summary)
 
 
 def _entry(name: str, id: str, folders: list[Path]) -> Entry:
@@ -67,41 +110,6 @@ def _entry(name: str, id: str, folders: list[Path]) -> Entry:
     elif missing:
         fault = f"no such file: {', '.join(missing)}; restore it from MUG500+'s archive"
     return Entry(f"{name}/{id}", f"{name}/{id}", tuple(path for path in files if path.is_file()), fault)
-
-
-def read(source: Mug500Source, entry: Entry, seed: int) -> Scan:
-    """Read one skull, and fill its implant into the skull's grid if it has one; the seed has no effect.
-
-    Raises:
-        InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known frame,
-            or the implant is not closed, out of the volume, away from the skull, or not in its hole.
-    """
-    from calvaria.sources.mesh import read_solid, read_stl, voxelise
-
-    mask, *meshes = entry.files
-    skull = read_mask(mask)
-    if not skull.values.any():
-        raise InputError(f"{mask}: is empty, expected a skull; leave it out, or replace it")
-    if not meshes:
-        summary = summarise("mask", skull.values, skull.affine, skull.origin)
-        return Scan(skull.values, skull.affine, summary)
-    surface, implant = meshes
-    name, frame = _frame(surface, read_stl(surface)[0], skull.values, skull.affine)
-    vertices, faces = read_solid(implant)
-    at = _apply(frame, vertices)
-    shape = skull.values.shape
-    outside = float(((at < -0.5) | (at > np.array(shape) - 0.5)).any(axis=1).mean())
-    if outside > _OUTSIDE:
-        raise InputError(
-            f"{implant}: {outside:.0%} of its vertices are outside the volume of {mask}, expected at most "
-            f"{_OUTSIDE:.0%}; check that both are of the same skull and in the same coordinates"
-        )
-    filled = voxelise(at, faces, (shape[0], shape[1], shape[2]))
-    labels = _joined(skull.values, filled, np.linalg.norm(skull.affine[:3, :3], axis=0), implant)
-    _check_hole(implant, skull, vertices, faces, name)
-    notes = (f"{surface.name} lies on its mask as {name}, and so does {implant.name}",)
-    summary = summarise("label volume", labels, skull.affine, replace(MEANINGS, notes=notes))
-    return Scan(labels, skull.affine, summary)
 
 
 def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarray, name: str) -> None:

@@ -81,8 +81,7 @@ def _header(path: Path, stream: Readable) -> Any:
             header = nibabel.Nifti2Header(start + stream.read(540 - 348), check=False)
         else:
             raise InputError(
-                f"{path}: is not a NIfTI file, it does not begin as one; correct its name, or get the file "
-                "again"
+                f"{path}: is not a NIfTI file despite its extension; correct its name, or get the file again"
             )
         header.get_data_dtype()
         header.get_data_shape()

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
+from calvaria.plugins.scan import Origin
 from calvaria.sources.opening import data_file_beside, open_checked
 from calvaria.sources.segments import segments_of
-from calvaria.sources.summary import Origin
 from calvaria.sources.voxels import Layout, Volume, check_affine, check_layout, read_values
 
 # Signs that take a space's axes to right, anterior, superior.
@@ -72,7 +72,7 @@ def _header(path: Path, file: IO[bytes]) -> dict[str, Any]:
             break
     if not lines[0].startswith(b"NRRD000"):
         raise InputError(
-            f"{path}: is not an NRRD file, it does not begin as one; correct its name, or get the file again"
+            f"{path}: is not an NRRD file despite its extension; correct its name, or get the file again"
         )
     try:
         header = dict(nrrd.read_header([line.decode("latin-1") for line in lines]))
@@ -174,8 +174,8 @@ def _from_spacings(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.f
     spacings = np.asarray(header.get("spacings", ()), np.float64)[:3]
     if len(spacings) != 3 or header.get("space") is not None:
         raise InputError(
-            f"{path}: its header has no space directions and no three spacings alone, so its voxels are "
-            "nowhere; export it with spacing and directions"
+            f"{path}: its header has no space directions and no three spacings alone, so the positions of "
+            "its voxels are undefined; export it with spacing and directions"
         )
     if not (np.isfinite(spacings) & (spacings > 0)).all():
         raise InputError(

@@ -6,11 +6,12 @@ import numpy as np
 
 from calvaria.errors import InputError
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.sources import Scan
+from calvaria.plugins.scan import Origin, Scan, summarise
+from calvaria.sources.listing import own_id
 from calvaria.sources.same_grid import on_grid_of
-from calvaria.sources.summary import Origin, summarise
 from calvaria.sources.volumes import Volume, read_mask
 
+PARTS = ("complete_skull", "defective_skull", "implant")  # folders, in the order of `read_triplet`
 MEANINGS = Origin(meanings={BONE: "bone", IMPLANT: "implant"})
 
 
@@ -56,3 +57,27 @@ def _part(path: Path, what: str) -> Volume:
             f"{path}: is empty, expected {what}; remove it, or replace it with that of this skull"
         )
     return volume
+
+
+def by_id(folder: Path) -> dict[str, Path]:
+    """The volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
+
+    Raises:
+        InputError: if two of them have the same id.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.name.startswith(".") or not path.name.endswith((".nrrd", ".nii.gz")):
+            continue
+        id = own_id(path)
+        if id in found:
+            raise InputError(f"{found[id]} and {path}: are the same part of one skull; remove one of them")
+        found[id] = path
+    return found
+
+
+def lacking(missing: list[Path]) -> str | None:
+    """The fault of a skull some of whose files are missing."""
+    if not missing:
+        return None
+    return f"no such file: {', '.join(map(str, missing))}; restore it from the data set's archive"

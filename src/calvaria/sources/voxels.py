@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
-from calvaria.sources.summary import Origin
+from calvaria.plugins.scan import Origin
 
 MAX_VOXELS = 2**30  # 1024 cubed; the largest head CTs have a quarter of it
 SPACING_MM = (0.01, 25.0)  # beyond, the numbers are no millimetres

@@ -7,8 +7,8 @@ import numpy as np
 
 from calvaria import seeds
 from calvaria.config import HELD_OUT, Config
+from calvaria.defects.defect import to_json
 from calvaria.defects.injection import inject_defect
-from calvaria.defects.recipes import to_json
 from calvaria.geometry.grid import IMPLANT
 from calvaria.skull.vault import find_vault
 from calvaria.storage.cohorts import cohort as held_out

@@ -1,14 +1,16 @@
 """A bone flap as surgeons cut it: burr holes around a centre, joined by the saw."""
 
 import math
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
-from calvaria.config import CraniotomyRecipe
+from calvaria.defects.outer_surface import OuterSurface
+from calvaria.defects.recipes.base import PlacedRecipe, Span
 from calvaria.defects.recipes.draws import length, normal
-from calvaria.defects.recipes.regions import direction
 from calvaria.defects.shapes import Craniotomy
-from calvaria.defects.surface import Surface
+from calvaria.plugins.section import Normal
 from calvaria.skull.vault import Vector, cross, rounded, tangents, unit
 
 PIECES = 3  # straight edges that make up a curved saw line
@@ -18,36 +20,62 @@ ABOVE_MM, BELOW_MM = 12.0, 25.0  # what is cut beyond the highest and below the 
 Point = tuple[float, float]
 
 
-def draw(rng: np.random.Generator, surface: Surface, recipe: CraniotomyRecipe) -> Craniotomy:
-    """A flap around a ray from the vault's centre."""
-    middle = surface.cast(*direction(rng, recipe.region, recipe.azimuth_deg, recipe.elevation_deg))
-    pole = rounded(*middle.direction)
-    right = rounded(*tangents(pole)[0])
-    radius = round(middle.distance_mm, 4)
-    holes = _holes(rng, recipe, radius)
-    outline = [
-        point for a, b in zip(holes, holes[1:] + holes[:1], strict=True) for point in _saw(rng, recipe, a, b)
-    ]
-    hole_radius = length(rng, recipe.hole_radius_mm)
-    bevel = math.tan(math.radians(min(max(normal(rng, recipe.bevel_deg), 0.0), 60.0)))
-    sides = zip(holes, holes[1:] + holes[:1], strict=True)
-    samples = [(0.0, 0.0), *holes, *(((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in sides)]
-    distances = [_distance(surface, pole, right, radius, point) for point in samples]
-    return Craniotomy(
-        apex_mm=surface.vault.centre_mm,
-        pole=pole,
-        right=right,
-        radius_mm=radius,
-        outline_mm=tuple(outline),
-        holes_mm=tuple(holes),
-        hole_radius_mm=hole_radius,
-        bevel=round(bevel, 4),
-        surface_mm=_fit([(u / radius, v / radius) for u, v in samples], distances),
-        reach_mm=(
-            round(max(0.0, min(distances) - BELOW_MM), 4),
-            round(max(distances) + ABOVE_MM, 4),
-        ),
-    )
+class CraniotomyRecipe(PlacedRecipe):
+    """A bone flap between burr holes, which saw lines join, cut along the local normal with a bevel."""
+
+    kind: Literal["craniotomy"]
+    """Which recipe: a bone flap."""
+    diameter_mm: Normal = Normal(mean=90, sd=18)
+    """Mean diameter of the flap along the surface."""
+    elongation: Span = (1.0, 1.4)
+    """Range of its length over its width."""
+    holes: tuple[int, int] = (4, 7)
+    """Least and most burr holes; 3 or more."""
+    hole_radius_mm: Normal = Normal(mean=6.5, sd=0.8)
+    """Radius of the burr holes."""
+    curvature: Span = (0.0, 0.12)
+    """Range of how far a saw line bows outwards, over its length; 0 for straight ones."""
+    bevel_deg: Normal = Normal(mean=20, sd=7)
+    """Angle by which the cut leans, so that the flap is smaller inside than outside; kept within 0 to 60."""
+
+    @model_validator(mode="after")
+    def _holes(self) -> Self:
+        if self.holes[0] < 3:
+            raise ValueError(f"holes must be 3 or more, got {list(self.holes)}")
+        return self
+
+    def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Craniotomy:
+        """A flap around a ray from the vault's centre."""
+        middle = surface.cast(*self.direction(rng))
+        pole = rounded(*middle.direction)
+        right = rounded(*tangents(pole)[0])
+        radius = round(middle.distance_mm, 4)
+        holes = _holes(rng, self, radius)
+        outline = [
+            point
+            for a, b in zip(holes, holes[1:] + holes[:1], strict=True)
+            for point in _saw(rng, self, a, b)
+        ]
+        hole_radius = length(rng, self.hole_radius_mm)
+        bevel = math.tan(math.radians(min(max(normal(rng, self.bevel_deg), 0.0), 60.0)))
+        sides = zip(holes, holes[1:] + holes[:1], strict=True)
+        samples = [(0.0, 0.0), *holes, *(((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in sides)]
+        distances = [_distance(surface, pole, right, radius, point) for point in samples]
+        return Craniotomy(
+            apex_mm=surface.vault.centre_mm,
+            pole=pole,
+            right=right,
+            radius_mm=radius,
+            outline_mm=tuple(outline),
+            holes_mm=tuple(holes),
+            hole_radius_mm=hole_radius,
+            bevel=round(bevel, 4),
+            surface_mm=_fit([(u / radius, v / radius) for u, v in samples], distances),
+            reach_mm=(
+                round(max(0.0, min(distances) - BELOW_MM), 4),
+                round(max(distances) + ABOVE_MM, 4),
+            ),
+        )
 
 
 def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) -> list[Point]:
@@ -84,7 +112,7 @@ def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point)
     return points
 
 
-def _distance(surface: Surface, pole: Vector, right: Vector, radius: float, point: Point) -> float:
+def _distance(surface: OuterSurface, pole: Vector, right: Vector, radius: float, point: Point) -> float:
     """How far from the vault's centre the outer surface is at a place of the chart."""
     up = cross(pole, right)
     u, v = point[0] / radius, point[1] / radius

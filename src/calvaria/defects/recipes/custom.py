@@ -1,53 +1,75 @@
-"""Calls a recipe that the user wrote."""
+"""A function of the user as a recipe."""
 
 import importlib
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from calvaria.config import CustomRecipe
 from calvaria.defects.defect import Defect
 from calvaria.errors import ConfigError
 from calvaria.geometry.grid import Grid
+from calvaria.plugins.recipe import Recipe
+from calvaria.skull.vault import Vault
 
 
-def draw(rng: np.random.Generator, skull: np.ndarray, grid: Grid, recipe: CustomRecipe) -> Defect:
-    """What the function returns.
+class CustomRecipe(Recipe):
+    """A recipe of your own: a function that draws a defect; see docs/defects.md."""
 
-    Raises:
-        ConfigError: if it cannot be imported, does not take the parameters, or returns no Defect.
-    """
-    module, name = recipe.function.split(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ConfigError(
-            f"function {recipe.function} of a custom recipe: cannot import {module} ({error}); install its "
-            "package, or put its folder into the environment variable PYTHONPATH"
-        ) from None
-    except AttributeError:
-        raise ConfigError(
-            f"function {recipe.function} of a custom recipe: {module} has no {name}; correct the name"
-        ) from None
-    _check_arguments(function, recipe)
-    defect = function(rng, skull, grid, **recipe.parameters)
-    if not isinstance(defect, Defect):
-        raise ConfigError(
-            f"function {recipe.function} of a custom recipe: returned {type(defect).__name__}, wanted "
-            "calvaria.defects.defect.Defect; see docs/defects.md"
-        )
-    return defect
+    kind: Literal["custom"]
+    """Which recipe: a function of your own."""
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """``package.module:name`` of a function ``name(rng, skull, grid, **parameters) -> Defect``."""
+    parameters: dict[str, Any] = Field({})
+    """Its further arguments."""
 
+    def draw(self, rng: np.random.Generator, skull: np.ndarray, grid: Grid, vault: Vault) -> Defect:
+        """Call the function.
 
-def _check_arguments(function: object, recipe: CustomRecipe) -> None:
-    """That the call fits the function; errors inside the function keep their traceback."""
-    import inspect
+        Raises:
+            ConfigError: if it cannot be imported, does not take the parameters, or returns no Defect.
+        """
+        defect = self._function()(rng, skull, grid, **self.parameters)
+        if not isinstance(defect, Defect):
+            raise ConfigError(
+                f"function {self.function} of a custom recipe: returned {type(defect).__name__}, expected "
+                "calvaria.defects.defect.Defect; see docs/defects.md"
+            )
+        return defect
 
-    try:
-        if not callable(function):
-            raise TypeError("it is not a function")
-        inspect.signature(function).bind(None, None, None, **recipe.parameters)
-    except TypeError as error:
-        raise ConfigError(
-            f"function {recipe.function} of a custom recipe: {error}; it must take (rng, skull, grid, "
-            f"**parameters), and parameters are {', '.join(recipe.parameters) or 'none'}"
-        ) from None
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """This module and that of the function."""
+        return (*super().modules, self.function.split(":")[0])
+
+    def _function(self) -> Callable[..., Any]:
+        module, name = self.function.split(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            raise ConfigError(
+                f"function {self.function} of a custom recipe: cannot import {module} ({error}); install its "
+                "package, or put its folder into the environment variable PYTHONPATH"
+            ) from None
+        except AttributeError:
+            raise ConfigError(
+                f"function {self.function} of a custom recipe: {module} has no {name}; correct the name"
+            ) from None
+        self._check_arguments(function)
+        checked: Callable[..., Any] = function
+        return checked
+
+    def _check_arguments(self, function: object) -> None:
+        """Check that the call fits the function; errors inside the function keep their traceback."""
+        import inspect
+
+        try:
+            if not callable(function):
+                raise TypeError("it is not a function")
+            inspect.signature(function).bind(None, None, None, **self.parameters)
+        except TypeError as error:
+            raise ConfigError(
+                f"function {self.function} of a custom recipe: {error}; it must take (rng, skull, grid, "
+                f"**parameters), and parameters are {', '.join(self.parameters) or 'none'}"
+            ) from None

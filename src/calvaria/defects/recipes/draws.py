@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from calvaria.config import Normal
+from calvaria.plugins.section import Normal
 from calvaria.skull.vault import Vector
 
 LEAST_MM = 2.0  # no drawn length is smaller

@@ -1,37 +1,54 @@
-"""The options of every recipe: healed edges and where the scan ends."""
+"""Options of recipes: healed edges, and where the scan ends."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
-from calvaria.config import FieldOfView, Healed, Normal
 from calvaria.defects.defect import Healing, Plane
 from calvaria.defects.recipes.draws import length, normal
+from calvaria.plugins.section import Normal, Section
 from calvaria.skull.vault import Vault, rounded, unit
 
 
-def healing(rng: np.random.Generator, healed: Healed | None) -> Healing | None:
-    """Draws how the bone around a hole has thinned."""
-    if healed is None:
-        return None
-    width = length(rng, healed.width_mm)
-    thinning = min(max(round(normal(rng, healed.thinning), 4), 0.0), 1.0)
-    outer = rng.random() < 0.5 if healed.side == "either" else healed.side == "outer"
-    return Healing(width_mm=width, thinning=thinning, side="outer" if outer else "inner")
+class Healed(Section):
+    """Bone around the hole that has thinned; what is gone belongs to the implant."""
+
+    width_mm: Normal = Normal(mean=12, sd=3)
+    """Width of the band of thinned bone."""
+    thinning: Normal = Normal(mean=0.6, sd=0.1)
+    """Share of the bone's thickness that is gone at the rim; kept within 0 to 1."""
+    side: Literal["outer", "inner", "either"] = "either"
+    """From which side the bone has gone; either takes one of them by chance."""
+
+    def draw(self, rng: np.random.Generator) -> Healing:
+        """Draw how the bone around a hole has thinned."""
+        width = length(rng, self.width_mm)
+        thinning = min(max(round(normal(rng, self.thinning), 4), 0.0), 1.0)
+        outer = rng.random() < 0.5 if self.side == "either" else self.side == "outer"
+        return Healing(width_mm=width, thinning=thinning, side="outer" if outer else "inner")
 
 
-def unseen(rng: np.random.Generator, vault: Vault, view: FieldOfView | None) -> tuple[Plane, ...]:
-    """Draws the planes at which the scan ends."""
-    if view is None:
-        return ()
-    planes = []
-    x, y, z = vault.centre_mm
-    if view.bottom_mm is not None:
-        planes.append(_plane(rng, (x, y, z - normal(rng, view.bottom_mm)), view.tilt_deg, -1))
-    if view.top_mm is not None:
-        top = z + vault.semi_axes_mm[2]
-        planes.append(_plane(rng, (x, y, top - normal(rng, view.top_mm)), view.tilt_deg, 1))
-    return tuple(planes)
+class FieldOfView(Section):
+    """Where the scan ends: beyond, all labels are 0, so there labels > 0 is not the whole skull."""
+
+    bottom_mm: Normal | None = Normal(mean=35, sd=10)
+    """How far below the vault's centre the scan begins; null for no cut."""
+    top_mm: Normal | None = None
+    """How far below the vertex the scan ends; null for no cut."""
+    tilt_deg: Normal = Normal(mean=0, sd=6)
+    """How far the cuts are tilted, forwards and sideways."""
+
+    def draw(self, rng: np.random.Generator, vault: Vault) -> tuple[Plane, ...]:
+        """Draw the planes at which the scan ends."""
+        planes = []
+        x, y, z = vault.centre_mm
+        if self.bottom_mm is not None:
+            planes.append(_plane(rng, (x, y, z - normal(rng, self.bottom_mm)), self.tilt_deg, -1))
+        if self.top_mm is not None:
+            top = z + vault.semi_axes_mm[2]
+            planes.append(_plane(rng, (x, y, top - normal(rng, self.top_mm)), self.tilt_deg, 1))
+        return tuple(planes)
 
 
 def _plane(rng: np.random.Generator, point: tuple[float, float, float], tilt: Normal, up: int) -> Plane:

@@ -1,12 +1,10 @@
-"""Where on the vault a defect's centre is drawn, and whether a case is where its region wants it."""
+"""Regions of the vault: the directions of defects in them, and whether a case lies in its region."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from calvaria.config import CustomRecipe, Recipe, RoundedBoxRecipe
-from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import IMPLANT, Grid
 from calvaria.skull.vault import ORBITAL_FLOOR_FRONT, Vault, Vector, rounded
 
@@ -31,9 +29,9 @@ REGIONS = {
 }
 
 
-def on_floor(recipe: Recipe, vault: Vault) -> Vault:
-    """The vault from which a recipe's defects are cut: with the brow if the region has it."""
-    if _region(recipe) == "frontoorbital":
+def on_floor(region: str, vault: Vault) -> Vault:
+    """The vault that defects of a region are cut from: with the brow if the region has it."""
+    if region == "frontoorbital":
         return vault.model_copy(update={"floor_front": ORBITAL_FLOOR_FRONT})
     return vault
 
@@ -56,13 +54,14 @@ def direction(
     return rounded(side * flat * math.cos(azimuth), flat * math.sin(azimuth), height)
 
 
-def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, recipe: Recipe) -> str | None:
-    """Why a case is not where its recipe's region wants it, or None.
+def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, region: str) -> str | None:
+    """Why a case is outside its region, or None.
 
     Args:
         labels: (x, y, z) uint8 labels with an implant.
     """
-    region = _region(recipe)
+    from calvaria.geometry.components import bounding_box
+
     if region == "anywhere":
         return None
     box = bounding_box(labels, IMPLANT)
@@ -80,7 +79,3 @@ def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, recipe: Recipe) -> s
     if region == "frontoorbital" and 1 - usual.contains(x, y, z).mean() < BROW_SHARE:
         return "implant without brow"
     return None
-
-
-def _region(recipe: Recipe) -> str:
-    return "anywhere" if isinstance(recipe, RoundedBoxRecipe | CustomRecipe) else recipe.region

@@ -1,40 +1,42 @@
 """Several defects in one skull, with bone between them."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 
-from calvaria.config.inject import Options
+from calvaria.defects.outer_surface import OuterSurface
 from calvaria.defects.shapes import Shape
-from calvaria.defects.surface import Surface
 
 TRIES = 20  # for a place that is far enough from the others; else the case's check refuses it
 SAMPLING_MM = 3.0  # spacing at which bone between two shapes is looked at
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Options)
-
 
 def draw(
     rng: np.random.Generator,
-    surface: Surface,
-    recipe: AnyRecipe,
-    draw_one: Callable[[np.random.Generator, Surface, AnyRecipe], Shape],
+    surface: OuterSurface,
+    count: tuple[int, int],
+    apart_mm: float,
+    draw_shape: Callable[[np.random.Generator, OuterSurface], Shape],
 ) -> tuple[Shape, ...]:
-    """Draws as many shapes as the recipe says, each away from those before it."""
-    least, most = recipe.count
-    count = least if least == most else int(rng.integers(least, most + 1))
+    """Draw several shapes, each away from those before it.
+
+    Args:
+        count: least and most shapes.
+        apart_mm: least bone between two of them.
+    """
+    least, most = count
+    number = least if least == most else int(rng.integers(least, most + 1))
     shapes: list[Shape] = []
-    for _ in range(count):
+    for _ in range(number):
         for _ in range(TRIES):
-            shape = draw_one(rng, surface, recipe)
-            if all(_apart(surface, shape, other, recipe.apart_mm) for other in shapes):
+            shape = draw_shape(rng, surface)
+            if all(_apart(surface, shape, other, apart_mm) for other in shapes):
                 break
         shapes.append(shape)
     return tuple(shapes)
 
 
-def _apart(surface: Surface, one: Shape, other: Shape, least_mm: float) -> bool:
+def _apart(surface: OuterSurface, one: Shape, other: Shape, least_mm: float) -> bool:
     """Whether no bone is within half the least distance of both shapes."""
     boxes = [shape.bounds_mm() for shape in (one, other)]
     axes = []

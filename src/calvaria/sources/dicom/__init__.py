@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from calvaria.errors import InputError
+from calvaria.plugins.scan import LeftOut, Origin, describe_left_out
 from calvaria.sources.dicom.headers import (
     Header,
     Plane,
@@ -23,7 +24,6 @@ from calvaria.sources.dicom.series import choose, describe, series_of, without_c
 from calvaria.sources.dicom.stack import stack
 from calvaria.sources.listing import is_note
 from calvaria.sources.opening import reason
-from calvaria.sources.summary import LeftOut, Origin, describe_left_out
 from calvaria.sources.voxels import MAX_VOXELS, Volume
 
 __all__ = ["holds_dicom", "is_dicom", "is_enhanced", "read_file", "read_series"]

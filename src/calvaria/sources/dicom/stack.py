@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calvaria.errors import InputError
+from calvaria.plugins.scan import LeftOut, describe_left_out
 from calvaria.sources.dicom.headers import Plane
-from calvaria.sources.summary import LeftOut, describe_left_out
 from calvaria.sources.voxels import check_affine
 
 _UNIFORM = 0.01  # part of the slice distance by which a slice may be off its place, or

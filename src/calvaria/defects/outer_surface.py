@@ -1,4 +1,4 @@
-"""The outer surface of a skull, found by rays from the vault's centre."""
+"""The outer surface of a skull, met by rays from the vault's centre."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Ray(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Surface:
+class OuterSurface:
     """A skull and its vault: all that a draw may look at."""
 
     skull: np.ndarray  # (x, y, z) bool or uint8, bone where it is not 0

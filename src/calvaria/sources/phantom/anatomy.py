@@ -2,23 +2,23 @@
 
 Frame: millimetres in the head's own axes (x to the patient's right, y to the front, z up). The plane
 z = 0 is the Frankfurt plane through the ear canals and the lower orbital rims; y = 0 lies at the ear canals
-and x = 0 is the midline. Lengths describe a skull of mean size; `phantom.py` scales, skews and turns it.
+and x = 0 is the midline. Lengths describe a skull of mean size; `build.py` scales, skews and turns it.
 
 Method: the braincase is an offset shell around an endocast made of the brain's lobes, the face is a smooth
 union of bars and ellipsoids, and the orbits, sinuses and airways are carved out of it. Distances are negative
 inside. Paired parts are modelled once and read through |x|; asymmetry comes from skewing the points.
 
-The arithmetic is that of `implicit.py`, so that the mask is the same on any machine.
+The arithmetic is that of `sdf.py`, so that the mask is the same on any machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calvaria.sources.implicit import (
+from calvaria.sources.phantom.parameters import Phantom
+from calvaria.sources.phantom.sdf import (
     FAR,
     Field,
     Points,
@@ -31,9 +31,6 @@ from calvaria.sources.implicit import (
     smooth_step,
     wave,
 )
-
-if TYPE_CHECKING:
-    from calvaria.sources.phantom import Phantom
 
 # --- braincase ------------------------------------------------------------------------------------
 
@@ -334,9 +331,9 @@ def conchae(m: Points, thickness: float) -> Field:
     cells = np.minimum(np.abs(m.x - 6.5), np.abs(wave(m.y * 0.05 + m.x * 0.02)) * 6.0) - half
     cells = np.maximum(cells, 8.0 - m.z)
     plates = np.minimum(np.minimum(septum, side), np.minimum(plates, cells))
-    # Scanners lose the thinnest bone: gnaw holes into the plates.
-    gnawed = 5.0 * (wave(m.y * 0.083 + 0.7 * bend) * wave(m.z * 0.091 + 0.5 * bend) - 0.15)
-    return np.maximum(np.maximum(plates, gnawed), np.abs(m.y - 55.0) - 20.0)
+    # Partial volume: scanners lose the thinnest bone.
+    lost = 5.0 * (wave(m.y * 0.083 + 0.7 * bend) * wave(m.z * 0.091 + 0.5 * bend) - 0.15)
+    return np.maximum(np.maximum(plates, lost), np.abs(m.y - 55.0) - 20.0)
 
 
 # --- the whole ------------------------------------------------------------------------------------

@@ -1,13 +1,37 @@
-"""What was read from a file or folder, for the user to check: two lines of text, or JSON."""
+"""A scan of a skull, the entry of the catalogue that it is read from, and a summary of what was read.
+
+A summary is for the user to check: two lines of text, or JSON.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Kind = Literal["CT", "mask", "label volume"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One skull that a source offers, known without opening a volume."""
+
+    id: str  # the source's name, a slash, and the skull's own id
+    person: str  # whose skull it is, as far as the source tells; people, not scans, are split
+    files: tuple[Path, ...] = ()  # existing files, or folders of DICOM slices, that it is read from
+    fault: str | None = None  # why it cannot be read, such as a missing partner file
+
+    @property
+    def source(self) -> str:
+        """The source's name."""
+        return self.id.split("/", 1)[0]
+
+    @property
+    def own_id(self) -> str:
+        """The skull's id within its source."""
+        return self.id.split("/", 1)[1]
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,15 @@ class Summary:
             "left_out": [{"file": one.file, "reason": one.reason} for one in self.origin.left_out],
             "notes": list(self.origin.notes),
         }
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One skull on the grid of its source."""
+
+    labels: npt.NDArray[np.uint8]  # (i, j, k): 0 background, 1 bone, 2 implant; skull = label > 0
+    affine: npt.NDArray[np.float64]  # (4, 4), voxel indices to RAS+ millimetres
+    summary: Summary | None = None  # of what was read; synthetic scans have none
 
 
 LEAST_TILT_DEG = 0.5  # smaller ones are rounding of the header
