@@ -1,8 +1,10 @@
 """What README and docs tell users to type exists: commands, options, targets, paths and config keys."""
 
+import ast
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,48 @@ def test_a_command_exists_with_these_options(where, words):
 def test_a_command_that_does_not_exist_is_noticed(command, error):
     with pytest.raises(error):
         check(command.split())
+
+
+ENGLISH = {"and", "in"}  # words of sentences with a name after them
+PRINTED = re.compile(r"\bcalvaria ([a-z][a-z-]*)((?: (?:--[a-z-]+|[A-Z]{3,}\b|\{\}))*)")
+
+
+def printed() -> Iterator[tuple[str, str, str]]:
+    """Every command in a string or a template of the package: where it is, its name, and what follows."""
+    for path in sorted((ROOT / "src" / "calvaria").rglob("*")):
+        if path.suffix == ".py":
+            texts = strings(ast.parse(path.read_bytes()))
+        elif path.suffix in (".html", ".md") and "vendor" not in path.parts:
+            texts = iter([re.sub(r"\{\{.*?\}\}", "{}", path.read_text(encoding="utf-8"))])
+        else:
+            continue
+        for text in texts:
+            for match in PRINTED.finditer(text):
+                yield str(path.relative_to(ROOT)), match[1], match[2]
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """The strings of a module, with {} for what an f-string puts in."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_a_command_that_the_package_prints_exists_with_these_options():
+    wrong = []
+    for where, name, rest in printed():
+        command = GROUPS.commands.get(name)
+        if command is None and not ("--" in rest or "{}" in rest) or name in ENGLISH:
+            continue  # a sentence about calvaria
+        options = {option for parameter in command.params for option in parameter.opts} if command else set()
+        named = set(re.findall(r"--[a-z-]+", rest))
+        arguments = len(rest.split()) - len(named)
+        if command is None or not named <= options or (not named and arguments > len(command.params)):
+            wrong.append(f"{where}: calvaria {name}{rest}")
+    assert wrong == []
+    assert ("src/calvaria/report/page.py", "verify", " {}") in printed()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -141,7 +141,7 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
         "size_gb": _gigabytes(run, manifest) if manifest else None,
         "config_text": dump(config),
         "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
-        "verify": f"calvaria verify --run {shlex.quote(str(run.root))}",
+        "verify": f"calvaria verify {shlex.quote(str(run.root))}",
     }
 
 
