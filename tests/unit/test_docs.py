@@ -26,9 +26,7 @@ OTHERS = {
     "source": "activates the environment that make has made",
 }
 # Paths that are made by a command, belong to the reader, or are an example's.
-NOT_OF_THE_PROJECT = re.compile(
-    r"^(\.venv|results|site|logs|/|data/(?!pretrained|README))|mine|again"
-)
+NOT_OF_THE_PROJECT = re.compile(r"^(\.venv|results|site|logs|/|data/(?!pretrained|README))|mine|again")
 OF_THE_PROJECT = re.compile(
     r"^(benchmarks|data|docs|envs|profiles|src|tests|workflow)/|^[\w.]+\.(yaml|md|toml|cff)$"
 )
