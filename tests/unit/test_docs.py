@@ -128,7 +128,7 @@ def test_a_command_that_the_package_prints_exists_with_these_options():
     wrong = []
     for where, name, rest in printed():
         command = GROUPS.commands.get(name)
-        if command is None and not ("--" in rest or "{}" in rest) or name in ENGLISH:
+        if (command is None and not ("--" in rest or "{}" in rest)) or name in ENGLISH:
             continue  # a sentence about calvaria
         options = {option for parameter in command.params for option in parameter.opts} if command else set()
         named = set(re.findall(r"--[a-z-]+", rest))
