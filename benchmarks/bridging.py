@@ -3,7 +3,8 @@
     python benchmarks/bridging.py --run results/skullfix
 
 Bridges the holes of the training and validation skulls; a training skull is bridged without itself. The
-test people are not looked at, so the constants of ``reconstruction/bridging.py`` may be chosen by this table.
+test people are not used, so the constants of ``reconstruction/fine/interpolation.py`` may be chosen by this
+table.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from environment import header
 
 from calvaria.config import load
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.reconstruction import bridging
-from calvaria.reconstruction.prediction import grown
-from calvaria.reconstruction.refine_training import fine_labels
-from calvaria.reconstruction.refining import Frame, Window, picture_skull, window_around
+from calvaria.reconstruction.coarse.inference import grown
+from calvaria.reconstruction.fine import interpolation
+from calvaria.reconstruction.fine.network import Frame, Window, picture_skull, window_around
+from calvaria.reconstruction.fine.training import fine_labels
 from calvaria.skull.vault_map import VaultPicture
 from calvaria.storage.paths import Run
 
@@ -30,7 +31,7 @@ TOO_WIDE = 3  # voxels of the run's grid
 
 # What is changed, one at a time: constants of the module.
 CHANGES: dict[str, dict[str, float]] = {
-    "as it is": {"ROUNDS": bridging.ROUNDS},
+    "as it is": {"ROUNDS": interpolation.ROUNDS},
     "what is seen in the hole is not believed": {"ROUNDS": 1},
     "five rounds": {"ROUNDS": 5},
     "believed within 2 mm": {"AGREES_MM": 2.0},
@@ -67,7 +68,7 @@ def main() -> None:
         for labels in fine_labels(run, config, name)
     ]
     training = sum(member for member, _ in read)
-    known = bridging.surfaces([pictured(labels > 0, frame) for member, labels in read if member])
+    known = interpolation.surfaces([pictured(labels > 0, frame) for member, labels in read if member])
     skulls = [
         skull(labels, np.delete(known, number, axis=0) if member else known, frame)
         for number, (member, labels) in enumerate(read)
@@ -82,10 +83,10 @@ def main() -> None:
         print(rows[-1], flush=True)
 
     for name, constants in CHANGES.items():
-        with patch.multiple(bridging, **constants):
+        with patch.multiple(interpolation, **constants):
             tried(name)
     tried(f"hole drawn {TOO_WIDE} voxels too wide", wide=TOO_WIDE)
-    with patch.multiple(bridging, ROUNDS=1):
+    with patch.multiple(interpolation, ROUNDS=1):
         tried("the same, what is seen in it not believed", wide=TOO_WIDE)
     for count in KNOWN:
         tried(f"{count} known skulls", count=count)

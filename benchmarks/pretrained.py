@@ -15,7 +15,7 @@ from pathlib import Path
 from environment import header, peak_gb
 
 from calvaria.config import load
-from calvaria.reconstruction.model import load_model
+from calvaria.reconstruction.export.model import load_model
 from calvaria.report.tables import METRICS, scores, summarise
 from calvaria.stages.evaluate import case_scores, cases, predictions
 from calvaria.storage.paths import Run

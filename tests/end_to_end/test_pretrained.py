@@ -8,7 +8,7 @@ from calvaria.defects.apply import cut_defect
 from calvaria.defects.defect import from_json
 from calvaria.defects.native_grid import OwnGrid, cut
 from calvaria.geometry.resample import resample
-from calvaria.reconstruction.model import load_model
+from calvaria.reconstruction.export.model import load_model
 from calvaria.sources.volumes import read_labels
 from calvaria.stages.evaluate import Case, case_scores, predictions
 from calvaria.storage.shipped import pretrained

@@ -15,11 +15,16 @@ from calvaria.config import Config, dump, parse
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import digest, sha256
-from calvaria.reconstruction.bridging import surfaces
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target, new_network
-from calvaria.reconstruction.prediction import grown, implant_of, probabilities
-from calvaria.reconstruction.reconstruct import Wanted
-from calvaria.reconstruction.refining import (
+from calvaria.reconstruction.coarse.inference import grown, implant_of, probabilities
+from calvaria.reconstruction.coarse.network import (
+    ReconstructionNetwork,
+    network_input,
+    network_target,
+    new_network,
+)
+from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
+from calvaria.reconstruction.fine.interpolation import surfaces
+from calvaria.reconstruction.fine.network import (
     SAID,
     SURFACES,
     Frame,
@@ -29,7 +34,7 @@ from calvaria.reconstruction.refining import (
     picture_skull,
     window_around,
 )
-from calvaria.reconstruction.training import dice_and_cross_entropy
+from calvaria.reconstruction.reconstruct import Wanted
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.storage.paths import Run

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.bridging import (
+from calvaria.reconstruction.fine.interpolation import (
     BORDER,
     DEPTH_MM,
     bridge,

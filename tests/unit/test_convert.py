@@ -14,10 +14,10 @@ from calvaria import cli
 from calvaria.config import Config, parse
 from calvaria.errors import InputError
 from calvaria.geometry.grid import BONE
-from calvaria.reconstruction.implant_network import bone_on_grid, implant_network, input_files
-from calvaria.reconstruction.model import export, load_model
-from calvaria.reconstruction.network import new_network
-from calvaria.reconstruction.prediction import implant_of, largest_piece
+from calvaria.reconstruction.coarse.inference import implant_of, largest_piece
+from calvaria.reconstruction.coarse.network import new_network
+from calvaria.reconstruction.export.ensemble import bone_on_grid, implant_network, input_files
+from calvaria.reconstruction.export.model import export, load_model
 from calvaria.reconstruction.predictor import coarse_probabilities
 from calvaria.storage.nifti_file import ALIGNED, nifti_bytes
 from calvaria.training.weights import weights
@@ -109,7 +109,7 @@ def test_monai_runs_the_bundle_and_finds_the_same_implant(model, tmp_path):
     from monai.bundle.properties import InferProperties
     from monai.utils import BundleProperty, BundlePropertyConfig
 
-    from calvaria.reconstruction.bundle import write_bundle
+    from calvaria.reconstruction.export.monai_bundle import write_bundle
 
     bundle = tmp_path / "bundle"
     write_bundle(model, bundle)
@@ -158,8 +158,8 @@ def test_a_volume_on_another_grid_is_refused(model):
 
 
 def test_a_wrong_name_or_a_damaged_model_leaves_nothing(model, tmp_path):
-    from calvaria.reconstruction.bundle import write_bundle
-    from calvaria.reconstruction.onnx_file import write_onnx
+    from calvaria.reconstruction.export.monai_bundle import write_bundle
+    from calvaria.reconstruction.export.onnx import write_onnx
 
     with pytest.raises(InputError, match=r"expected a name that ends in \.onnx"):
         write_onnx(model, tmp_path / "model.bin")

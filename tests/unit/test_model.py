@@ -13,7 +13,7 @@ from calvaria.errors import CalvariaError, InputError, StoreError
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import read_manifest, sha256
-from calvaria.reconstruction.model import export, load_model
+from calvaria.reconstruction.export.model import export, load_model
 from calvaria.reconstruction.predictor import (
     Found,
     Predictor,
@@ -170,7 +170,7 @@ def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
 
 
 def test_a_fault_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
-    from calvaria.reconstruction import model as module
+    from calvaria.reconstruction.export import model as module
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

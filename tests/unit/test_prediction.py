@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from calvaria.reconstruction.prediction import largest_piece
+from calvaria.reconstruction.coarse.inference import largest_piece
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)

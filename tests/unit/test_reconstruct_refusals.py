@@ -9,8 +9,8 @@ import pytest
 from calvaria.config import dump
 from calvaria.errors import InputError, StoreError
 from calvaria.reconstruction import reconstruct as module
-from calvaria.reconstruction.model import export
-from calvaria.reconstruction.network import new_network
+from calvaria.reconstruction.coarse.network import new_network
+from calvaria.reconstruction.export.model import export
 from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
 from calvaria.sources.volumes import read_volume
 from calvaria.storage.nifti_file import write_nifti as write_labels

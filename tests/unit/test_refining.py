@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from calvaria.config import Optimiser, Refine
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
-from calvaria.reconstruction.predictor import mostly
-from calvaria.reconstruction.refine_training import simulated_probability
-from calvaria.reconstruction.refining import (
+from calvaria.reconstruction.coarse.network import BONE_LOGIT, ReconstructionNetwork
+from calvaria.reconstruction.fine.network import (
     Frame,
     Refiner,
     Window,
@@ -21,6 +19,8 @@ from calvaria.reconstruction.refining import (
     refined,
     window_around,
 )
+from calvaria.reconstruction.fine.training import simulated_probability
+from calvaria.reconstruction.predictor import mostly
 from calvaria.skull.vault_map import inside_cone
 
 GRID = Grid((32, 40, 32), 3.0)

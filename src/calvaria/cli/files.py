@@ -133,12 +133,12 @@ def convert(
     from calvaria.storage.shipped import pretrained
 
     if to == "onnx":
-        from calvaria.reconstruction.onnx_file import write_onnx
+        from calvaria.reconstruction.export.onnx import write_onnx
 
         write_onnx(model or pretrained(), out)
         typer.echo(f"{out}: an ONNX file")
     else:
-        from calvaria.reconstruction.bundle import write_bundle
+        from calvaria.reconstruction.export.monai_bundle import write_bundle
 
         write_bundle(model or pretrained(), out)
         typer.echo(f"{out}: a MONAI bundle")

@@ -8,7 +8,7 @@ nearer to the truth than most of them.
 import numpy as np
 
 from calvaria.geometry.resample import resample
-from calvaria.reconstruction.prediction import largest_piece
+from calvaria.reconstruction.coarse.inference import largest_piece
 from calvaria.reconstruction.predictor import Predictor, coarse_probabilities, fine_bone, predict_implant
 from calvaria.skull.pose import rotation_about
 

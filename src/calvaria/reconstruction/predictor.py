@@ -12,9 +12,9 @@ import torch
 from calvaria.config import Config, Evaluate
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import resample, restore_level
-from calvaria.reconstruction.network import ReconstructionNetwork, new_network
-from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
-from calvaria.reconstruction.refining import SURFACES, Frame, Refiner, new_fine_network, refined
+from calvaria.reconstruction.coarse.inference import grown, implant_of, largest_piece, probabilities
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, new_network
+from calvaria.reconstruction.fine.network import SURFACES, Frame, Refiner, new_fine_network, refined
 from calvaria.training.weights import restore
 
 Weights = dict[str, np.ndarray]

@@ -65,11 +65,11 @@ def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
     _check_outputs(path, wanted)  # before torch is imported, which takes a while
 
     from calvaria.reconstruction.consensus import consensus_implant
+    from calvaria.reconstruction.export.model import load_model
     from calvaria.reconstruction.implant.checks import check, to_json
     from calvaria.reconstruction.implant.fitting import fit_implant
     from calvaria.reconstruction.implant.mesh import mesh_bytes, surface
     from calvaria.reconstruction.implant.space import space_around
-    from calvaria.reconstruction.model import load_model
     from calvaria.training.device import prepare_device
 
     if not (model / "config.yaml").is_file():

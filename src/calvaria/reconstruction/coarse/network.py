@@ -14,7 +14,7 @@ from torch.nn import functional
 from calvaria import seeds
 from calvaria.config import Config
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.reconstruction.completion import Completion
+from calvaria.reconstruction.coarse.completion import Completion
 from calvaria.training.device import seeded
 from calvaria.training.folding import LAYOUT, fold, unfold
 

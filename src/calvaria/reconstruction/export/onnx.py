@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from calvaria.errors import InputError
-from calvaria.reconstruction.implant_network import implant_network
+from calvaria.reconstruction.export.ensemble import implant_network
 from calvaria.storage.outputs import check_file
 from calvaria.storage.store import write_atomically
 
@@ -80,9 +80,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _solve(system: Any, right: Any, left: bool = True) -> Any:
-    """``torch.linalg.solve`` for one right side, which ONNX does not have: Gauss-Jordan without pivots.
+    """Replace ``torch.linalg.solve`` for one right side, which ONNX lacks: Gauss-Jordan without pivots.
 
-    The system of `calvaria.reconstruction.completion` is symmetric and positive definite, so none are needed.
+    None are needed: the system of `reconstruction.coarse.completion` is symmetric and positive definite.
     """
     op = _operators()
     count = system.shape[0]

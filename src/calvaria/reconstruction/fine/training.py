@@ -17,8 +17,9 @@ from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.fingerprint import identity
-from calvaria.reconstruction.bridging import surfaces
-from calvaria.reconstruction.refining import (
+from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
+from calvaria.reconstruction.fine.interpolation import surfaces
+from calvaria.reconstruction.fine.network import (
     SAID,
     SURFACES,
     Frame,
@@ -29,7 +30,6 @@ from calvaria.reconstruction.refining import (
     picture_skull,
     window_around,
 )
-from calvaria.reconstruction.training import dice_and_cross_entropy
 from calvaria.skull.vault import Vault, find_vault
 from calvaria.storage.cohorts import cohort
 from calvaria.storage.paths import Run

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.reconstruction.implant_network import ImplantNetwork, implant_network
-from calvaria.reconstruction.model import model_files
+from calvaria.reconstruction.export.ensemble import ImplantNetwork, implant_network
+from calvaria.reconstruction.export.model import model_files
 from calvaria.storage.outputs import check_new, new_folder
 from calvaria.storage.store import read_json
 

@@ -15,14 +15,14 @@ from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import IMPLANT
 from calvaria.pipeline.fingerprint import identity
-from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
-from calvaria.reconstruction.network import (
+from calvaria.reconstruction.coarse.augmentation import Change, apply_changes, sample_change
+from calvaria.reconstruction.coarse.inference import implant_of, probabilities, remaining_bone
+from calvaria.reconstruction.coarse.network import (
     ReconstructionNetwork,
     network_input,
     network_target,
     new_network,
 )
-from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row

@@ -7,7 +7,7 @@ import torch
 
 from calvaria.config import Evaluate
 from calvaria.geometry.grid import BONE
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, network_input
 
 
 def probabilities(

@@ -14,9 +14,9 @@ import torch
 from calvaria import seeds
 from calvaria.config import Config, Refine
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.bridging import bridge, hole_around, picture_bridge, seen_from_inside
-from calvaria.reconstruction.network import FIRST_LOGIT, ReconstructionNetwork
-from calvaria.reconstruction.prediction import grown
+from calvaria.reconstruction.coarse.inference import grown
+from calvaria.reconstruction.coarse.network import FIRST_LOGIT, ReconstructionNetwork
+from calvaria.reconstruction.fine.interpolation import bridge, hole_around, picture_bridge, seen_from_inside
 from calvaria.skull.vault_map import VaultPicture, picture_vault
 from calvaria.training.device import seeded
 
