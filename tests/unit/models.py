@@ -34,7 +34,7 @@ from calvaria.reconstruction.fine.network import (
     picture_skull,
     window_around,
 )
-from calvaria.reconstruction.reconstruct import Wanted
+from calvaria.reconstruction.reconstruct import Options
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.storage.paths import Run
@@ -162,8 +162,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def wanted(folder: Path, mesh: str = "implant.stl", **settings: float) -> Wanted:
-    return Wanted(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
+def wanted(folder: Path, mesh: str = "implant.stl", **settings: float) -> Options:
+    return Options(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
 
 
 def intact(folder: Path) -> Path:

@@ -68,14 +68,14 @@ def reconstruct(
 
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
-    from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, reconstruct
+    from calvaria.reconstruction.reconstruct import NoDefectError, Options, reconstruct
     from calvaria.storage.shipped import pretrained
 
     try:
         found = reconstruct(
             scan,
             model or pretrained(),
-            Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
+            Options(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
         )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)
