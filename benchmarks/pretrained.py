@@ -40,7 +40,7 @@ def main() -> None:
             {
                 "scan": scan,
                 "recipe": case.row["recipe"],
-                "pose": case.pose.tolist(),
+                "pose": case.skull.pose.tolist(),
                 "defect": case.row["defect"],
                 "scores": {metric.key: scored[metric.key] for metric in METRICS},
             }

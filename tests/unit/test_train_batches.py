@@ -78,13 +78,13 @@ def run(cases, tmp_path_factory) -> Run:
 def seen(monkeypatch) -> list[torch.Tensor]:
     """What the network is asked while it is trained, in order."""
     inputs: list[torch.Tensor] = []
-    answers = ReconstructionNetwork.answers
+    level_logits = ReconstructionNetwork.level_logits
 
     def spy(network: ReconstructionNetwork, shown: torch.Tensor) -> list[torch.Tensor]:
         inputs.append(shown.clone())
-        return answers(network, shown)
+        return level_logits(network, shown)
 
-    monkeypatch.setattr(ReconstructionNetwork, "answers", spy)
+    monkeypatch.setattr(ReconstructionNetwork, "level_logits", spy)
     return inputs
 
 

@@ -18,22 +18,22 @@ from calvaria.reconstruction.coarse.completion import Completion
 from calvaria.training.device import seeded
 from calvaria.training.folding import LAYOUT, fold, unfold
 
-FIRST_LOGIT = -4.0  # an implant fills about one voxel in a hundred
-BONE_LOGIT = -20.0  # an implant is never in bone: what is known need not be learned, nor blur its rim
+INITIAL_LOGIT = -4.0  # bias of the output; an implant fills about one voxel in a hundred
+BONE_LOGIT = -20.0  # of the implant in bone, where it never is; learning it there would blur the rim
 NORM = ("INSTANCE", {"affine": True})
 
 
 class ReconstructionNetwork(torch.nn.Module):
-    """(n, c, x, y, z) inputs to (n, 1, x, y, z) logits of what is asked for.
+    """Map inputs (n, c, x, y, z) to logits of the target, (n, 1, x, y, z).
 
     Blocks of ``patch`` cubed voxels are folded into channels, so that the finest level costs little.
 
     Args:
-        inputs: c, the channels of the input.
+        inputs: c, the number of input channels; the first one is the remaining bone.
         channels: per level, fine to coarse; each further level halves the resolution.
-        heads: how many coarser levels answer, too, while training.
-        outside: whether the answer is the implant alone, which is never in bone, the first channel.
-        completion: guesses the complete skull from the first channel, for the network to see besides.
+        heads: number of coarser levels with an output of their own (deep supervision).
+        exclude_bone: whether the logits in bone are fixed at ``BONE_LOGIT``, as for an implant.
+        completion: estimates the complete skull from the first channel, as a further input channel.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class ReconstructionNetwork(torch.nn.Module):
         patch: int,
         channels: Sequence[int],
         heads: int = 0,
-        outside: bool = True,
+        exclude_bone: bool = True,
         completion: Completion | None = None,
     ) -> None:
         super().__init__()
-        self.patch, self.outside, self.completion = patch, outside, completion
+        self.patch, self.exclude_bone, self.completion = patch, exclude_bone, completion
         steps = list(pairwise(channels))
         self.enter = UnetResBlock(3, (inputs + (completion is not None)) * patch**3, channels[0], 3, 1, NORM)
         self.down = torch.nn.ModuleList(UnetResBlock(3, fine, coarse, 3, 2, NORM) for fine, coarse in steps)
@@ -54,61 +54,72 @@ class ReconstructionNetwork(torch.nn.Module):
         self.heads = torch.nn.ModuleList(_head(channel, patch**3) for channel in channels[: heads + 1])
         self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
-    def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """The answer of the finest level."""
-        return self._answer(0, self._levels(seen)[0], seen)
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the finest level."""
+        return self._logits(0, self._features(inputs)[0], inputs)
 
-    def answers(self, seen: torch.Tensor) -> list[torch.Tensor]:
-        """The answers of all levels that give one, each (n, 1, x, y, z), the finest first."""
-        levels = self._levels(seen)
-        return [self._answer(number, levels[number], seen) for number in range(len(self.heads))]
+    def level_logits(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the logits of all levels that have a head, each (n, 1, x, y, z), the finest first."""
+        levels = self._features(inputs)
+        return [self._logits(level, levels[level], inputs) for level in range(len(self.heads))]
 
-    def _levels(self, seen: torch.Tensor) -> list[torch.Tensor]:
-        """What each level but the coarsest ends with, the finest first."""
+    def _features(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the decoder's features of every level but the coarsest, the finest first."""
         if self.completion is not None:
-            seen = torch.cat([seen, self.completion(seen[:, :1])], dim=1)
-        found = [self.enter(fold(seen, self.patch).contiguous(memory_format=LAYOUT))]
+            inputs = torch.cat([inputs, self.completion(inputs[:, :1])], dim=1)
+        features = [self.enter(fold(inputs, self.patch).contiguous(memory_format=LAYOUT))]
         for step in self.down:
-            found.append(step(found[-1]))
-        for number in reversed(range(len(self.up))):
-            found[number] = self.up[number](found[number + 1], found[number])
-        return found[:-1]
+            features.append(step(features[-1]))
+        for level in reversed(range(len(self.up))):
+            features[level] = self.up[level](features[level + 1], features[level])
+        return features[:-1]
 
-    def _answer(self, number: int, features: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        answer = unfold(self.heads[number](features).float(), self.patch)
-        if number:
-            answer = functional.interpolate(answer, seen.shape[2:], mode="trilinear", align_corners=False)
-        return torch.where(seen[:, :1] > 0, BONE_LOGIT, answer) if self.outside else answer
+    def _logits(self, level: int, features: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        logits = unfold(self.heads[level](features).float(), self.patch)
+        if level:
+            logits = functional.interpolate(logits, inputs.shape[2:], mode="trilinear", align_corners=False)
+        return torch.where(inputs[:, :1] > 0, BONE_LOGIT, logits) if self.exclude_bone else logits
 
 
 def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
     head = torch.nn.Conv3d(channels, outputs, 1)
     assert head.bias is not None
-    torch.nn.init.constant_(head.bias, FIRST_LOGIT)
+    torch.nn.init.constant_(head.bias, INITIAL_LOGIT)
     return head
 
 
+def coarse_architecture(config: Config) -> ReconstructionNetwork:
+    """Return the coarse network with uninitialised weights, to load weights into; draw no random numbers."""
+    with torch.device("meta"):
+        network = _build(config)
+    return network.to_empty(device="cpu")
+
+
 def new_network(config: Config, seed: int) -> ReconstructionNetwork:
-    """An untrained network of the config's size; every arm starts from the same weights."""
+    """Return a coarse network with random initial weights, the same for every arm."""
+    with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
+        return _build(config)
+
+
+def _build(config: Config) -> ReconstructionNetwork:
     settings = config.train
     completion = None
     if settings.completion:
         completion = Completion(config.grid.shape, settings.patch, settings.completion)
-    with seeded(seeds.torch_generator(config.seed, "train", "weights", seed)):
-        return ReconstructionNetwork(
-            1 + settings.mirror,
-            settings.patch,
-            settings.channels,
-            settings.deep_supervision,
-            settings.predicts == "implant",
-            completion,
-        )
+    return ReconstructionNetwork(
+        1 + settings.mirror,
+        settings.patch,
+        settings.channels,
+        settings.deep_supervision,
+        settings.predicts == "implant",
+        completion,
+    )
 
 
 def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:
-    """What the network sees of cases (n, x, y, z): the remaining bone, and nothing of how it was lost.
+    """Return the network input of cases (n, x, y, z): the remaining bone, without the kind of defect.
 
-    Heads are nearly symmetric, so with ``mirror`` the other side says what is missing on this one.
+    Heads are nearly symmetric, so with ``mirror`` the other side shows what is missing on this one.
 
     Returns:
         (n, 1 or 2, x, y, z) float32, 1.0 where there is bone; the second channel is mirrored.
@@ -118,6 +129,6 @@ def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:
 
 
 def network_target(labels: torch.Tensor, predicts: str) -> torch.Tensor:
-    """What the network should answer: (n, 1, x, y, z), 1.0 in the implant, or in the complete skull."""
-    wanted = labels == IMPLANT if predicts == "implant" else labels > 0
-    return wanted.float()[:, None]
+    """Return the training target (n, 1, x, y, z) float32, 1.0 in the implant, or in the complete skull."""
+    target = labels == IMPLANT if predicts == "implant" else labels > 0
+    return target.float()[:, None]

@@ -20,10 +20,10 @@ SAME_GRID_MM = 0.01  # headers round their directions and origins
 
 
 class ImplantNetwork(torch.nn.Module):
-    """(n, 1, x, y, z) float32 remaining bone on the grid, 0.0 or 1.0, to the probability of the implant.
+    """Map remaining bone, (n, 1, x, y, z) float32 0.0 or 1.0 on the grid, to the probability of the implant.
 
-    The answer has the shape of the input. The implant is where it reaches ``threshold``; it may still be in
-    several pieces, of which calvaria keeps the largest, by 26 neighbours.
+    The output has the shape of the input. The implant is where it reaches ``threshold``; it may still have
+    several connected components, of which calvaria keeps the largest, by 26 neighbours.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -33,22 +33,23 @@ class ImplantNetwork(torch.nn.Module):
         self.flip, self.threshold = predictor.settings.flip, predictor.settings.threshold
 
     def forward(self, bone: torch.Tensor) -> torch.Tensor:
-        seen = network_input(bone[:, 0], self.mirror)  # label 1 is bone, and so is 1.0
-        answers = [torch.sigmoid(network(seen)) for network in self.networks]
+        """Return the probability of the implant."""
+        inputs = network_input(bone[:, 0], self.mirror)  # label 1 is bone, and so is 1.0
+        outputs = [torch.sigmoid(network(inputs)) for network in self.networks]
         if self.flip:
-            answers += [torch.sigmoid(network(seen.flip(2))).flip(2) for network in self.networks]
-        outside = torch.where(bone > 0, 0.0, torch.stack(answers).mean(0))
+            outputs += [torch.sigmoid(network(inputs.flip(2))).flip(2) for network in self.networks]
+        outside = torch.where(bone > 0, 0.0, torch.stack(outputs).mean(0))
         if self.predicts == "implant":
             return outside
-        # Of a complete skull, as `implant_of` opens it: what no block of 2 x 2 x 2 fills is no implant.
-        found = (outside >= self.threshold).float()
-        filled = -functional.max_pool3d(-found, 2, 1)
-        opened = functional.max_pool3d(functional.pad(filled, (1,) * 6), 2, 1)
-        return torch.where(found > opened, 0.0, outside)
+        # Binary opening with 2 x 2 x 2 voxels, as in `extract_implant` of a complete skull.
+        mask = (outside >= self.threshold).float()
+        eroded = -functional.max_pool3d(-mask, 2, 1)
+        opened = functional.max_pool3d(functional.pad(eroded, (1,) * 6), 2, 1)
+        return torch.where(mask > opened, 0.0, outside)
 
 
 def implant_network(model: Path | str, device: torch.device | str = "cpu") -> ImplantNetwork:
-    """The network of a folder that ``calvaria export`` wrote, ready to predict.
+    """Load the network of a folder that ``calvaria export`` wrote, in evaluation mode.
 
     Raises:
         InputError, StoreError: as of `calvaria.reconstruction.export.model.load_model`.
@@ -58,25 +59,25 @@ def implant_network(model: Path | str, device: torch.device | str = "cpu") -> Im
 
 
 def input_files(folder: str) -> list[dict[str, str]]:
-    """The files of a folder as items of a data set.
+    """Return the files of a folder as items of a data set.
 
     Raises:
-        InputError: if there are none; MONAI would do nothing, and call that success.
+        InputError: if there are none; MONAI would do nothing and report success.
     """
-    found = sorted(Path(folder).glob("*.nii.gz"))
-    if not found:
+    files = sorted(Path(folder).glob("*.nii.gz"))
+    if not files:
         raise InputError(f"{folder}: has no .nii.gz file; name the folder of your skulls: --dataset_dir")
-    return [{"image": str(file)} for file in found]
+    return [{"image": str(file)} for file in files]
 
 
 def bone_on_grid(labels: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """What the network sees of labels (1, x, y, z) as MONAI loads them, with their affine.
+    """Return the network input of labels (1, x, y, z) that MONAI loaded with their affine.
 
     Returns:
-        the same with 1.0 in the remaining bone, label 1, and 0.0 elsewhere.
+        (1, x, y, z) float32, 1.0 in the remaining bone, label 1, and 0.0 elsewhere.
 
     Raises:
-        InputError: if they lie on another grid; a network would answer, but wrongly.
+        InputError: if they lie on another grid, where predictions would be wrong.
     """
     affine = np.asarray(getattr(labels, "affine", np.eye(4)), np.float64)
     shape = tuple(labels.shape[1:])
