@@ -8,6 +8,7 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +120,21 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
             f"{record}: has no digests under sha256, so it does not describe a model; {expected}"
         )
 
-    def checked(name: str) -> Path:
-        path = directory / name
-        if not path.is_file():
-            raise StoreError(f"{path}: missing; export or download the model again")
-        if sha256(path) != digests.get(name):
-            raise StoreError(f"{path}: damaged or changed; export or download the model again")
-        return path
-
+    checked = partial(_checked, directory, digests)
     config = load(checked("config.yaml"))
     networks = {seed: _floats(checked(network_file(seed))) for seed in range(config.train.seeds)}
     fine = _floats(checked(FINE)) if config.refine else None
     return build_predictor(config, networks, fine, device), config
+
+
+def _checked(directory: Path, digests: dict[str, str], name: str) -> Path:
+    """Return the path of a file of a model after checking its digest."""
+    path = directory / name
+    if not path.is_file():
+        raise StoreError(f"{path}: missing; export or download the model again")
+    if sha256(path) != digests.get(name):
+        raise StoreError(f"{path}: damaged or changed; export or download the model again")
+    return path
 
 
 def _floats(path: Path) -> dict[str, np.ndarray]:
