@@ -4,7 +4,8 @@ Source of the network: Isensee et al. 2019, Automated design of deep learning me
 segmentation, with the residual blocks of He et al. 2016; the blocks are MONAI's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -90,9 +91,15 @@ def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
 
 def coarse_architecture(config: Config) -> ReconstructionNetwork:
     """Return the coarse network with uninitialised weights, to load weights into; draw no random numbers."""
+    return without_weights(partial(_build, config))
+
+
+def without_weights(build: Callable[[], ReconstructionNetwork]) -> ReconstructionNetwork:
+    """Build a network with uninitialised weights, in the memory format of an initialised one."""
     with torch.device("meta"):
-        network = _build(config)
-    return network.to_empty(device="cpu")
+        network = build()
+    network.to_empty(device="cpu")
+    return network.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
 
 def new_network(config: Config, seed: int) -> ReconstructionNetwork:

@@ -1,10 +1,12 @@
 """The fine network: predicts a residual to the interpolated vault."""
 
+from functools import partial
+
 import torch
 
 from calvaria import seeds
 from calvaria.config import Config
-from calvaria.reconstruction.coarse.network import INITIAL_LOGIT, ReconstructionNetwork
+from calvaria.reconstruction.coarse.network import INITIAL_LOGIT, ReconstructionNetwork, without_weights
 from calvaria.reconstruction.fine.inputs import CHANNELS
 from calvaria.training.device import seeded
 
@@ -13,9 +15,7 @@ VAULT_LOGIT = 6.0  # deep in the interpolated vault, before training
 
 def fine_architecture(config: Config) -> ReconstructionNetwork:
     """Return the fine network with uninitialised weights, to load weights into; draw no random numbers."""
-    with torch.device("meta"):
-        network = _build(config)
-    return network.to_empty(device="cpu")
+    return without_weights(partial(_build, config))
 
 
 def new_fine_network(config: Config) -> ReconstructionNetwork:
