@@ -3,14 +3,14 @@
     python benchmarks/bridging.py --run results/skullfix
 
 Bridges the holes of the training and validation skulls; a training skull is bridged without itself. The
-test people are not looked at, so the constants of ``reconstruction/bridging.py`` may be chosen by this table.
+test people are not used, so the constants of ``reconstruction/fine/interpolation.py`` may be chosen by this
+table.
 """
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,25 +18,30 @@ from environment import header
 
 from calvaria.config import load
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.reconstruction import bridging
-from calvaria.reconstruction.prediction import grown
-from calvaria.reconstruction.refine_training import fine_labels
-from calvaria.reconstruction.refining import Frame, Window, picture_skull, window_around
+from calvaria.reconstruction.fine.inputs import Frame
+from calvaria.reconstruction.fine.interpolation import (
+    DEFAULT_PROCESS,
+    GaussianProcess,
+    surface_distances,
+)
+from calvaria.reconstruction.fine.training import fine_labels
+from calvaria.reconstruction.fine.window import Window, window_around
+from calvaria.reconstruction.masks import dilate
 from calvaria.skull.vault_map import VaultPicture
 from calvaria.storage.paths import Run
 
 KNOWN = (12, 24)  # skulls, of all
 TOO_WIDE = 3  # voxels of the run's grid
 
-# What is changed, one at a time: constants of the module.
-CHANGES: dict[str, dict[str, float]] = {
-    "as it is": {"ROUNDS": bridging.ROUNDS},
-    "what is seen in the hole is not believed": {"ROUNDS": 1},
-    "five rounds": {"ROUNDS": 5},
-    "believed within 2 mm": {"AGREES_MM": 2.0},
-    "deviations half as long": {"LENGTH": 0.25},
-    "deviations twice as long": {"LENGTH": 1.0},
-    "nothing told from the other side": {"SYMMETRY": 0.0},
+# Changes of the hyper-parameters, one at a time.
+CHANGES: dict[str, GaussianProcess] = {
+    "as it is": DEFAULT_PROCESS,
+    "what is seen in the hole is not believed": replace(DEFAULT_PROCESS, iterations=1),
+    "five rounds": replace(DEFAULT_PROCESS, iterations=5),
+    "believed within 2 mm": replace(DEFAULT_PROCESS, inlier_tolerance_mm=2.0),
+    "deviations half as long": replace(DEFAULT_PROCESS, length_rad=0.25),
+    "deviations twice as long": replace(DEFAULT_PROCESS, length_rad=1.0),
+    "nothing told from the other side": replace(DEFAULT_PROCESS, mirror_correlation=0.0),
 }
 
 
@@ -67,26 +72,30 @@ def main() -> None:
         for labels in fine_labels(run, config, name)
     ]
     training = sum(member for member, _ in read)
-    known = bridging.surfaces([pictured(labels > 0, frame) for member, labels in read if member])
+    known = surface_distances([frame.vault_image(labels > 0) for member, labels in read if member])
     skulls = [
         skull(labels, np.delete(known, number, axis=0) if member else known, frame)
         for number, (member, labels) in enumerate(read)
     ]
     rows = []
 
-    def tried(name: str, wide: int = 0, count: int | None = None) -> None:
-        found = np.array([dsc(one, frame, wide, count) for one in skulls])
+    def tried(
+        name: str,
+        process: GaussianProcess = DEFAULT_PROCESS,
+        wide: int = 0,
+        count: int | None = None,
+    ) -> None:
+        found = np.array([dsc(one, frame, process, wide, count) for one in skulls])
         split = (found[:training].mean(), found[training:].mean())
         figures = (found.mean(), np.median(found), found.min(), *split)
         rows.append(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
         print(rows[-1], flush=True)
 
-    for name, constants in CHANGES.items():
-        with patch.multiple(bridging, **constants):
-            tried(name)
+    for name, process in CHANGES.items():
+        tried(name, process)
     tried(f"hole drawn {TOO_WIDE} voxels too wide", wide=TOO_WIDE)
-    with patch.multiple(bridging, ROUNDS=1):
-        tried("the same, what is seen in it not believed", wide=TOO_WIDE)
+    once = replace(DEFAULT_PROCESS, iterations=1)
+    tried("the same, what is seen in it not believed", once, wide=TOO_WIDE)
     for count in KNOWN:
         tried(f"{count} known skulls", count=count)
     lines = [
@@ -103,11 +112,6 @@ def main() -> None:
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def pictured(bone: np.ndarray, frame: Frame) -> VaultPicture:
-    """The picture of a mask (x, y, z) on the fine grid."""
-    return picture_skull(bone.astype(np.uint8), frame.fine, frame.anchor_mm)
-
-
 def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
     """A skull with its own defect, of labels (x, y, z) on the fine grid."""
     factor = frame.settings.factor
@@ -116,15 +120,15 @@ def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
     missing = blocks.any(axis=(1, 3, 5))
     window = window_around(missing, frame.settings, frame.grid)
     part = window.slices(factor)
-    vault = pictured(labels == BONE, frame)
+    vault = frame.vault_image(labels == BONE)
     return Skull(vault, labels[part] == BONE, labels[part] == IMPLANT, missing, window, known)
 
 
-def dsc(one: Skull, frame: Frame, wide: int, count: int | None) -> float:
+def dsc(one: Skull, frame: Frame, process: GaussianProcess, wide: int, count: int | None) -> float:
     """Of the bridge and the implant, if the hole is drawn too wide and so many skulls are known."""
-    missing = grown(one.missing, wide) if wide else one.missing
+    missing = dilate(one.missing, wide) if wide else one.missing
     known = one.known[:count]
-    depth, hole = frame.bridged(one.vault, missing[one.window.slices()], known, one.window)
+    depth, hole = frame.interpolated(one.vault, missing[one.window.slices()], known, one.window, process)
     bridge = (depth > 0) & (hole > 0.5) & ~one.bone
     return float(2 * (bridge & one.implant).sum() / (bridge.sum() + one.implant.sum()))
 

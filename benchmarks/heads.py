@@ -22,7 +22,7 @@ from environment import header
 from calvaria.defects.inject_skull import inject_skull
 from calvaria.errors import InputError
 from calvaria.metrics.scores import score
-from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
+from calvaria.reconstruction.reconstruct import NoDefectError, Options, read_bone, reconstruct
 from calvaria.storage.nifti_file import write_nifti
 from calvaria.storage.shipped import pretrained
 
@@ -56,7 +56,7 @@ def as_it_is(data: Path, name: str) -> Row:
     began = time.perf_counter()
     with scratch() as folder:
         try:
-            reconstruct(data / f"heads/{name}.nii.gz", pretrained(), Wanted(folder / "i.nii.gz", None, None))
+            reconstruct(data / f"heads/{name}.nii.gz", pretrained(), Options(folder / "i.nii.gz", None, None))
             outcome = "implant"
         except NoDefectError:
             outcome = "no defect found"
@@ -86,7 +86,7 @@ def scored(name: str, recipe: str, number: int, file: Path, out: Path) -> Row:
     spacing = tuple(float(mm) for mm in np.linalg.norm(image.affine[:3, :3], axis=0))
     volume_ml = np.count_nonzero(labels == 2) * np.prod(spacing) / 1000
     try:
-        reconstruct(file, pretrained(), Wanted(out, None, None))
+        reconstruct(file, pretrained(), Options(out, None, None))
     except (NoDefectError, InputError) as error:
         why = "no defect found" if isinstance(error, NoDefectError) else str(error).split(": ", 2)[1]
         return Row(name, recipe, number, why, time.perf_counter() - began, implant_ml=float(volume_ml))

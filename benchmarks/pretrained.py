@@ -15,7 +15,7 @@ from pathlib import Path
 from environment import header, peak_gb
 
 from calvaria.config import load
-from calvaria.reconstruction.model import load_model
+from calvaria.reconstruction.export.model import load_model
 from calvaria.report.tables import METRICS, scores, summarise
 from calvaria.stages.evaluate import case_scores, cases, predictions
 from calvaria.storage.paths import Run
@@ -40,7 +40,7 @@ def main() -> None:
             {
                 "scan": scan,
                 "recipe": case.row["recipe"],
-                "pose": case.pose.tolist(),
+                "pose": case.skull.pose.tolist(),
                 "defect": case.row["defect"],
                 "scores": {metric.key: scored[metric.key] for metric in METRICS},
             }

@@ -19,7 +19,7 @@ import torch
 from environment import header
 
 from calvaria.config import load
-from calvaria.reconstruction.training import Batch, Member, training
+from calvaria.reconstruction.coarse.training import Batch, Member, training
 from calvaria.storage.paths import Run
 from calvaria.training.ahead import Ahead
 from calvaria.training.device import autocast, prepare_device

@@ -8,7 +8,8 @@ from calvaria.defects.apply import cut_defect
 from calvaria.defects.defect import from_json
 from calvaria.defects.native_grid import OwnGrid, cut
 from calvaria.geometry.resample import resample
-from calvaria.reconstruction.model import load_model
+from calvaria.reconstruction.export.model import load_model
+from calvaria.reconstruction.native_case import NativeCase
 from calvaria.sources.volumes import read_labels
 from calvaria.stages.evaluate import Case, case_scores, predictions
 from calvaria.storage.shipped import pretrained
@@ -40,7 +41,8 @@ def test_a_committed_case_is_scored_as_before(real_skulls, number):
     labels, _ = cut_defect(conformed, grid, defect)
     whole = (scan.values > 0).astype(np.uint8)
     own = cut(whole, OwnGrid.of(whole.shape, scan.affine, pose), defect, conformed, grid)
-    made = Case({"index": number, "person": None, "recipe": ""}, labels, own, scan.affine, pose)
+    skull = NativeCase(labels, own, scan.affine, pose)
+    made = Case({"index": number, "person": None, "recipe": ""}, skull)
     ((_, _, found),) = predictions({0: predictor}, iter([made]), config.evaluate.batch_size)
     scored = case_scores(config, made, found)
     for name, wanted in case["scores"].items():

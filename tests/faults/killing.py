@@ -18,8 +18,8 @@ from calvaria.storage.paths import Run
 PRELOADED = [
     "calvaria.stages.report",
     "calvaria.stages.evaluate",
-    "calvaria.reconstruction.refine_training",
-    "calvaria.reconstruction.training",
+    "calvaria.reconstruction.fine.training",
+    "calvaria.reconstruction.coarse.training",
     "calvaria.families.vae.training",
     "calvaria.families.registration.template",
     "calvaria.families.real",

@@ -8,8 +8,8 @@ import pytest
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
     """Exported models: with a fine network and without; and one that was never trained."""
-    from calvaria.reconstruction.model import export
-    from calvaria.reconstruction.network import new_network
+    from calvaria.reconstruction.coarse.network import new_network
+    from calvaria.reconstruction.export.model import export
     from calvaria.training.weights import weights
     from tests.unit.models import ARM, learned, small_config, write_run
 

@@ -15,21 +15,21 @@ from calvaria.config import Config, dump, parse
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import digest, sha256
-from calvaria.reconstruction.bridging import surfaces
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target, new_network
-from calvaria.reconstruction.prediction import grown, implant_of, probabilities
-from calvaria.reconstruction.reconstruct import Wanted
-from calvaria.reconstruction.refining import (
-    SAID,
-    SURFACES,
-    Frame,
-    both_inputs,
-    fine_logits,
-    new_fine_network,
-    picture_skull,
-    window_around,
+from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
+from calvaria.reconstruction.coarse.network import (
+    ReconstructionNetwork,
+    network_input,
+    network_target,
+    new_network,
 )
-from calvaria.reconstruction.training import dice_and_cross_entropy
+from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
+from calvaria.reconstruction.fine.inputs import Frame, flipped_inputs
+from calvaria.reconstruction.fine.interpolation import surface_distances
+from calvaria.reconstruction.fine.network import fine_logits, new_fine_network
+from calvaria.reconstruction.fine.refiner import HOLE_PROBABILITY, SURFACES
+from calvaria.reconstruction.fine.window import window_around
+from calvaria.reconstruction.masks import dilate
+from calvaria.reconstruction.reconstruct import Options
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.storage.paths import Run
@@ -97,11 +97,11 @@ def learned() -> tuple[Weights, Weights]:
     both = torch.from_numpy(np.stack([case, case[::-1]]))
     _learn(first, network_input(both, config.train.mirror), network_target(both, config.train.predicts), 60)
 
-    said = probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
-    found = implant_of(said, case == BONE, config.evaluate, config.train.predicts)
-    known = surfaces([picture_skull((fine > 0).view(np.uint8), frame.fine, frame.anchor_mm)] * 2)
+    said = mean_probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
+    found = extract_implant(said, case == BONE, config.evaluate, config.train.predicts)
+    known = surface_distances([frame.vault_image(fine > 0)] * 2)
     window = window_around(found, config.refine, frame.grid)
-    seen = both_inputs(fine == BONE, grown(found, 2) & (said > SAID), window, known, frame)
+    seen = flipped_inputs(fine == BONE, dilate(found, 2) & (said > HOLE_PROBABILITY), window, known, frame)
     target = torch.from_numpy((fine == IMPLANT)[window.slices(FACTOR)].astype(np.float32))
     second = new_fine_network(config)
     _learn(second, seen, torch.stack([target, target.flip(0)])[:, None], 40, fine_logits)
@@ -157,8 +157,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def wanted(folder: Path, mesh: str = "implant.stl", **settings: float) -> Wanted:
-    return Wanted(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
+def wanted(folder: Path, mesh: str = "implant.stl", **settings: float) -> Options:
+    return Options(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
 
 
 def intact(folder: Path) -> Path:

@@ -8,8 +8,8 @@ import torch
 
 from calvaria.config import LEVELS, Geometric
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
-from calvaria.reconstruction.network import network_input, network_target
+from calvaria.reconstruction.coarse.augmentation import Change, apply_changes, sample_change
+from calvaria.reconstruction.coarse.network import network_input, network_target
 
 STILL = Geometric(
     probability=1.0, flips=(), rotate_deg=0, translate_voxels=0, scale=(1, 1), crop=0, edge_noise=0

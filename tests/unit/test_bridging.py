@@ -7,14 +7,14 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.bridging import (
-    BORDER,
-    DEPTH_MM,
-    bridge,
-    hole_around,
-    picture_bridge,
-    seen_from_inside,
-    surfaces,
+from calvaria.reconstruction.fine.interpolation import (
+    MAX_DEPTH_MM,
+    RIM_PIXELS,
+    add_rim,
+    depth_channels,
+    directions_of,
+    interpolate,
+    surface_distances,
 )
 from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
@@ -80,7 +80,7 @@ SIZES = pytest.mark.parametrize("size", [0.9, 1.0, 1.1])
 @pytest.fixture(scope="module")
 def known() -> np.ndarray:
     rng = np.random.default_rng(0)
-    return surfaces([head(rng) for _ in range(KNOWN)])
+    return surface_distances([head(rng) for _ in range(KNOWN)])
 
 
 def rms(errors: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ def rms(errors: np.ndarray) -> np.ndarray:
 def test_both_surfaces_are_continued_to_a_fraction_of_a_millimetre(known, hole, size, seed):
     """Also of heads that are smaller or larger than all known ones; the mean is off by up to a centimetre."""
     truth = head(np.random.default_rng(seed), size)
-    found = images(bridge(without(truth, hole), hole, known))[:, hole] - images(truth)[:, hole]
+    found = images(interpolate(without(truth, hole), hole, known))[:, hole] - images(truth)[:, hole]
     assert rms(found).max() < 0.2
     assert np.abs(found).max() < 0.4
     mean = known.mean(0)[:, hole[CONE]] - images(truth)[:, hole]
@@ -106,7 +106,7 @@ def test_both_surfaces_are_continued_to_a_fraction_of_a_millimetre(known, hole, 
 @HOLES
 def test_outside_of_the_hole_nothing_is_changed(known, hole):
     open_vault = without(head(np.random.default_rng(1)), hole)
-    whole = bridge(open_vault, hole, known)
+    whole = interpolate(open_vault, hole, known)
     assert np.array_equal(images(whole)[:, ~hole], images(open_vault)[:, ~hole])
     assert np.array_equal(whole.exit_mm, open_vault.exit_mm)
     assert not images(open_vault)[:, hole].any()
@@ -124,11 +124,12 @@ def test_how_widely_a_hole_is_drawn_hardly_matters(known, hole):
     """Bone that is seen in it is believed where it agrees with the guess."""
     truth = head(np.random.default_rng(1))
     open_vault = without(truth, hole)
-    found = images(bridge(open_vault, wider(hole), known)) - images(bridge(open_vault, hole, known))
+    found = images(interpolate(open_vault, wider(hole), known)) - images(interpolate(open_vault, hole, known))
     assert np.abs(found[:, hole]).max() < 0.1
     blind = without(truth, wider(hole))
     error, without_rim = (
-        rms((images(bridge(one, wider(hole), known)) - images(truth))[:, hole]) for one in (open_vault, blind)
+        rms((images(interpolate(one, wider(hole), known)) - images(truth))[:, hole])
+        for one in (open_vault, blind)
     )
     assert (error < without_rim).all()
 
@@ -136,33 +137,33 @@ def test_how_widely_a_hole_is_drawn_hardly_matters(known, hole):
 def test_a_splint_or_a_bevelled_rim_in_the_hole_is_not_believed(known):
     truth = head(np.random.default_rng(1))
     open_vault = without(truth, SIDE)
-    wanted = images(bridge(open_vault, wider(SIDE), known))
+    wanted = images(interpolate(open_vault, wider(SIDE), known))
     rim = binary_dilation(SIDE, np.ones((3, 3))) & ~SIDE
     for outer_mm in (np.where(SIDE, 120, 0), np.where(rim, truth.outer_mm - 3, 0)):
         changed = np.where(outer_mm > 0, outer_mm, open_vault.outer_mm).astype(np.float32)
         inner = np.where(SIDE & (outer_mm > 0), 110, open_vault.inner_mm).astype(np.float32)
-        found = images(bridge(replace(open_vault, outer_mm=changed, inner_mm=inner), wider(SIDE), known))
+        found = images(interpolate(replace(open_vault, outer_mm=changed, inner_mm=inner), wider(SIDE), known))
         assert np.abs(found - wanted)[:, SIDE].max() < 0.15
 
 
 def test_a_vault_without_hole_is_returned_as_it_is(known):
     vault = head(np.random.default_rng(1))
-    found = bridge(vault, np.zeros((SIZE, SIZE), bool), known)
+    found = interpolate(vault, np.zeros((SIZE, SIZE), bool), known)
     assert np.array_equal(images(found), images(vault))
-    found = bridge(vault, ~CONE, known)  # the corners are not part of the picture
+    found = interpolate(vault, ~CONE, known)  # the corners are not part of the picture
     assert np.array_equal(images(found), images(vault))
 
 
 def test_a_hole_without_bone_around_it_is_not_bridged(known):
     nothing = without(head(np.random.default_rng(1)), CONE)
-    assert np.array_equal(images(bridge(nothing, SIDE, known)), images(nothing))
+    assert np.array_equal(images(interpolate(nothing, SIDE, known)), images(nothing))
 
 
 def test_a_second_gap_is_neither_bridged_nor_taken_for_bone(known):
     truth = head(np.random.default_rng(1))
     gap = cap((0.75, -0.5, 0.5), 0.15)
     assert not (gap & SIDE).any()
-    found = images(bridge(without(truth, SIDE | gap), SIDE, known))
+    found = images(interpolate(without(truth, SIDE | gap), SIDE, known))
     assert not found[:, gap].any()
     assert rms(found[:, SIDE] - images(truth)[:, SIDE]).max() < 0.2
 
@@ -171,8 +172,8 @@ def test_a_second_gap_is_neither_bridged_nor_taken_for_bone(known):
 def test_a_mirrored_vault_is_bridged_mirrored(known, hole):
     """Although neither the known heads nor this one is symmetric."""
     open_vault = without(head(np.random.default_rng(1)), hole)
-    found = bridge(open_vault, hole, known)
-    again = mirrored(bridge(mirrored(open_vault), hole[::-1], known))
+    found = interpolate(open_vault, hole, known)
+    again = mirrored(interpolate(mirrored(open_vault), hole[::-1], known))
     assert np.allclose(images(again), images(found), rtol=0, atol=1e-4)
     assert np.abs(images(found) - images(mirrored(found)))[:, CONE].max() > 2
 
@@ -187,7 +188,7 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
     def told(more: np.ndarray) -> float:
         """How much further out the hole is bridged if the head has so much more in mm."""
         bumpy = replace(vault, outer_mm=vault.outer_mm + more, inner_mm=vault.inner_mm + more)
-        found, usual = (images(bridge(without(one, SIDE), SIDE, known)) for one in (bumpy, vault))
+        found, usual = (images(interpolate(without(one, SIDE), SIDE, known)) for one in (bumpy, vault))
         return float((found - usual)[:, SIDE].mean())
 
     vault = head(np.random.default_rng(5))
@@ -199,11 +200,11 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
 def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
     """Of spheres, so that it is known what is missing."""
     spheres = [ellipsoid(np.full(3, 66.0 + 2 * number), np.zeros(3), 6) for number in range(10)]
-    whole = surfaces(spheres)
+    whole = surface_distances(spheres)
     assert whole.shape == (10, 2, CONE.sum())
     assert whole.dtype == np.float32
     assert np.allclose(whole, [[[66 + 2 * number], [60 + 2 * number]] for number in range(10)], atol=1e-4)
-    filled = surfaces([*spheres[:-1], without(spheres[-1], FRONT)])
+    filled = surface_distances([*spheres[:-1], without(spheres[-1], FRONT)])
     gap = FRONT[CONE]
     assert np.array_equal(filled[:, :, ~gap], whole[:, :, ~gap])
     assert np.allclose(filled[:-1], whole[:-1], atol=1e-4)
@@ -215,14 +216,14 @@ def test_a_hole_gets_a_border_within_the_cone():
     missing, wanted = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     for row, column in ((30, 40), (45, 60)):  # the second one at the rim
         missing[row, column] = True
-        wanted[row - BORDER : row + BORDER + 1, column - BORDER : column + BORDER + 1] = True
+        wanted[row - RIM_PIXELS : row + RIM_PIXELS + 1, column - RIM_PIXELS : column + RIM_PIXELS + 1] = True
     assert (wanted & ~CONE).any()
-    assert np.array_equal(hole_around(missing), wanted & CONE)
+    assert np.array_equal(add_rim(missing), wanted & CONE)
 
 
 def depth_mm(vault: VaultPicture) -> np.ndarray:
-    """What ``picture_bridge`` shows of the whole grid, in mm."""
-    return DEPTH_MM * picture_bridge(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
+    """What ``depth_channels`` shows of the whole grid, in mm."""
+    return MAX_DEPTH_MM * depth_channels(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
 
 
 def polar() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -240,12 +241,12 @@ def test_the_picture_of_a_spherical_bridge_is_its_depth():
     depth = depth_mm(sphere())
     rays, distance, cone = polar()
     outer, inner = SPHERE_MM
-    wanted = np.clip(np.minimum(outer - distance, distance - inner), -DEPTH_MM, DEPTH_MM)
+    wanted = np.clip(np.minimum(outer - distance, distance - inner), -MAX_DEPTH_MM, MAX_DEPTH_MM)
     assert np.allclose(depth[cone], wanted[cone], atol=1e-3)
-    assert (depth[rays[..., 2] < np.cos(np.deg2rad(CONE_DEG))] == -DEPTH_MM).all()
+    assert (depth[rays[..., 2] < np.cos(np.deg2rad(CONE_DEG))] == -MAX_DEPTH_MM).all()
     middle = depth[24, 28]  # the voxels straight above the centre, every 3 mm, from 27 mm below it
     assert middle[9 + 25] == pytest.approx(0, abs=1e-3)
-    assert middle[9 + 26] == pytest.approx(DEPTH_MM, abs=1e-3)
+    assert middle[9 + 26] == pytest.approx(MAX_DEPTH_MM, abs=1e-3)
     assert middle[9 + 27] == pytest.approx(0, abs=1e-3)
 
 
@@ -261,8 +262,8 @@ def test_the_picture_of_a_bridge_is_positive_in_bone_and_negative_elsewhere(size
     clear = cone & (np.abs(true) > 0.33)
     assert ((depth > 0) == (true > 0))[clear].all()
     assert (true[clear] > 0).sum() > 1000
-    cavity = cone & (distance < inner - DEPTH_MM - 0.33)
-    assert (depth[cavity] == -DEPTH_MM).all()
+    cavity = cone & (distance < inner - MAX_DEPTH_MM - 0.33)
+    assert (depth[cavity] == -MAX_DEPTH_MM).all()
 
 
 def test_the_picture_of_a_window_is_that_part_of_the_whole(known):
@@ -270,12 +271,12 @@ def test_the_picture_of_a_window_is_that_part_of_the_whole(known):
     low, shape = (20, 11, 17), (16, 24, 20)
     part = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
     hole = np.arange(SIZE)[:, None] + np.zeros(SIZE) < SIZE // 2
-    found, missing = picture_bridge(vault, hole, low, shape, GRID, ANCHOR_MM)
+    found, missing = depth_channels(vault, hole, low, shape, GRID, ANCHOR_MM)
     assert found.dtype == missing.dtype == np.float32
     x = GRID.centres(0)[part[0]]
     assert (missing[x < -6] == 1).all()
     assert (missing[x > 6] == 0).all()
-    assert np.array_equal(DEPTH_MM * found, depth_mm(vault)[part])
+    assert np.array_equal(MAX_DEPTH_MM * found, depth_mm(vault)[part])
     assert found.min() == -1
     assert found.max() > 0.9
 
@@ -291,13 +292,13 @@ def test_a_hole_is_seen_from_inside_in_the_direction_in_which_it_is():
     rays, distance, _ = polar()
     towards = np.array([0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
     mask = (rays @ towards > np.cos(0.3)) & (distance > 69) & (distance < 81)
-    seen = seen_from_inside(mask, (0, 0, 0), GRID, ANCHOR_MM)
+    seen = directions_of(mask, (0, 0, 0), GRID, ANCHOR_MM)
     assert (cap((0.65, 0.2, 0.7), 0.25) <= seen).all()
     assert (seen <= cap((0.65, 0.2, 0.7), 0.35)).all()
     low = (30, 20, 10)
-    part = seen_from_inside(mask[30:, 20:, 10:], low, GRID, ANCHOR_MM)
+    part = directions_of(mask[30:, 20:, 10:], low, GRID, ANCHOR_MM)
     assert mask[30:, 20:, 10:].sum() == mask.sum()
     assert np.array_equal(part, seen)
     below = np.zeros(GRID.shape, bool)
     below[:, :, 0] = True
-    assert not seen_from_inside(below, (0, 0, 0), GRID, ANCHOR_MM).any()
+    assert not directions_of(below, (0, 0, 0), GRID, ANCHOR_MM).any()

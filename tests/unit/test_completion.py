@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.completion import Completion
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input
+from calvaria.reconstruction.coarse.completion import Completion
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, network_input
 from calvaria.storage.tensors import read_tensors, write_tensors
 from calvaria.training.folding import unfold
 from calvaria.training.loop import trainable

@@ -1,8 +1,11 @@
 """The implant of several poses: the poses surround the one that was found, and the majority counts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from calvaria.geometry.grid import Grid
 from calvaria.reconstruction import consensus
 
 
@@ -17,20 +20,20 @@ def test_motions_are_rigid_and_surround_the_pose():
 
 
 @pytest.mark.parametrize(("votes", "kept"), [(2, False), (3, True)])
-def test_the_majority_counts_and_one_piece_is_kept(monkeypatch, votes, kept):
+def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
     predictions = iter(range(len(consensus.MOTIONS)))
 
-    def implant_at(predictor, bone, affine, pose):
+    def predict(case):
         number = next(predictions)
-        implant = np.zeros(bone.shape, bool)
+        implant = np.zeros(case.native_labels.shape, bool)
         implant[2:6, 2:6, 2:6] = True
         implant[6, 2:6, 2:6] = number < votes
         implant[9 - number, 9, 9] = True  # specks, elsewhere each time
         implant[0, 0, 0] = True  # a speck in all
-        return implant
+        return SimpleNamespace(native=implant)
 
-    monkeypatch.setattr(consensus, "implant_at", implant_at)
-    found = consensus.consensus_implant(None, np.zeros((10, 10, 10), bool), np.eye(4), np.eye(4))
+    predictor = SimpleNamespace(grid=Grid((8, 8, 8), 1.0), predict=predict)
+    found = consensus.consensus_implant(predictor, np.zeros((10, 10, 10), bool), np.eye(4), np.eye(4))
     expected = np.zeros((10, 10, 10), bool)
     expected[2 : 7 if kept else 6, 2:6, 2:6] = True
     assert np.array_equal(found, expected)

@@ -14,11 +14,11 @@ from calvaria import cli
 from calvaria.config import Config, parse
 from calvaria.errors import InputError
 from calvaria.geometry.grid import BONE
-from calvaria.reconstruction.implant_network import bone_on_grid, implant_network, input_files
-from calvaria.reconstruction.model import export, load_model
-from calvaria.reconstruction.network import new_network
-from calvaria.reconstruction.prediction import implant_of, largest_piece
-from calvaria.reconstruction.predictor import coarse_probabilities
+from calvaria.reconstruction.coarse.inference import extract_implant
+from calvaria.reconstruction.coarse.network import new_network
+from calvaria.reconstruction.export.ensemble import bone_on_grid, implant_network, input_files
+from calvaria.reconstruction.export.model import export, load_model
+from calvaria.reconstruction.masks import largest_component
 from calvaria.storage.nifti_file import ALIGNED, nifti_bytes
 from calvaria.training.weights import weights
 from tests.unit.models import ARM, contents, small_config, write_run
@@ -68,8 +68,8 @@ def a_case(model: Path) -> tuple[np.ndarray, np.ndarray]:
     smooth = torch.rand(1, 1, *(n // 4 for n in shape), generator=torch.Generator().manual_seed(1))
     labels = (torch.nn.functional.interpolate(smooth, shape, mode="trilinear")[0, 0] > 0.55).byte().numpy()
     labels[:4] *= 2  # some implant, of which networks must see nothing
-    said = coarse_probabilities(predictor, labels[None])[0]
-    return labels, implant_of(said, labels == BONE, predictor.settings, predictor.predicts)
+    said = predictor.coarse_probabilities(labels[None])[0]
+    return labels, extract_implant(said, labels == BONE, predictor.settings, predictor.predicts)
 
 
 @pytest.mark.parametrize("predicts", ["implant", "skull"])
@@ -81,7 +81,7 @@ def test_one_network_answers_what_the_predictor_finds(tmp_path, predicts):
     network = implant_network(model)
     with torch.inference_mode():
         said = network(torch.from_numpy(labels == BONE)[None, None].float())[0, 0].numpy()
-    assert np.array_equal(largest_piece(said >= network.threshold), wanted)
+    assert np.array_equal(largest_component(said >= network.threshold), wanted)
 
 
 def test_onnxruntime_gives_the_same_implant(model, tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_onnxruntime_gives_the_same_implant(model, tmp_path, monkeypatch):
     bone = (labels == BONE).astype(np.float32)[None, None]
     assert json.loads(about["grid_shape"]) == list(labels.shape)
     (said,) = session.run(["implant"], {"bone": bone})
-    assert np.array_equal(largest_piece(said[0, 0] >= float(about["threshold"])), wanted)
+    assert np.array_equal(largest_component(said[0, 0] >= float(about["threshold"])), wanted)
     assert str(Path.cwd()).encode() not in path.read_bytes()
 
 
@@ -109,7 +109,7 @@ def test_monai_runs_the_bundle_and_finds_the_same_implant(model, tmp_path):
     from monai.bundle.properties import InferProperties
     from monai.utils import BundleProperty, BundlePropertyConfig
 
-    from calvaria.reconstruction.bundle import write_bundle
+    from calvaria.reconstruction.export.monai_bundle import write_bundle
 
     bundle = tmp_path / "bundle"
     write_bundle(model, bundle)
@@ -158,8 +158,8 @@ def test_a_volume_on_another_grid_is_refused(model):
 
 
 def test_a_wrong_name_or_a_damaged_model_leaves_nothing(model, tmp_path):
-    from calvaria.reconstruction.bundle import write_bundle
-    from calvaria.reconstruction.onnx_file import write_onnx
+    from calvaria.reconstruction.export.monai_bundle import write_bundle
+    from calvaria.reconstruction.export.onnx import write_onnx
 
     with pytest.raises(InputError, match=r"expected a name that ends in \.onnx"):
         write_onnx(model, tmp_path / "model.bin")

@@ -101,7 +101,7 @@ EDITS = {
     "defects.recipes.custom": "inject refine",
     "skull.pose": "ingest",
     "defects.healing": "inject train refine evaluate",
-    "reconstruction.network": "train refine evaluate",
+    "reconstruction.coarse.network": "train refine evaluate",
     "report.tables": "report",
     "stages.split": "split",
     "storage.cohorts": f"limits {FAMILIES} inject train refine evaluate",

@@ -1,6 +1,7 @@
 """`calvaria export` writes a model whole or not at all; what was changed since is not loaded."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,12 @@ from calvaria.errors import CalvariaError, InputError, StoreError
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import read_manifest, sha256
-from calvaria.reconstruction.model import export, load_model
-from calvaria.reconstruction.predictor import (
-    Found,
-    Predictor,
-    build_predictor,
-    coarse_probabilities,
-    fine_bone,
-    predict_implant,
-)
+from calvaria.reconstruction.coarse.network import coarse_architecture, new_network
+from calvaria.reconstruction.consensus import motions
+from calvaria.reconstruction.export.model import export, load_model
+from calvaria.reconstruction.fine.network import fine_architecture, new_fine_network
+from calvaria.reconstruction.native_case import NativeCase
+from calvaria.reconstruction.predictor import Prediction, Predictor, build_predictor
 from calvaria.skull.pose import find_pose
 from calvaria.sources import Scan
 from calvaria.storage.paths import Run
@@ -74,13 +72,11 @@ def posed(scan: Scan, grid: Grid) -> np.ndarray:
     return find_pose(scan.labels, scan.affine).to_box(anchor)
 
 
-def predicted(predictor: Predictor) -> tuple[np.ndarray, Found]:
+def predicted(predictor: Predictor) -> tuple[np.ndarray, Prediction]:
     scan = remaining(operated(3.0))
     pose = posed(scan, predictor.grid)
-    case, bone = resample(scan.labels, scan.affine, pose, predictor.grid), scan.labels == BONE
-    said = coarse_probabilities(predictor, case[None])[0]
-    fine = fine_bone(predictor, bone, scan.affine, pose)
-    return said, predict_implant(predictor, case, said, fine, bone, scan.affine, pose)
+    case = NativeCase.from_bone(scan.labels == BONE, scan.affine, pose, predictor.grid)
+    return predictor.coarse_probabilities(case.labels[None])[0], predictor.predict(case)
 
 
 def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
@@ -94,12 +90,49 @@ def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
     said, found = predicted(loaded)
     wanted, implant = predicted(whole)
     assert 0 < np.abs(said - wanted).max() < 0.02
-    assert implant.own.sum() > 300
-    assert np.count_nonzero(found.own ^ implant.own) < 0.01 * implant.own.sum()
+    assert implant.native.sum() > 300
+    assert np.count_nonzero(found.native ^ implant.native) < 0.01 * implant.native.sum()
     if config.refine is None:
         assert np.array_equal(implant.implant, implant.coarse)
     if loaded.refiner is not None and whole.refiner is not None:
         assert loaded.refiner.known == pytest.approx(whole.refiner.known, abs=0.05)  # mm
+
+
+def test_cases_are_predicted_alike_alone_and_in_a_batch(exported):
+    """Batches are padded to their size; predictors share the bone that a case resamples once."""
+    loaded, config = load_model(exported[1], CPU)
+    predictor = replace(loaded, settings=config.evaluate.model_copy(update={"batch_size": 2}))
+    scan = remaining(operated(3.0))
+    pose = posed(scan, predictor.grid)
+    cases = [
+        NativeCase.from_bone(scan.labels == BONE, scan.affine, motion @ pose, predictor.grid)
+        for motion in motions()[:3]
+    ]
+    together = list(predictor.predict_many(cases))
+    assert len(together) == len(cases)
+    for case, prediction in zip(cases, together, strict=True):
+        alone = predictor.predict(case)
+        for name in ("coarse", "implant", "native"):
+            assert np.array_equal(getattr(alone, name), getattr(prediction, name))
+    assert cases[0].bone_on(predictor.grid) is cases[0].bone_on(predictor.grid)
+    assert np.array_equal(cases[0].bone_on(predictor.grid), cases[0].labels == BONE)
+    assert not list(predictor.predict_many([]))
+
+
+def test_an_architecture_draws_no_random_numbers(exported):
+    config = load(exported[0].config)
+    before = torch.random.get_rng_state()
+    networks = [(coarse_architecture(config), new_network(config, 0))]
+    if config.refine is not None:
+        networks.append((fine_architecture(config), new_fine_network(config)))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for bare, initial in networks:
+        bare.load_state_dict(initial.state_dict())
+        for (name, tensor), expected in zip(
+            bare.state_dict().items(), initial.state_dict().values(), strict=True
+        ):
+            assert torch.equal(tensor, expected), name
+            assert tensor.stride() == expected.stride(), name
 
 
 def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
@@ -107,7 +140,7 @@ def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
     model, config = load_model(exported[1], CPU)
     scan = remaining(operated(3.0))
     _, found = predicted(model)
-    scored = resample(found.own.view(np.uint8), scan.affine, posed(scan, model.grid), model.grid) > 0
+    scored = resample(found.native.view(np.uint8), scan.affine, posed(scan, model.grid), model.grid) > 0
     kept, first = (
         2 * (mask & scored).sum() / (mask.sum() + scored.sum()) for mask in (found.implant, found.coarse)
     )
@@ -170,7 +203,7 @@ def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
 
 
 def test_a_fault_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
-    from calvaria.reconstruction import model as module
+    from calvaria.reconstruction.export import model as module
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

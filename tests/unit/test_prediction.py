@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from calvaria.reconstruction.prediction import largest_piece
+from calvaria.reconstruction.masks import largest_component
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
@@ -14,7 +14,7 @@ from calvaria.reconstruction.prediction import largest_piece
 def test_the_largest_piece_is_one_piece_and_none_is_larger(seed, share, connectivity):
     mask = np.random.default_rng(seed).random((9, 11, 7)) < share
     structure = np.ones((3, 3, 3)) if connectivity == 26 else None  # by faces
-    kept = largest_piece(mask, connectivity)
+    kept = largest_component(mask, connectivity)
     pieces, count = label(mask, structure)
     assert not (kept & ~mask).any()
     assert label(kept, structure)[1] == min(count, 1)
@@ -25,4 +25,4 @@ def test_the_largest_piece_is_one_piece_and_none_is_larger(seed, share, connecti
 def test_a_voxel_that_hangs_on_a_corner_is_no_part_of_a_solid(connectivity, expected):
     mask = np.zeros((6, 6, 6), bool)
     mask[1:4, 1:4, 1:4] = mask[4, 4, 4] = True
-    assert np.count_nonzero(largest_piece(mask, connectivity)) == expected
+    assert np.count_nonzero(largest_component(mask, connectivity)) == expected

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from calvaria import cli
 from calvaria.errors import InputError
 from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.reconstruction.reconstruct import Wanted, read_bone, reconstruct
+from calvaria.reconstruction.reconstruct import Options, read_bone, reconstruct
 from calvaria.sources import Scan
 from calvaria.sources.volumes import read_volume
 from calvaria.storage.store import read_json
@@ -239,7 +239,7 @@ def test_a_second_hole_that_stays_open_fails_a_check(models, tmp_path):
     labels = (scan.labels == BONE).astype(np.uint8)
     labels[tuple(mirrored[np.linalg.norm(points - top, axis=1) < 15].T)] = 0
     path = write_nifti(tmp_path / "two.nii.gz", labels, scan.affine)
-    about = reconstruct(path, models["coarse"], Wanted(tmp_path / "implant.nii", None, None))
+    about = reconstruct(path, models["coarse"], Options(tmp_path / "implant.nii", None, None))
     assert sorted(one.name for one in tmp_path.iterdir()) == ["implant.nii", "two.nii.gz"]
     assert about["checks"]["closes"]["passed"] is False
     assert about["checks"]["closes"]["found"] > 3

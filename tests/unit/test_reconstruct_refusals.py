@@ -9,9 +9,9 @@ import pytest
 from calvaria.config import dump
 from calvaria.errors import InputError, StoreError
 from calvaria.reconstruction import reconstruct as module
-from calvaria.reconstruction.model import export
-from calvaria.reconstruction.network import new_network
-from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, read_bone, reconstruct
+from calvaria.reconstruction.coarse.network import new_network
+from calvaria.reconstruction.export.model import export
+from calvaria.reconstruction.reconstruct import NoDefectError, Options, read_bone, reconstruct
 from calvaria.sources.volumes import read_volume
 from calvaria.storage.nifti_file import write_nifti as write_labels
 from calvaria.training.weights import weights
@@ -155,7 +155,7 @@ def test_names_are_checked_before_anything_is_done(tmp_path, monkeypatch, change
         reconstruct(
             tmp_path / "link.nii.gz",
             tmp_path / "no model",
-            Wanted(**{key: tmp_path / name for key, name in names.items()}),
+            Options(**{key: tmp_path / name for key, name in names.items()}),
         )
     assert contents(tmp_path) == before
 

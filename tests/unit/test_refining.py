@@ -8,19 +8,13 @@ from hypothesis import strategies as st
 
 from calvaria.config import Optimiser, Refine
 from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.network import BONE_LOGIT, ReconstructionNetwork
-from calvaria.reconstruction.predictor import mostly
-from calvaria.reconstruction.refine_training import simulated_probability
-from calvaria.reconstruction.refining import (
-    Frame,
-    Refiner,
-    Window,
-    fine_grid,
-    fine_input,
-    fine_logits,
-    refined,
-    window_around,
-)
+from calvaria.reconstruction.coarse.network import BONE_LOGIT, ReconstructionNetwork
+from calvaria.reconstruction.fine.inputs import Frame, fine_input
+from calvaria.reconstruction.fine.network import fine_logits
+from calvaria.reconstruction.fine.refiner import Refiner
+from calvaria.reconstruction.fine.simulation import simulated_probability
+from calvaria.reconstruction.fine.window import Window, fine_grid, window_around
+from calvaria.reconstruction.masks import block_majority
 from calvaria.skull.vault_map import inside_cone
 
 GRID = Grid((32, 40, 32), 3.0)
@@ -59,7 +53,7 @@ def test_a_voxel_of_the_grid_is_implant_if_half_of_its_fine_voxels_are():
     fine = np.zeros((4, 2, 2), bool)
     fine[0, :, :] = True  # 4 of 8
     fine[2, :, 0] = fine[2, 0, 1] = True  # 3 of 8
-    assert mostly(fine, 2).ravel().tolist() == [True, False]
+    assert block_majority(fine, 2).ravel().tolist() == [True, False]
 
 
 def test_all_channels_show_the_same_place():
@@ -88,12 +82,12 @@ def test_an_implant_is_never_in_bone_and_nothing_is_learned_there():
     seen[:, 0, :, 4:10] = 1
     bone = seen[:, :1] > 0
     network = ReconstructionNetwork(2, 2, (8, 8, 16), heads=1)
-    for answer in (network(seen), *network.answers(seen)):
+    for answer in (network(seen), *network.level_logits(seen)):
         assert (answer[bone] == BONE_LOGIT).all()
         assert (answer[~bone] > BONE_LOGIT / 2).all()
         (slope,) = torch.autograd.grad(answer[bone].sum(), network.heads[0].bias, allow_unused=True)
         assert slope is None or not slope.any()
-    skull = ReconstructionNetwork(2, 2, (8, 8, 16), outside=False)
+    skull = ReconstructionNetwork(2, 2, (8, 8, 16), exclude_bone=False)
     assert (skull(seen)[bone] > BONE_LOGIT / 2).all()
 
 
@@ -122,8 +116,9 @@ def test_a_mirrored_skull_gets_the_mirrored_implant():
     known = np.stack([np.full((2, pixels), 60.0), np.full((2, pixels), 62.0)]).astype(np.float32)
     known[:, 1] -= 6
     refiner = Refiner(network, known, Frame(SETTINGS, GRID, 40.0))
-    found, window = refined(refiner, probability, implant, bone)
-    again, mirrored = refined(refiner, probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy())
-    assert mirrored.low[0] == GRID.shape[0] - window.low[0] - window.size[0]
-    assert np.allclose(found, again[::-1], atol=1e-5)
-    assert not found[bone[window.slices(3)]].any()
+    first = refiner.refine(probability, implant, bone)
+    mirrored = refiner.refine(probability[::-1].copy(), implant[::-1].copy(), bone[::-1].copy())
+    assert mirrored.window.low[0] == GRID.shape[0] - first.window.low[0] - first.window.size[0]
+    assert np.allclose(first.probability, mirrored.probability[::-1], atol=1e-5)
+    assert np.array_equal(first.bone, bone[first.window.slices(3)])
+    assert not first.probability[first.bone].any()

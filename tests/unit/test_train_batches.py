@@ -9,10 +9,10 @@ import yaml
 
 from calvaria.config import Config, parse
 from calvaria.geometry.grid import IMPLANT
-from calvaria.reconstruction import training as trainer
-from calvaria.reconstruction.augmentation import apply_changes
-from calvaria.reconstruction.network import ReconstructionNetwork, network_input, network_target
-from calvaria.reconstruction.training import Member, training
+from calvaria.reconstruction.coarse import training as trainer
+from calvaria.reconstruction.coarse.augmentation import apply_changes
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, network_input, network_target
+from calvaria.reconstruction.coarse.training import Member, training
 from calvaria.storage.paths import Run
 from calvaria.storage.store import write_json, write_shard
 from calvaria.training.loop import Part, train
@@ -78,13 +78,13 @@ def run(cases, tmp_path_factory) -> Run:
 def seen(monkeypatch) -> list[torch.Tensor]:
     """What the network is asked while it is trained, in order."""
     inputs: list[torch.Tensor] = []
-    answers = ReconstructionNetwork.answers
+    level_logits = ReconstructionNetwork.level_logits
 
     def spy(network: ReconstructionNetwork, shown: torch.Tensor) -> list[torch.Tensor]:
         inputs.append(shown.clone())
-        return answers(network, shown)
+        return level_logits(network, shown)
 
-    monkeypatch.setattr(ReconstructionNetwork, "answers", spy)
+    monkeypatch.setattr(ReconstructionNetwork, "level_logits", spy)
     return inputs
 
 

@@ -68,14 +68,14 @@ def reconstruct(
 
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
-    from calvaria.reconstruction.reconstruct import NoDefectError, Wanted, reconstruct
+    from calvaria.reconstruction.reconstruct import NoDefectError, Options, reconstruct
     from calvaria.storage.shipped import pretrained
 
     try:
         found = reconstruct(
             scan,
             model or pretrained(),
-            Wanted(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
+            Options(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
         )
     except NoDefectError as error:
         print(f"calvaria: {error}", file=sys.stderr)
@@ -133,12 +133,12 @@ def convert(
     from calvaria.storage.shipped import pretrained
 
     if to == "onnx":
-        from calvaria.reconstruction.onnx_file import write_onnx
+        from calvaria.reconstruction.export.onnx import write_onnx
 
         write_onnx(model or pretrained(), out)
         typer.echo(f"{out}: an ONNX file")
     else:
-        from calvaria.reconstruction.bundle import write_bundle
+        from calvaria.reconstruction.export.monai_bundle import write_bundle
 
         write_bundle(model or pretrained(), out)
         typer.echo(f"{out}: a MONAI bundle")

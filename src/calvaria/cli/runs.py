@@ -153,7 +153,7 @@ def export(
 
     Example: calvaria export --run results/demo --arm ldm --out model
     """
-    from calvaria.reconstruction.model import export
+    from calvaria.reconstruction.export.model import export
 
     opened, config = opened_run(run)
     check_name(arm, config.train.arms, "--arm")

@@ -1,9 +1,9 @@
-"""From a defective skull in its scan to the implant in its scan: coarse network, fine network, and back.
+"""Implant prediction for a skull in native space: coarse network, fine network, inverse resampling.
 
-``evaluate`` and ``reconstruct`` both go this way; the latter at several poses (`consensus`).
+`stages.evaluate` and `reconstruct` both use it; the latter at several poses (`consensus`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,131 +11,135 @@ import torch
 
 from calvaria.config import Config, Evaluate
 from calvaria.geometry.grid import BONE, Grid
-from calvaria.geometry.resample import resample, restore_level
-from calvaria.reconstruction.network import ReconstructionNetwork, new_network
-from calvaria.reconstruction.prediction import grown, implant_of, largest_piece, probabilities
-from calvaria.reconstruction.refining import SURFACES, Frame, Refiner, new_fine_network, refined
+from calvaria.geometry.resample import restore_level
+from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, coarse_architecture
+from calvaria.reconstruction.fine.inputs import Frame
+from calvaria.reconstruction.fine.network import fine_architecture
+from calvaria.reconstruction.fine.refiner import SURFACES, Refiner
+from calvaria.reconstruction.masks import block_majority, dilate, largest_component
+from calvaria.reconstruction.native_case import NativeCase
 from calvaria.training.weights import restore
 
 Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """Trained networks and how they are used."""
+class Prediction:
+    """A predicted implant; all masks are empty if there is none."""
 
-    networks: tuple[ReconstructionNetwork, ...]  # on the grid; their mean counts
+    coarse: np.ndarray  # (x, y, z) bool on the canonical grid, of the coarse networks alone
+    implant: np.ndarray  # (x, y, z) bool on the canonical grid, of the fine network if there is one
+    native: np.ndarray  # (i, j, k) bool on the native grid, outside of bone, one component by faces
+
+
+@dataclass(frozen=True)
+class _Probability:
+    """The implant's probability on a window of the coarse or the fine grid."""
+
+    values: np.ndarray  # (x, y, z) float32
+    bone: np.ndarray  # (x, y, z) bool, the remaining bone
+    mask: np.ndarray  # (x, y, z) bool, the implant
+    affine: np.ndarray  # (4, 4) voxel indices to canonical millimetres
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Trained networks and their settings."""
+
+    networks: tuple[ReconstructionNetwork, ...]  # coarse; their probabilities are averaged
     refiner: Refiner | None
-    grid: Grid
+    grid: Grid  # the canonical grid
     settings: Evaluate
     predicts: str
     mirror: bool
 
     @property
     def device(self) -> torch.device:
+        """The device of the coarse networks."""
         return next(self.networks[0].parameters()).device
+
+    def predict(self, case: NativeCase) -> Prediction:
+        """Predict the implant of one case."""
+        (prediction,) = self.predict_many([case])
+        return prediction
+
+    def predict_many(self, cases: Sequence[NativeCase]) -> Iterator[Prediction]:
+        """Predict the implants of several cases, in batches of ``evaluate.batch_size``.
+
+        The result for a case does not depend on the others. Predictions are yielded one by one, since those
+        on the native grid are large.
+        """
+        if not cases:
+            return
+        probabilities = self.coarse_probabilities(np.stack([case.labels for case in cases]))
+        for case, probability in zip(cases, probabilities, strict=True):
+            yield self._predict(case, probability)
+
+    def coarse_probabilities(self, labels: np.ndarray) -> np.ndarray:
+        """Return the coarse networks' mean probability.
+
+        Args:
+            labels: (n, x, y, z) uint8 on the canonical grid, of which only the remaining bone is used.
+
+        Returns:
+            (n, x, y, z) float32, of the implant or of the complete skull (``predicts``).
+        """
+        batch = torch.from_numpy(labels).to(self.device)
+        return mean_probabilities(self.networks, batch, self.settings, self.mirror)
+
+    def _predict(self, case: NativeCase, probability: np.ndarray) -> Prediction:
+        bone = case.labels == BONE
+        coarse = extract_implant(probability, bone, self.settings, self.predicts)
+        if not coarse.any():
+            return Prediction(coarse, coarse, np.zeros(case.native_labels.shape, bool))
+        if self.refiner is None:
+            native = self._to_native(case, _Probability(probability, bone, coarse, self.grid.affine))
+            return Prediction(coarse, coarse, native)
+        refinement = self.refiner.refine(probability, coarse, case.bone_on(self.refiner.frame.fine))
+        mask = largest_component(refinement.probability >= self.settings.threshold)
+        implant = np.zeros_like(bone)
+        implant[refinement.window.slices()] = block_majority(mask, self.refiner.frame.settings.factor)
+        implant &= ~bone
+        affine = self.refiner.frame.fine.affine.copy()
+        affine[:3, 3] += self.grid.spacing_mm * np.array(refinement.window.low)
+        fine = _Probability(refinement.probability, refinement.bone, mask, affine)
+        return Prediction(coarse, implant, self._to_native(case, fine))
+
+    def _to_native(self, case: NativeCase, implant: _Probability) -> np.ndarray:
+        """Resample the implant to the native grid: (i, j, k) bool, outside of bone, one component by faces.
+
+        Bone next to the implant counts as full, or the interpolated implant would end before it. Probability
+        elsewhere is dropped.
+        """
+        level, mask = self.settings.threshold, implant.mask
+        filled = np.where(implant.bone, 1, implant.values)
+        values = np.where(dilate(mask), filled, 0).astype(np.float32)
+        shape = case.native_labels.shape
+        native = restore_level(values, level, mask, implant.affine, case.affine, case.pose, shape)
+        return largest_component((native > 0) & ~case.native_bone, connectivity=6)
 
 
 def build_predictor(
     config: Config, networks: Mapping[int, Weights], fine: Weights | None, device: torch.device
 ) -> Predictor:
-    """A predictor from weights by name: those of an arm's networks by their seed, and of the fine network."""
+    """Build a predictor from named weights.
+
+    Args:
+        networks: weights of the coarse networks by seed.
+        fine: weights of the fine network and the training skulls' surfaces, if the config has one.
+    """
     members = []
-    for seed, tensors in networks.items():
-        network = new_network(config, seed)
+    for tensors in networks.values():
+        network = coarse_architecture(config)
         restore(network, tensors, "network", device)
         members.append(network)
     refiner = None
     if fine is not None:
-        fine_network = new_fine_network(config)
+        fine_network = fine_architecture(config)
         restore(fine_network, fine, "network", device)
         refiner = Refiner(fine_network, fine[SURFACES], Frame.of(config))
     train = config.train
     return Predictor(
-        tuple(members),
-        refiner,
-        config.grid.voxels(),
-        config.evaluate,
-        train.predicts,
-        train.mirror,
+        tuple(members), refiner, config.grid.voxels(), config.evaluate, train.predicts, train.mirror
     )
-
-
-@dataclass(frozen=True)
-class Found:
-    """A predicted implant."""
-
-    coarse: np.ndarray  # (x, y, z) bool on the grid: what the arm's networks say alone
-    implant: np.ndarray  # (x, y, z) bool on the grid: with the fine network, if there is one
-    own: (
-        np.ndarray
-    )  # (i, j, k) bool on the scan's grid, outside of its bone, one piece by faces: the same, as scored
-
-
-def coarse_probabilities(predictor: Predictor, cases: np.ndarray) -> np.ndarray:
-    """(n, x, y, z) float32 of cases (n, x, y, z) uint8, of which only the remaining bone is looked at."""
-    batch = torch.from_numpy(cases).to(predictor.device)
-    return probabilities(predictor.networks, batch, predictor.settings, predictor.mirror)
-
-
-def fine_bone(
-    predictor: Predictor, scan: np.ndarray, affine: np.ndarray, pose: np.ndarray
-) -> np.ndarray | None:
-    """The remaining bone, (x, y, z) bool, on the grid of the fine network, if there is one.
-
-    The arguments are as of ``predict_implant``.
-    """
-    if predictor.refiner is None:
-        return None
-    return np.asarray(resample(scan.view(np.uint8), affine, pose, predictor.refiner.frame.fine) == BONE)
-
-
-def predict_implant(
-    predictor: Predictor,
-    case: np.ndarray,
-    probability: np.ndarray,
-    fine: np.ndarray | None,
-    scan: np.ndarray,
-    affine: np.ndarray,
-    pose: np.ndarray,
-) -> Found:
-    """The implant of one skull, on the grid and in its scan.
-
-    Args:
-        case: (x, y, z) uint8, the remaining bone on the grid as label 1.
-        probability: (x, y, z) float32 of this case, as of ``coarse_probabilities``.
-        fine: as of ``fine_bone``.
-        scan: (i, j, k) bool, the remaining bone in the scan.
-        affine: (4, 4) the scan's voxel indices to RAS+ millimetres.
-        pose: (4, 4) rigid, from these millimetres to the box's.
-    """
-    bone = case == BONE
-    coarse = implant_of(probability, bone, predictor.settings, predictor.predicts)
-    if not coarse.any():
-        return Found(coarse, coarse, np.zeros(scan.shape, bool))
-    level = predictor.settings.threshold
-    to_world = predictor.grid.affine
-    if predictor.refiner is None or fine is None:
-        field, remaining, where, implant = probability, bone, coarse, coarse
-    else:
-        field, window = refined(predictor.refiner, probability, coarse, fine)
-        factor = predictor.refiner.frame.settings.factor
-        remaining = fine[window.slices(factor)]
-        where = largest_piece(field >= level)
-        implant = np.zeros_like(bone)
-        implant[window.slices()] = mostly(where, factor)
-        implant &= ~bone
-        to_world = predictor.refiner.frame.fine.affine.copy()
-        to_world[:3, 3] += predictor.grid.spacing_mm * np.array(window.low)
-    # Beside the implant bone counts as full, or what is interpolated would end before it; and what networks
-    # say of other places must not come back in.
-    field = np.where(grown(where), np.where(remaining, 1, field), 0).astype(np.float32)
-    own = restore_level(field, level, where, to_world, affine, pose, scan.shape) > 0
-    return Found(coarse, implant, largest_piece(own & ~scan, connectivity=6))
-
-
-def mostly(mask: np.ndarray, factor: int) -> np.ndarray:
-    """(x, y, z) bool: whether at least half of the factor cubed voxels of a finer (x, y, z) mask are set."""
-    x, y, z = (n // factor for n in mask.shape)
-    count = mask.reshape(x, factor, y, factor, z, factor).sum(axis=(1, 3, 5))
-    return np.asarray(2 * count >= factor**3)

@@ -2,30 +2,30 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from calvaria.config import load
+from calvaria.config import Config, load
 from calvaria.errors import CalvariaError, InputError
 from calvaria.geometry.canonical import Canonical
-from calvaria.geometry.grid import BONE, IMPLANT, Grid
-from calvaria.plugins.scan import Kind, summarise
-from calvaria.skull.examine import Head, find_head
-from calvaria.skull.quality import Finding, doubts_of, first_fault, hole_areas
+from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.reconstruction.scan_input import read_bone, usable_head
+from calvaria.skull.examine import Head
+from calvaria.skull.quality import doubts_of, hole_areas
 from calvaria.skull.vault_map import picture_vault
-from calvaria.sources import Entry, Scan
-from calvaria.sources.ct import CtSource
-from calvaria.sources.opening import reason
-from calvaria.sources.volumes import is_label_like, read_volume, skull_of
+from calvaria.sources import Scan
 from calvaria.storage.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.storage.outputs import Output, check_file, write_together
 
+if TYPE_CHECKING:
+    from trimesh import Trimesh
+
 LEAST_HOLE_CM2 = 1.0  # of 75 intact skulls the largest hole is 0.2 cm2
-TOO_LARGE = "check the header's spacing, or use a model with a larger grid"
 
 
 class NoDefectError(CalvariaError):
@@ -33,8 +33,8 @@ class NoDefectError(CalvariaError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be made, and how."""
+class Options:
+    """Output files and settings of a reconstruction."""
 
     out: Path
     mesh: Path | None
@@ -46,159 +46,204 @@ class Wanted:
     picture: Path | None = None
 
 
-def reconstruct(path: Path, model: Path, wanted: Wanted) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Patient:
+    """The defective skull in a file."""
+
+    path: Path
+    scan: Scan  # as in the file
+    skull: Canonical  # the same in canonical storage order, centred
+    head: Head
+    warnings: list[str]
+    hole_cm2: float  # the largest hole of the vault
+
+    @cached_property
+    def bone(self) -> np.ndarray:
+        """The remaining bone, (i, j, k) bool in canonical storage order."""
+        return np.asarray(self.skull.values == BONE)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A printable implant, and the results of its checks."""
+
+    mesh: "Trimesh"  # in mm of the centred frame
+    direction: np.ndarray  # (3,) unit vector in RAS, from the implant outwards
+    results: dict[str, Any]  # of the checks, and whether all are passed
+
+
+def reconstruct(path: Path, model: Path, options: Options) -> dict[str, Any]:
     """Write the implant of a defective skull; all files at the end, or none.
 
-    ``out`` is the predicted implant as a mask on the input's own grid, one piece by faces. The mesh, STL or
-    PLY in the input's RAS+ millimetres, is the same with a gap to the bone and a way in from outside. Nothing
-    of it depends on the order in which the input's voxels are stored. What was read, and what is unusual
-    about the skull, is printed on standard error.
+    ``out`` is the predicted implant as a mask on the input's own grid, one component by faces. The mesh, STL
+    or PLY in the input's RAS+ millimetres, is the same with a gap to the bone and an insertion path from
+    outside. Nothing depends on the order in which the input's voxels are stored. A summary of the input and
+    warnings about unusual skulls are printed on standard error.
 
     Returns:
-        what was read, found and checked, as it is written to ``checks``.
+        a summary of input, implant and checks, as it is written to ``checks``.
 
     Raises:
         NoDefectError: if the vault has no hole of at least ``LEAST_HOLE_CM2``.
-        InputError: if the input is no head, or not one that this can be done for; if nothing fits; or if a
-            file cannot be written.
+        InputError: if the input is not a head, or not one that an implant can be predicted for; if nothing
+            of the implant is left; or if a file cannot be written.
     """
-    _check_outputs(path, wanted)  # before torch is imported, which takes a while
-
-    from calvaria.reconstruction.consensus import consensus_implant
-    from calvaria.reconstruction.implant.checks import check, to_json
-    from calvaria.reconstruction.implant.fitting import fit_implant
-    from calvaria.reconstruction.implant.mesh import mesh_bytes, surface
-    from calvaria.reconstruction.implant.space import space_around
-    from calvaria.reconstruction.model import load_model
-    from calvaria.training.device import prepare_device
-
+    _check_outputs(path, options)  # before torch is imported, which takes a while
     if not (model / "config.yaml").is_file():
         raise InputError(f"--model {model}: has no config.yaml; expected a folder that calvaria export wrote")
     config = load(model / "config.yaml")
-    scan = read_bone(path, wanted.threshold_hu, wanted.series)
-    summary = scan.summary
-    for line in summary.lines() if summary else []:
-        print(f"calvaria: {path}: {line}", file=sys.stderr)
-    own = Canonical.of(scan.labels, scan.affine)
-    grid, margin = config.grid.voxels(), config.ingest.top_margin_mm
-    head = _usable_head(path, own, grid, margin)
-    warnings = [str(doubt) for doubt in doubts_of(head.findings)]
-    for warning in warnings:
-        print(f"calvaria: {path}: warning: {warning}", file=sys.stderr)
-    holes = hole_areas(head.vault)
-    if holes.largest_cm2 < LEAST_HOLE_CM2:
-        raise NoDefectError(
-            f"{path}: no defect found: the largest hole of its vault has {holes.largest_cm2:.1f} cm2, "
-            f"expected at least {LEAST_HOLE_CM2:g} cm2; nothing was written"
-        )
-    # A model that was trained on a GPU serves without one, too.
-    device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
-    predictor, _ = load_model(model, device)
-    to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - margin]))
-    bone = own.values == BONE
-    implant = consensus_implant(predictor, bone, own.affine, to_box)
-    if not implant.any():
-        raise InputError(
-            f"{path}: its vault has a hole of {holes.largest_cm2:.1f} cm2, the model proposes no implant; "
-            "look at the scan, or use another model"
-        )
-    closed = picture_vault((bone | implant).view(np.uint8), own.affine, head.pose.to_box(np.zeros(3)))
-    left = hole_areas(closed).largest_cm2
-    space = space_around(implant, bone, own.affine)
-    fitted = fit_implant(space, wanted.gap_mm)
-    if not (fitted.level_mm < 0).any():
-        raise InputError(f"{path}: nothing of the implant is left with a gap of {wanted.gap_mm:g} mm")
-    mesh = surface(fitted, space)
-    found = to_json(check(mesh, fitted, space, wanted.least_thickness_mm))
-    found["checks"]["closes"] = {
-        "passed": left < LEAST_HOLE_CM2,
-        "found": round(left, 2),
-        "wanted": f"holes of less than {LEAST_HOLE_CM2:g} cm2 in the vault",
-    }
-    found["passed"] = all(one["passed"] for one in found["checks"].values())
-    voxel_ml = abs(float(np.linalg.det(own.affine[:3, :3]))) / 1000
-    direction = space.to_patient[:3, :3] @ fitted.direction
-    about = {
-        "input": {"file": path.name, **(summary.to_json() if summary else {})},
-        "warnings": warnings,
-        "hole_cm2": round(holes.largest_cm2, 2),
-        "implant_ml": round(np.count_nonzero(implant) * voxel_ml, 3),
-        "mesh_ml": round(float(mesh.volume) / 1000, 3),
-        "gap_mm": wanted.gap_mm,
-        "insertion_direction_ras": [round(float(part), 4) for part in -direction],
-        **found,
-    }
-    mask = own.in_file(implant.astype(np.uint8))
-    packed = wanted.out.suffix.lower() == ".gz"
-    files = [Output("--out", wanted.out, nifti_bytes(mask, scan.affine, SCANNER, packed))]
-    note = tilt_note(wanted.out, scan.affine, mask.shape)
+    patient = _read_patient(path, config, options)
+    implant = _predict(patient, model, config)
+    design = _design(patient, implant, options)
+    about = _summary(patient, implant, design, options)
+    files = _files(patient, implant, design, about, options)
+    note = tilt_note(options.out, patient.scan.affine, patient.scan.labels.shape)
     if note is not None:
-        print(f"calvaria: {note}", file=sys.stderr)
-    if wanted.mesh is not None:
-        mesh.apply_translation(-own.to_centred[:3, 3])  # the checks measured it in the centred frame
-        files.append(Output("--stl", wanted.mesh, mesh_bytes(mesh, wanted.mesh.suffix)))
-    if wanted.checks is not None:
-        files.append(Output("--json", wanted.checks, (json.dumps(about, indent=2) + "\n").encode()))
-    if wanted.picture is not None:
-        from calvaria.report.implant_picture import implant_picture
-
-        labels = np.where(implant, IMPLANT, own.values).astype(np.uint8)
-        picture = implant_picture(labels, own.affine, head.pose, warnings)
-        files.append(Output("--picture", wanted.picture, picture))
+        _report([f"calvaria: {note}"])
     write_together(files)
     return about
 
 
-def _usable_head(path: Path, own: Canonical, grid: Grid, top_margin_mm: float) -> Head:
-    """The head in a scan's remaining bone.
+def _report(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _read_patient(path: Path, config: Config, options: Options) -> Patient:
+    """Read a file, and report its summary and warnings on standard error.
 
     Raises:
-        InputError: if there is none that can be worked with.
+        InputError: if there is no usable head in it.
+        NoDefectError: if the vault is closed.
     """
-    head = find_head(own, grid, top_margin_mm, TOO_LARGE)
-    fault = head if isinstance(head, Finding) else first_fault(head.findings)
-    if isinstance(head, Finding) or fault is not None:
-        raise InputError(f"{path}: {fault}")
-    return head
+    scan = read_bone(path, options.threshold_hu, options.series)
+    summary = scan.summary
+    _report(f"calvaria: {path}: {line}" for line in (summary.lines() if summary else []))
+    skull = Canonical.of(scan.labels, scan.affine)
+    head = usable_head(path, skull, config.grid.voxels(), config.ingest.top_margin_mm)
+    warnings = [str(doubt) for doubt in doubts_of(head.findings)]
+    _report(f"calvaria: {path}: warning: {warning}" for warning in warnings)
+    hole_cm2 = hole_areas(head.vault).largest_cm2
+    if hole_cm2 < LEAST_HOLE_CM2:
+        raise NoDefectError(
+            f"{path}: no defect found: the largest hole of its vault has {hole_cm2:.1f} cm2, "
+            f"expected at least {LEAST_HOLE_CM2:g} cm2; nothing was written"
+        )
+    return Patient(path, scan, skull, head, warnings, hole_cm2)
 
 
-def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Scan:
-    """Read the remaining bone in a file, as label 1; an implant in a label volume is no part of it.
+def _predict(patient: Patient, model: Path, config: Config) -> np.ndarray:
+    """Predict the implant, (i, j, k) bool in canonical storage order.
 
     Raises:
-        InputError: if it cannot be read, or is neither a CT nor a mask; or if the threshold is none of bone.
+        InputError: if the model predicts none.
     """
-    try:
-        # Absolute, as "." is its own parent.
-        source = CtSource(kind="ct", path=path.absolute().parent, threshold_hu=threshold_hu, series=series)
-    except ValidationError as error:
-        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
-    try:
-        folder = path.is_dir()
-    except OSError as error:
-        raise InputError(f"{path}: {reason(error)}") from None
-    if not folder:
-        volume = read_volume(path)
-        if is_label_like(volume):
-            found = skull_of(path, volume)
-            kind: Kind = "label volume" if found.values.max() == IMPLANT else "mask"
-            summary = summarise(kind, found.values, found.affine, found.origin)
-            return Scan((found.values == BONE).view(np.uint8), found.affine, summary)
-    entry = Entry(f"input/{path.name}", path.name, (path,))
-    return source.read(entry, 0)
+    from calvaria.reconstruction.consensus import consensus_implant
+    from calvaria.reconstruction.export.model import load_model
+    from calvaria.training.device import prepare_device
+
+    # A model that was trained on a GPU also runs without one.
+    device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
+    predictor, _ = load_model(model, device)
+    top_mm = config.grid.voxels().extent_mm[2] / 2 - config.ingest.top_margin_mm
+    pose = patient.head.pose.to_box(np.array([0.0, 0.0, top_mm]))
+    implant = consensus_implant(predictor, patient.bone, patient.skull.affine, pose)
+    if not implant.any():
+        raise InputError(
+            f"{patient.path}: its vault has a hole of {patient.hole_cm2:.1f} cm2, the model proposes no "
+            "implant; look at the scan, or use another model"
+        )
+    return implant
 
 
-def _check_outputs(scan: Path, wanted: Wanted) -> None:
-    """Try all outputs, so that no work is lost over a name.
+def _design(patient: Patient, implant: np.ndarray, options: Options) -> Design:
+    """Fit the implant to the bone and check it.
+
+    Raises:
+        InputError: if nothing is left of it with the gap.
+    """
+    from calvaria.reconstruction.implant.checks import check, to_json
+    from calvaria.reconstruction.implant.fitting import fit_implant
+    from calvaria.reconstruction.implant.mesh import surface
+    from calvaria.reconstruction.implant.space import space_around
+
+    open_cm2 = _open_area(patient, implant)
+    space = space_around(implant, patient.bone, patient.skull.affine)
+    fitted = fit_implant(space, options.gap_mm)
+    if not (fitted.level_mm < 0).any():
+        raise InputError(
+            f"{patient.path}: nothing of the implant is left with a gap of {options.gap_mm:g} mm"
+        )
+    mesh = surface(fitted, space)
+    results = to_json(check(mesh, fitted, space, options.least_thickness_mm))
+    results["checks"]["closes"] = {
+        "passed": open_cm2 < LEAST_HOLE_CM2,
+        "found": round(open_cm2, 2),
+        "wanted": f"holes of less than {LEAST_HOLE_CM2:g} cm2 in the vault",
+    }
+    results["passed"] = all(result["passed"] for result in results["checks"].values())
+    return Design(mesh, space.to_patient[:3, :3] @ fitted.direction, results)
+
+
+def _open_area(patient: Patient, implant: np.ndarray) -> float:
+    """Return the area in cm2 of the largest hole that the vault has with the implant."""
+    closed = (patient.bone | implant).view(np.uint8)
+    vault = picture_vault(closed, patient.skull.affine, patient.head.pose.to_box(np.zeros(3)))
+    return hole_areas(vault).largest_cm2
+
+
+def _summary(patient: Patient, implant: np.ndarray, design: Design, options: Options) -> dict[str, Any]:
+    """Return the content of the file of checks."""
+    summary = patient.scan.summary
+    voxel_ml = abs(float(np.linalg.det(patient.skull.affine[:3, :3]))) / 1000
+    return {
+        "input": {"file": patient.path.name, **(summary.to_json() if summary else {})},
+        "warnings": patient.warnings,
+        "hole_cm2": round(patient.hole_cm2, 2),
+        "implant_ml": round(np.count_nonzero(implant) * voxel_ml, 3),
+        "mesh_ml": round(float(design.mesh.volume) / 1000, 3),
+        "gap_mm": options.gap_mm,
+        "insertion_direction_ras": [round(float(part), 4) for part in -design.direction],
+        **design.results,
+    }
+
+
+def _files(
+    patient: Patient, implant: np.ndarray, design: Design, about: dict[str, Any], options: Options
+) -> list[Output]:
+    """Return the output files with their contents."""
+    from calvaria.reconstruction.implant.mesh import mesh_bytes
+
+    skull = patient.skull
+    mask = skull.in_file(implant.astype(np.uint8))
+    packed = options.out.suffix.lower() == ".gz"
+    files = [Output("--out", options.out, nifti_bytes(mask, patient.scan.affine, SCANNER, packed))]
+    if options.mesh is not None:
+        mesh = design.mesh.copy()
+        mesh.apply_translation(-skull.to_centred[:3, 3])
+        files.append(Output("--stl", options.mesh, mesh_bytes(mesh, options.mesh.suffix)))
+    if options.checks is not None:
+        files.append(Output("--json", options.checks, (json.dumps(about, indent=2) + "\n").encode()))
+    if options.picture is not None:
+        from calvaria.report.implant_picture import implant_picture
+
+        labels = np.where(implant, IMPLANT, skull.values).astype(np.uint8)
+        picture = implant_picture(labels, skull.affine, patient.head.pose, patient.warnings)
+        files.append(Output("--picture", options.picture, picture))
+    return files
+
+
+def _check_outputs(scan: Path, options: Options) -> None:
+    """Try all output files, so that no work is lost over a name.
 
     Raises:
         InputError: naming the option, what is wrong with it, and what to do.
     """
     endings = {
-        "--out": (wanted.out, (".nii.gz", ".nii")),
-        "--stl": (wanted.mesh, (".stl", ".ply")),
-        "--json": (wanted.checks, (".json",)),
-        "--picture": (wanted.picture, (".png",)),
+        "--out": (options.out, (".nii.gz", ".nii")),
+        "--stl": (options.mesh, (".stl", ".ply")),
+        "--json": (options.checks, (".json",)),
+        "--picture": (options.picture, (".png",)),
     }
     for option, (file, known) in endings.items():
         if file is None:
@@ -213,5 +258,5 @@ def _check_outputs(scan: Path, wanted: Wanted) -> None:
 def _same(file: Path, other: Path) -> bool:
     try:
         return file.samefile(other)
-    except OSError:  # one of them is not there, or may not be looked at
+    except OSError:  # one of them does not exist or is not accessible
         return False

@@ -1,4 +1,4 @@
-"""evaluate: an arm's networks predict the implants of the test cohort; every prediction is scored."""
+"""evaluate: predict the implants of the test cohort with an arm's networks and score every prediction."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from calvaria.defects.defect import from_json
 from calvaria.defects.native_grid import OwnGrid, cut
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.metrics.scores import Scores, score
+from calvaria.reconstruction.native_case import NativeCase
 from calvaria.stages.inject import OWN
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row, write_shard
@@ -21,32 +22,29 @@ from calvaria.storage.tensors import read_tensors
 from calvaria.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from calvaria.reconstruction.predictor import Found, Predictor
+    from calvaria.reconstruction.predictor import Prediction, Predictor
 
 ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test case on the grid and in its scan."""
+    """A test case."""
 
     row: Row
-    labels: np.ndarray  # (x, y, z) uint8 on the grid
-    own: np.ndarray  # (i, j, k) uint8 labels in the scan
-    affine: np.ndarray  # (4, 4) of the scan
-    pose: np.ndarray  # (4, 4) scan to box
+    skull: NativeCase
 
     @property
     def about(self) -> Row:
-        """Which case it is."""
+        """The columns that identify the case."""
         return {"case": self.row["index"], "person": self.row["person"], "recipe": self.row["recipe"]}
 
 
 def evaluate(run: Run, config: Config, arm: str) -> None:
-    """Writes the arm's evaluate store: the defective skulls with the predicted implants, and their scores.
+    """Write the arm's evaluate store: the defective skulls with the predicted implants, and their scores.
 
-    Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
-    on the scan's own grid; ``grid`` has those of the arm's networks alone, on the run's.
+    Every network has a row per case, and so has their ensemble if it is configured. Scores are those on the
+    native grid; ``grid`` has those of the coarse networks alone, on the canonical grid.
     """
     members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
@@ -54,10 +52,10 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     predictors = {name: predictor_of(run, config, arm, seeds) for name, seeds in members.items()}
     progress = Progress(f"evaluate {arm}", len(members) * len(run.inject("test")), "predictions")
     volumes, rows = [], []
-    for case, name, found in predictions(predictors, cases(run, config), config.evaluate.batch_size):
-        rows.append({**case.about, "seed": name, **case_scores(config, case, found)})
-        remaining = (case.labels == BONE) * BONE
-        volumes.append(np.where(found.implant, IMPLANT, remaining).astype(np.uint8))
+    for case, name, prediction in predictions(predictors, cases(run, config), config.evaluate.batch_size):
+        rows.append({**case.about, "seed": name, **case_scores(config, case, prediction)})
+        remaining = (case.skull.labels == BONE) * BONE
+        volumes.append(np.where(prediction.implant, IMPLANT, remaining).astype(np.uint8))
         progress.advance()
     count = len(rows)
     write_shard(run.evaluate(arm), 0, count, count, config.grid.voxels(), np.stack(volumes), rows)
@@ -65,43 +63,35 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
 
 def predictions(
     predictors: Mapping[int | str, "Predictor"], cases: Iterator[Case], batch_size: int
-) -> Iterator[tuple[Case, int | str, "Found"]]:
-    """What each of several predictors, which share their fine network, finds in every case."""
-    from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
-
-    some = next(iter(predictors.values()))
-    for few in _batches(cases, batch_size):
-        labels = np.stack([case.labels for case in few])
-        bones = [case.own == BONE for case in few]
-        fines = [fine_bone(some, bone, case.affine, case.pose) for case, bone in zip(few, bones, strict=True)]
+) -> Iterator[tuple[Case, int | str, "Prediction"]]:
+    """Predict every case with each of several named predictors."""
+    for batch in _batches(cases, batch_size):
         for name, predictor in predictors.items():
-            said = coarse_probabilities(predictor, labels)
-            for case, probability, bone, fine in zip(few, said, bones, fines, strict=True):
-                found = predict_implant(
-                    predictor, case.labels, probability, fine, bone, case.affine, case.pose
-                )
-                yield case, name, found
+            results = predictor.predict_many([case.skull for case in batch])
+            for case, prediction in zip(batch, results, strict=True):
+                yield case, name, prediction
 
 
-def case_scores(config: Config, case: Case, found: "Found") -> Row:
-    """A prediction's scores in the scan; below ``grid`` those on the run's, without the fine network."""
-    i, j, k = (float(length) for length in np.linalg.norm(case.affine[:3, :3], axis=0))
-    own = score(found.own, case.own == IMPLANT, case.own == BONE, (i, j, k))
+def case_scores(config: Config, case: Case, prediction: "Prediction") -> Row:
+    """Return scores on the native grid; under ``grid`` those of the coarse networks on the canonical grid."""
+    skull = case.skull
+    i, j, k = (float(length) for length in np.linalg.norm(skull.affine[:3, :3], axis=0))
+    native = score(prediction.native, skull.native_labels == IMPLANT, skull.native_bone, (i, j, k))
     spacing = (config.grid.spacing_mm,) * 3
-    coarse = score(found.coarse, case.labels == IMPLANT, case.labels == BONE, spacing)
-    return {**_finite(own), "empty": not found.own.any(), "grid": _finite(coarse)}
+    coarse = score(prediction.coarse, skull.labels == IMPLANT, skull.labels == BONE, spacing)
+    return {**_finite(native), "empty": not prediction.native.any(), "grid": _finite(coarse)}
 
 
 def _batches(items: Iterator[Case], size: int) -> Iterator[list[Case]]:
-    while few := list(islice(items, size)):
-        yield few
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "Predictor":
-    """An arm's trained networks, ready to predict.
+    """Load a predictor with an arm's trained networks.
 
     Raises:
-        StoreError: if one was not trained, or its file is damaged.
+        StoreError: if a network has not been trained, or its file is damaged.
     """
     from calvaria.reconstruction.predictor import build_predictor
     from calvaria.training.device import prepare_device
@@ -112,7 +102,7 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "P
 
 
 def cases(run: Run, config: Config) -> Iterator[Case]:
-    """The test cases, each scan being read once."""
+    """Yield the test cases; read each scan once."""
     store = run.inject("test")
     rows = store.rows()
     ingested = {row["id"]: row for row in run.ingest.rows()}
@@ -128,14 +118,14 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
             conformed = (run.ingest.volume(about) > 0).astype(np.uint8)
         pose = np.array(about["pose"])
         if row["recipe"] == OWN:
-            own = scan.labels
+            native = scan.labels
         else:
             grid = OwnGrid.of(scan.labels.shape, scan.affine, pose)
             defect = from_json(row["defect"])
-            own = cut((scan.labels > 0).astype(np.uint8), grid, defect, conformed, config.grid.voxels())
-        yield Case(row, labels, own, scan.affine, pose)
+            native = cut((scan.labels > 0).astype(np.uint8), grid, defect, conformed, config.grid.voxels())
+        yield Case(row, NativeCase(labels, native, scan.affine, pose))
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:
-    """JSON has no infinity; null stands for it."""
+    """Return scores with None for infinity, which JSON lacks."""
     return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}

@@ -13,7 +13,7 @@ def refine(run: Run, config: Config) -> None:
     Raises:
         CalvariaError: if the config does not ask for it.
     """
-    from calvaria.reconstruction.refine_training import place_of, train_fine
+    from calvaria.reconstruction.fine.training import place_of, train_fine
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import forget
     from calvaria.training.workers import is_main, launched

@@ -8,7 +8,7 @@ from calvaria.storage.tensors import write_tensors
 
 def train(run: Run, config: Config, arm: str, seed: int) -> None:
     """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
-    from calvaria.reconstruction.training import Member, train_member
+    from calvaria.reconstruction.coarse.training import Member, train_member
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import forget
     from calvaria.training.workers import is_main, launched

@@ -1,9 +1,9 @@
-"""From a predicted implant to one that can be printed.
+"""From a predicted implant to a printable one.
 
 =========  =================================================================
 space      distances from bone and implant on a fine grid around the defect
-fitting    a gap to the bone, and a way in from outside
+fitting    a gap to the bone, and an insertion path from outside
 mesh       a smooth watertight surface in patient coordinates
-checks     what a surgeon or a printer would refuse
+checks     printability and fit
 =========  =================================================================
 """

@@ -1,4 +1,4 @@
-"""What a surgeon or a printer would refuse of an implant."""
+"""Checks of an implant's printability and fit."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
 RAYS = 4000
 STEP_MM = 0.1
 REACH_MM = 30.0
-THIN_PERCENTILE = 5.0  # edges end in nothing, so the thinnest of all says little
-SLACK_MM = 0.25  # half of the finest voxel: more is not known of a scan
+THIN_PERCENTILE = 5.0  # not the minimum, since edges taper to zero
+TOLERANCE_MM = 0.25  # half of the finest voxel, the resolution of a scan
 
 
 @dataclass(frozen=True)
 class Check:
-    """One property, with what was found and what was wanted."""
+    """The check of one property."""
 
     name: str
     passed: bool
-    found: float | int | bool
-    wanted: str
+    value: float | int | bool
+    expected: str
 
 
 def check(
     mesh: "trimesh.Trimesh", fitted: Fitted, space: Space, least_thickness_mm: float
 ) -> tuple[Check, ...]:
-    """All checks of a fitted implant.
+    """Check a fitted implant.
 
     ``watertight``  every edge belongs to two triangles that agree on what is outside.
     ``pieces``      one connected surface.
-    ``thickness``   mm, of 95 % of the surface, along the way in through it.
+    ``thickness``   mm, minimum over 95 % of the surface, along rays into it.
     ``overlap``     ml of the implant inside bone.
-    ``gap``         mm, least distance of the surface to bone, half a voxel given away.
-    ``insertion``   share of the surface that keeps clear of bone on the way out along the direction.
+    ``gap``         mm, minimum distance of the surface to bone, with a tolerance of half a voxel.
+    ``insertion``   share of the surface whose path outwards along the direction is clear of bone.
     """
     inverse = np.linalg.inv(space.to_patient)
     points = mesh.vertices @ inverse[:3, :3].T + inverse[:3, 3]
     bone = space.at(space.bone_mm, points)
     inside = fitted.level_mm < 0
     overlap = int(np.count_nonzero(inside & (space.bone_mm < 0))) * space.spacing_mm**3 / 1000
-    way = clearance(space, points, fitted.direction)
-    free = float(np.mean(way >= -SLACK_MM))
+    clear_mm = clearance(space, points, fitted.direction)
+    free = float(np.mean(clear_mm >= -TOLERANCE_MM))
     thin = float(np.percentile(thickness(fitted, space), THIN_PERCENTILE))
     nearest = float(bone.min())
     sound = bool(mesh.is_watertight and mesh.is_winding_consistent)
@@ -58,16 +58,16 @@ def check(
         Check("overlap", overlap == 0, overlap, "0 ml"),
         Check(
             "gap",
-            nearest >= fitted.gap_mm - SLACK_MM,
+            nearest >= fitted.gap_mm - TOLERANCE_MM,
             nearest,
-            f"at least {fitted.gap_mm:g} mm, less {SLACK_MM:g} mm of uncertainty",
+            f"at least {fitted.gap_mm:g} mm, less {TOLERANCE_MM:g} mm of uncertainty",
         ),
         Check("insertion", free == 1.0, free, "1"),
     )
 
 
 def thickness(fitted: Fitted, space: Space) -> np.ndarray:
-    """(n,) mm inside the implant along rays that start evenly on its surface and go straight in."""
+    """Return the implant's thickness in mm, (n,), along rays normal to its surface, evenly distributed."""
     level, spacing = fitted.level_mm, space.spacing_mm
     slope = np.stack(np.gradient(level, spacing), axis=-1)
     on = np.argwhere((level < 0) & (level > -spacing))
@@ -77,7 +77,7 @@ def thickness(fitted: Fitted, space: Space) -> np.ndarray:
     inwards = -slope[tuple(start.T)]
     inwards /= np.maximum(np.linalg.norm(inwards, axis=1, keepdims=True), 1e-9)
     depth = -level[tuple(start.T)]
-    # Back to the surface, then in until it is left.
+    # Back to the surface, then inwards until the ray leaves the implant.
     positions = start * spacing - depth[:, None] * inwards
     length = np.zeros(len(start))
     going = np.ones(len(start), bool)
@@ -92,10 +92,10 @@ def thickness(fitted: Fitted, space: Space) -> np.ndarray:
 
 
 def to_json(checks: tuple[Check, ...]) -> dict[str, Any]:
-    """By name, with a verdict over all."""
+    """Return the checks by name, and whether all are passed."""
     return {
         "passed": all(one.passed for one in checks),
         "checks": {
-            one.name: {"passed": one.passed, "found": one.found, "wanted": one.wanted} for one in checks
+            one.name: {"passed": one.passed, "found": one.value, "wanted": one.expected} for one in checks
         },
     }

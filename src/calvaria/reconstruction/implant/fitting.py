@@ -1,4 +1,4 @@
-"""Fits an implant to the skull: a gap all around, and nothing in the way when it is put in from outside."""
+"""Fitting of an implant: a gap to the bone, and an insertion path from outside without collision."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from calvaria.reconstruction.implant.space import Space
 
-CONE_DEG = 40.0  # directions of insertion are looked for within it, around the way out of the head
+CONE_DEG = 40.0  # around the outward direction; directions of insertion are searched within it
 DIRECTIONS = 61
-WAY_MM = 40.0  # how far out an implant is moved
+PATH_MM = 40.0  # length of the insertion path
 STEP_MM = 0.75
-COARSE = 3  # samples of the space a step, when directions are compared
-SMOOTHING_MM = 0.8  # sd of what takes steps of the voxels out of the surface
+COARSE = 3  # stride of the samples with which directions are compared
+SMOOTHING_MM = 0.8  # sd, to remove voxel steps from the surface
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Fitted:
     """An implant, as a level set of its space."""
 
     level_mm: np.ndarray  # (i, j, k) float32, negative inside
-    direction: np.ndarray  # (3,) unit vector along the scan's axes, along which it is taken out
+    direction: np.ndarray  # (3,) unit vector along the scan's axes, of removal
     gap_mm: float
-    lost_ml: float  # what the way in cost, beyond the gap
+    lost_ml: float  # volume removed for the insertion path, beyond the gap
 
 
 def fit_implant(space: Space, gap_mm: float) -> Fitted:
-    """The largest part of the predicted implant that keeps the gap and can be put in along one direction.
+    """Return the largest part of the predicted implant that keeps the gap and can be inserted.
 
-    A point is kept if, on its whole way out, it is at least ``gap_mm`` away from bone. Of all directions in
-    the cone, the one along which least is lost is taken.
+    A point is kept if its whole path along the direction is at least ``gap_mm`` away from bone. Of all
+    directions in the cone, the one that loses the least volume is used.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -40,20 +40,20 @@ def fit_implant(space: Space, gap_mm: float) -> Fitted:
     blocked = [np.count_nonzero(clearance(space, inside, one) < gap_mm) for one in candidates]
     direction = candidates[int(np.argmin(blocked))]
     points = np.argwhere(kept < space.spacing_mm)
-    way = clearance(space, points * space.spacing_mm, direction)
+    clear_mm = clearance(space, points * space.spacing_mm, direction)
     level = kept.copy()
-    level[tuple(points.T)] = np.maximum(kept[tuple(points.T)], gap_mm - way)
+    level[tuple(points.T)] = np.maximum(kept[tuple(points.T)], gap_mm - clear_mm)
     level = _largest(level)
     lost = (np.count_nonzero(kept < 0) - np.count_nonzero(level < 0)) * space.spacing_mm**3 / 1000
     return Fitted(level.astype(np.float32), direction, gap_mm, lost)
 
 
 def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(n,) the least distance to bone in mm of (n, 3) positions on their way along a direction."""
+    """Return the minimum distance to bone in mm, (n,), of (n, 3) positions moved along a direction."""
     least = space.at(space.bone_mm, positions)
     size = np.array(space.bone_mm.shape) * space.spacing_mm
-    for way in np.arange(STEP_MM, WAY_MM, STEP_MM):
-        moved = positions + way * direction
+    for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
+        moved = positions + distance * direction
         here = np.flatnonzero(((moved >= 0) & (moved <= size)).all(axis=1))
         if not len(here):
             break
@@ -62,7 +62,7 @@ def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.
 
 
 def cone(axis: np.ndarray) -> np.ndarray:
-    """(DIRECTIONS, 3) unit vectors spread evenly over the cone around a (3,) axis, the axis first."""
+    """Return (DIRECTIONS, 3) unit vectors, evenly over the cone around a (3,) axis, the axis first."""
     number = np.arange(DIRECTIONS)
     along = 1 - (1 - np.cos(np.deg2rad(CONE_DEG))) * number / (DIRECTIONS - 1)
     across = np.sqrt(1 - along**2)
@@ -76,13 +76,13 @@ def cone(axis: np.ndarray) -> np.ndarray:
 
 
 def _largest(level: np.ndarray) -> np.ndarray:
-    """The level set of the largest 6-connected piece, with what it encloses filled."""
+    """Return the level set of the largest 6-connected component with its cavities filled."""
     import cc3d
     from scipy.ndimage import binary_fill_holes
 
     inside = level < 0
     if not inside.any():
         return level
-    piece = cc3d.largest_k(inside, k=1, connectivity=6) > 0
-    filled = binary_fill_holes(piece)
+    component = cc3d.largest_k(inside, k=1, connectivity=6) > 0
+    filled = binary_fill_holes(component)
     return np.where(filled & ~inside, -np.abs(level), np.where(inside & ~filled, np.abs(level) + 1e-3, level))

@@ -14,7 +14,7 @@ LEAST_LEVEL_MM = 1e-3  # samples that lie on the surface would make triangles wi
 
 
 def surface(fitted: Fitted, space: Space) -> "trimesh.Trimesh":
-    """The zero level as triangles that face outwards, in RAS+ millimetres.
+    """Return the zero level set as triangles that face outwards, in RAS+ millimetres.
 
     Source: Lewiner et al. 2003, marching cubes with topological guarantees.
     """
@@ -33,5 +33,5 @@ def surface(fitted: Fitted, space: Space) -> "trimesh.Trimesh":
 
 
 def mesh_bytes(mesh: "trimesh.Trimesh", ending: str) -> bytes:
-    """A file of a mesh in millimetres: binary STL, or PLY, as the ending ``.stl`` or ``.ply`` of its name."""
+    """Return the content of a mesh file in millimetres, by its ending: ``.stl`` (binary) or ``.ply``."""
     return bytes(mesh.export(file_type=ending.lower().removeprefix(".")))

@@ -11,7 +11,7 @@ BLUR_VOXELS = 0.7  # sd, of masks before their surface is taken
 
 @dataclass(frozen=True)
 class Space:
-    """Everything that a fit looks at; positions are in mm from the first sample, along the scan's axes."""
+    """Distance fields around a defect; positions are in mm from the first sample, along the scan's axes."""
 
     bone_mm: np.ndarray  # (i, j, k) float32 signed distance to the remaining bone's surface, positive outside
     implant_mm: np.ndarray  # (i, j, k) float32 the same of the predicted implant
@@ -20,7 +20,7 @@ class Space:
     outward: np.ndarray  # (3,) unit vector from the middle of the head to the implant
 
     def at(self, field: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """(n,) values of a field of this space at (n, 3) positions; beyond it those of its border."""
+        """Return (n,) values of a field at (n, 3) positions; beyond it those of its border."""
         from scipy.ndimage import map_coordinates
 
         index = (positions / self.spacing_mm).T
@@ -28,7 +28,7 @@ class Space:
 
 
 def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> Space:
-    """The space around an implant.
+    """Return the space around an implant.
 
     Args:
         implant: (i, j, k) predicted implant, set where not 0; not empty.
@@ -39,9 +39,9 @@ def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> S
 
     voxel = np.linalg.norm(affine[:3, :3], axis=0)
     spacing = float(np.clip(voxel.min(), FINEST_MM, COARSEST_MM))
-    found = np.argwhere(implant)
+    voxels = np.argwhere(implant)
     margin = np.ceil(MARGIN_MM / voxel).astype(int)
-    low, high = found.min(axis=0) - margin, found.max(axis=0) + margin + 1
+    low, high = voxels.min(axis=0) - margin, voxels.max(axis=0) + margin + 1
     size = tuple(np.ceil((high - low) * voxel / spacing).astype(int))
 
     def distances(mask: np.ndarray) -> np.ndarray:
@@ -53,21 +53,21 @@ def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> S
     matrix = np.eye(4)
     matrix[:3, :3] = affine[:3, :3] / voxel
     matrix[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
-    towards = (found.mean(axis=0) - np.argwhere(bone).mean(axis=0)) * voxel
+    towards = (voxels.mean(axis=0) - np.argwhere(bone).mean(axis=0)) * voxel
     return Space(distances(bone), distances(implant), spacing, matrix, towards / np.linalg.norm(towards))
 
 
 def _window(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(i, j, k) float32 part of a mask, empty beyond its borders."""
+    """Return a part of a mask, (i, j, k) float32, zero beyond its borders."""
     block = np.zeros(high - low, np.float32)
     inside = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, mask.shape, strict=True)]
-    there = [slice(part.start - a, part.stop - a) for part, a in zip(inside, low, strict=True)]
-    block[tuple(there)] = mask[tuple(inside)] > 0
+    target = [slice(part.start - a, part.stop - a) for part, a in zip(inside, low, strict=True)]
+    block[tuple(target)] = mask[tuple(inside)] > 0
     return block
 
 
 def _signed_distance(occupancy: np.ndarray, spacing: float) -> np.ndarray:
-    """Distance in mm to the surface where occupancy is one half; exact near it by the occupancy's slope."""
+    """Return the distance in mm to the surface at occupancy one half; sub-voxel near it, by the gradient."""
     import edt
 
     inside = np.asfortranarray(occupancy >= 0.5)

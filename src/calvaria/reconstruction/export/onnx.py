@@ -1,4 +1,4 @@
-"""A model's networks of the run's grid as one ONNX file."""
+"""A model's coarse networks as one ONNX file."""
 
 import logging
 import warnings
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from calvaria.errors import InputError
-from calvaria.reconstruction.implant_network import implant_network
+from calvaria.reconstruction.export.ensemble import implant_network
 from calvaria.storage.outputs import check_file
 from calvaria.storage.store import write_atomically
 
@@ -20,12 +20,13 @@ INPUT, OUTPUT = "bone", "implant"
 
 
 def write_onnx(model: Path, out: Path) -> None:
-    """Write ``INPUT``, (1, 1, x, y, z) float32 remaining bone, to ``OUTPUT``, the implant's probability.
+    """Write a network that maps ``INPUT`` to ``OUTPUT``.
 
-    The file's metadata has the grid's shape and affine, and the threshold of the implant.
+    ``INPUT`` is the remaining bone, (1, 1, x, y, z) float32; ``OUTPUT`` is the implant's probability, of the
+    same shape. The file's metadata has the grid's shape and affine, and the threshold of the implant.
 
     Raises:
-        InputError: if packages are missing, the folder is no model, or the file cannot be written.
+        InputError: if packages are missing, the folder is not a model, or the file cannot be written.
         StoreError: if a file of the model is damaged, or the disk becomes full on the way.
     """
     if out.suffix.lower() != ".onnx":
@@ -50,8 +51,9 @@ def write_onnx(model: Path, out: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    found = program.model_proto
-    for part in (*found.graph.node, *found.graph.value_info, *found.graph.input, *found.graph.output):
+    exported = program.model_proto
+    graph = exported.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]  # paths of this machine
     about = {
         "grid_shape": list(network.grid.shape),
@@ -59,14 +61,14 @@ def write_onnx(model: Path, out: Path) -> None:
         "threshold": network.threshold,
         "use": "research only; not a medical device",
     }
-    onnx.helper.set_model_props(found, {key: str(value) for key, value in about.items()})
-    onnx.checker.check_model(found, full_check=True)
-    write_atomically(out, found.SerializeToString(deterministic=True))
+    onnx.helper.set_model_props(exported, {key: str(value) for key, value in about.items()})
+    onnx.checker.check_model(exported, full_check=True)
+    write_atomically(out, exported.SerializeToString(deterministic=True))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of itself: what it uses is deprecated, and torchvision is not there."""
+    """Suppress the exporter's warnings about its own deprecated calls and missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -80,9 +82,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _solve(system: Any, right: Any, left: bool = True) -> Any:
-    """``torch.linalg.solve`` for one right side, which ONNX does not have: Gauss-Jordan without pivots.
+    """Replace ``torch.linalg.solve`` for one right side, which ONNX lacks: Gauss-Jordan without pivots.
 
-    The system of `calvaria.reconstruction.completion` is symmetric and positive definite, so none are needed.
+    None are needed: the system of `reconstruction.coarse.completion` is symmetric and positive definite.
     """
     op = _operators()
     count = system.shape[0]

@@ -1,13 +1,14 @@
-"""A trained model as a folder: all it takes to reconstruct an implant, without the run that it came from.
+"""A trained model as a folder: everything needed to reconstruct an implant without the original run.
 
 ==================  ===============================================================
-config.yaml         the complete config of its run, from which it can be trained again
+config.yaml         the complete config of its run, to train it again
 network-N.safetensors  the arm's networks
 fine.safetensors    the network of the fine grid, if the config has one
 model.json          which arm of which run, its scores on the test people, digests
 ==================  ===============================================================
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def network_file(number: int) -> str:
 
 
 def export(run: Run, config: Config, arm: str, out: Path) -> None:
-    """Writes the networks of an arm of a finished run into a new folder, in half precision; whole, or not.
+    """Write the networks of an arm of a finished run into a new folder, in half precision; all or nothing.
 
     Raises:
         InputError: if the folder exists and is not empty, or cannot be written.
@@ -62,7 +63,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
 
 
 def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
-    """The manifest of a run, if config and weights are still those that it was written of."""
+    """Return the manifest of a run after checking that it matches the config and the weights."""
     manifest = read_manifest(run)
     again = "finish the run again with snakemake"
     if manifest["config"] != config.model_dump(mode="json"):
@@ -74,55 +75,66 @@ def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
 
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:
-    """Mean scores over the test cases, by member of the arm."""
+    """Return mean scores over the test cases, by member of the arm."""
     from calvaria.report.tables import METRICS
 
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     rows = run.evaluate(arm).rows()
     for member in dict.fromkeys(row["seed"] for row in rows):
-        mine = [row for row in rows if row["seed"] == member]
-        values = {one.key: [row[one.key] for row in mine if row[one.key] is not None] for one in METRICS}
+        member_rows = [row for row in rows if row["seed"] == member]
+        values = {
+            one.key: [row[one.key] for row in member_rows if row[one.key] is not None] for one in METRICS
+        }
         means = {key: round(float(np.mean(each)), 4) if each else None for key, each in values.items()}
-        found[str(member)] = {"cases": len(mine), "empty": sum(row["empty"] for row in mine), **means}
-    return found
+        scores[str(member)] = {
+            "cases": len(member_rows),
+            "empty": sum(row["empty"] for row in member_rows),
+            **means,
+        }
+    return scores
 
 
 def model_files(directory: Path) -> list[str]:
-    """The names of all files that make up a model."""
+    """Return the names of all files of a model."""
     return ["model.json", *read_json(directory / "model.json")["sha256"]]
 
 
 def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
-    """A predictor from a folder, ready to predict, and the config it was trained with.
+    """Load a predictor from a folder, and the config that it was trained with.
 
     Raises:
-        InputError: if the folder is no model.
-        StoreError: if a file is missing or not what ``model.json`` says.
+        InputError: if the folder is not a model.
+        StoreError: if a file is missing, or its digest differs from that in ``model.json``.
     """
     record = directory / "model.json"
-    wanted = "expected a folder that calvaria export wrote"
+    expected = "expected a folder that calvaria export wrote"
     if not record.is_file():
-        raise InputError(f"--model {directory}: has no model.json; {wanted}")
+        raise InputError(f"--model {directory}: has no model.json; {expected}")
     try:
         about = read_json(record)
     except StoreError:
         raise StoreError(f"{record}: damaged; export or download the model again") from None
     digests = about.get("sha256") if isinstance(about, dict) else None
     if not isinstance(digests, dict):
-        raise InputError(f"{record}: has no digests under sha256, so it is of no model; {wanted}")
+        raise InputError(
+            f"{record}: has no digests under sha256, so it does not describe a model; {expected}"
+        )
 
-    def checked(name: str) -> Path:
-        path = directory / name
-        if not path.is_file():
-            raise StoreError(f"{path}: missing; export or download the model again")
-        if sha256(path) != digests.get(name):
-            raise StoreError(f"{path}: damaged or changed; export or download the model again")
-        return path
-
+    checked = partial(_checked, directory, digests)
     config = load(checked("config.yaml"))
     networks = {seed: _floats(checked(network_file(seed))) for seed in range(config.train.seeds)}
     fine = _floats(checked(FINE)) if config.refine else None
     return build_predictor(config, networks, fine, device), config
+
+
+def _checked(directory: Path, digests: dict[str, str], name: str) -> Path:
+    """Return the path of a file of a model after checking its digest."""
+    path = directory / name
+    if not path.is_file():
+        raise StoreError(f"{path}: missing; export or download the model again")
+    if sha256(path) != digests.get(name):
+        raise StoreError(f"{path}: damaged or changed; export or download the model again")
+    return path
 
 
 def _floats(path: Path) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
-"""Trains the reconstruction networks of an arm."""
+"""Training of an arm's coarse networks."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import IMPLANT
 from calvaria.pipeline.fingerprint import identity
-from calvaria.reconstruction.augmentation import Change, apply_changes, sample_change
-from calvaria.reconstruction.network import (
+from calvaria.reconstruction.coarse.augmentation import Change, apply_changes, sample_change
+from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities, remaining_bone
+from calvaria.reconstruction.coarse.network import (
     ReconstructionNetwork,
     network_input,
     network_target,
     new_network,
 )
-from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row
@@ -51,7 +51,7 @@ class Member:
 
     @property
     def place(self) -> Place:
-        """Where its training writes."""
+        """Files of the training."""
         directory = self.run.train(self.arm, self.seed)
         return Place(
             title=f"train {self.arm} {self.seed}",
@@ -66,14 +66,14 @@ class Member:
     @cached_property
     def rows(self) -> dict[str, list[Row]]:
         """The cases of every family of the mixture."""
-        found = {}
+        cases = {}
         for family in sorted(self.settings.families):
             rows = self.run.inject(family).rows()
             limit = self.settings.samples
             if limit is not None and not self.config.fit[family].is_real:
                 rows = rows[: limit * self.config.inject.per_skull]
-            found[family] = rows
-        return found
+            cases[family] = rows
+        return cases
 
     @cached_property
     def labels(self) -> dict[str, Any]:
@@ -81,8 +81,8 @@ class Member:
         return {family: self.run.inject(family).labels for family in self.settings.families}
 
     def batch(self, number: int) -> Batch:
-        """A step's cases (n, x, y, z) uint8 and how to augment them; a function of its number alone."""
-        # The arm's name is no part of the key: arms differ in their data, not in their luck.
+        """Return a step's cases (n, x, y, z) uint8 and their augmentation; a function of its number alone."""
+        # The arm's name is not part of the key, so that all arms draw the same random numbers.
         rng = seeds.generator(self.config.seed, "train", "batch", self.seed, number)
         families = sorted(self.settings.families)
         shares = np.array([self.settings.families[family] for family in families])
@@ -94,26 +94,23 @@ class Member:
             store = self.run.inject(families[family])
             chosen.append(store.volume(row, self.labels[families[family]]))
         if self.config.train.fresh_defects:
-            chosen = [self._fresh(labels, number, place) for place, labels in enumerate(chosen)]
+            chosen = [self._with_new_defect(labels, number, slot) for slot, labels in enumerate(chosen)]
         geometric = self.settings.augmentation
         changes = [sample_change(rng, geometric, grid) for _ in chosen] if geometric is not None else []
         return torch.from_numpy(np.stack(chosen)), changes
 
-    def _fresh(self, labels: np.ndarray, number: int, place: int) -> np.ndarray:
-        """The skull of a case with a new defect."""
-
-        def rng(attempt: int) -> np.random.Generator:
-            return seeds.generator(self.config.seed, "train", "defect", self.seed, number, place, attempt)
-
+    def _with_new_defect(self, labels: np.ndarray, number: int, slot: int) -> np.ndarray:
+        """Return the skull of a case with a new defect; the generator is keyed by step, slot and attempt."""
+        rng = partial(seeds.generator, self.config.seed, "train", "defect", self.seed, number, slot)
         skull = (labels > 0).astype(np.uint8)
         return inject_defect(skull, self.config.grid.voxels(), self.config.inject, rng).labels
 
 
 def training(member: Member, device: torch.device, batch: Callable[[int], Batch] | None = None) -> Training:
-    """The reconstruction network, learning from the arm's mixture of cases.
+    """Return the training of a coarse network on the arm's mixture of cases.
 
     Args:
-        batch: gives the batch of a step; if not given, they are the member's own, made ahead.
+        batch: returns the batch of a step; by default the member's, prefetched.
     """
     config, settings = member.config, member.config.train
     network = new_network(config, member.seed)
@@ -132,7 +129,7 @@ def training(member: Member, device: torch.device, batch: Callable[[int], Batch]
             labels = apply_changes(labels, changes)
         labels = part.of(labels)
         target = network_target(labels, settings.predicts)
-        return {"loss": supervised_loss(network.answers(network_input(labels, settings.mirror)), target)}
+        return {"loss": supervised_loss(network.level_logits(network_input(labels, settings.mirror)), target)}
 
     return Training(
         networks={"network": network},
@@ -148,10 +145,10 @@ def training(member: Member, device: torch.device, batch: Callable[[int], Batch]
 def train_member(
     member: Member, device: torch.device
 ) -> tuple[dict[str, np.ndarray], dict[str, float | int]]:
-    """Trains with the arm's mixture and keeps the weights that were best on the validation cohort.
+    """Train on the arm's mixture and keep the weights that were best on the validation cohort.
 
     Returns:
-        the weights by name, and what to say of the training.
+        the weights by name, and a record of the training.
     """
     trained = training(member, device)
     position = train(trained, member.place, device)
@@ -164,17 +161,18 @@ def train_member(
     return weights(trained.averaged, "network"), record
 
 
-def supervised_loss(answers: list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-    """The loss of every level's answer, each coarser level with half the weight, weights summing to one."""
-    shares = [0.5**level for level in range(len(answers))]
+def supervised_loss(level_logits: list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+    """Return the weighted mean loss of all levels; each coarser level has half the weight."""
+    shares = [0.5**level for level in range(len(level_logits))]
     losses = [
-        share * dice_and_cross_entropy(answer, target) for share, answer in zip(shares, answers, strict=True)
+        share * dice_and_cross_entropy(logits, target)
+        for share, logits in zip(shares, level_logits, strict=True)
     ]
     return torch.stack(losses).sum() / sum(shares)
 
 
 def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Soft Dice of every case plus cross-entropy, for (n, 1, x, y, z) logits and targets."""
+    """Return the soft Dice loss per case plus cross-entropy, of (n, 1, x, y, z) logits and targets."""
     probability = torch.sigmoid(logits)
     overlap = (probability * target).flatten(1).sum(1)
     total = probability.flatten(1).sum(1) + target.flatten(1).sum(1)
@@ -188,12 +186,12 @@ def _all_cases(run: Run, cohort: str, device: torch.device) -> torch.Tensor:
 
 
 def _mean_dsc(network: ReconstructionNetwork, cases: torch.Tensor, config: Config) -> float:
-    found = probabilities([network], cases, config.evaluate, config.train.mirror)
+    probabilities = mean_probabilities([network], cases, config.evaluate, config.train.mirror)
     bone = remaining_bone(cases)
-    wanted = (cases == IMPLANT).cpu().numpy()
+    expected = (cases == IMPLANT).cpu().numpy()
     scores = [
-        _dsc(implant_of(probability, left, config.evaluate, config.train.predicts), target)
-        for probability, left, target in zip(found, bone, wanted, strict=True)
+        _dsc(extract_implant(probability, left, config.evaluate, config.train.predicts), target)
+        for probability, left, target in zip(probabilities, bone, expected, strict=True)
     ]
     return float(np.mean(scores))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from calvaria import __version__
-from calvaria.reconstruction.implant_network import ImplantNetwork, implant_network
-from calvaria.reconstruction.model import model_files
+from calvaria.reconstruction.export.ensemble import ImplantNetwork, implant_network
+from calvaria.reconstruction.export.model import model_files
 from calvaria.storage.outputs import check_new, new_folder
 from calvaria.storage.store import read_json
 
@@ -31,10 +31,10 @@ NO_LICENCE = (
 
 
 def write_bundle(model: Path, out: Path) -> None:
-    """Writes a model as a bundle into a new folder.
+    """Write a model as a bundle into a new folder.
 
     Raises:
-        InputError: if the folder is no model, or ``out`` is in use or cannot be written.
+        InputError: if the folder is not a model, or ``out`` is in use or cannot be written.
         StoreError: if a file of the model is damaged.
     """
     check_new(out)
@@ -57,7 +57,7 @@ def write_bundle(model: Path, out: Path) -> None:
 
 
 def metadata(network: ImplantNetwork, about: dict[str, Any]) -> dict[str, Any]:
-    """What ``configs/metadata.json`` says of a network, given the model's ``model.json``."""
+    """Return the content of ``configs/metadata.json``, given the model's ``model.json``."""
     tensor = {
         "type": "image",
         "num_channels": 1,

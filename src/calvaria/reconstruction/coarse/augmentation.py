@@ -17,17 +17,17 @@ AXES = "xyz"
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to one case."""
+    """The parameters of one case's augmentation."""
 
     matrix: np.ndarray  # (3, 4) float32, output to input positions, both in grid_sample's units of half a box
     low: tuple[int, int, int]  # voxels before and from these on are cut off
     high: tuple[int, int, int]
-    edge_noise: float  # chance that a voxel at the remaining bone's surface changes
+    edge_noise: float  # probability that a voxel at the remaining bone's surface changes
     noise_seed: int
 
 
 def sample_change(rng: np.random.Generator, settings: Geometric, grid: Grid) -> Change:
-    """Draws one change; every transform is used with the config's probability, whatever the others do."""
+    """Draw one change; each transform is used with the config's probability, independently of the others."""
     use = rng.random(6) < settings.probability
     angles = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg, 3)) * use[0]
     reach = settings.translate_voxels * grid.spacing_mm
@@ -61,7 +61,7 @@ def sample_change(rng: np.random.Generator, settings: Geometric, grid: Grid) -> 
 
 
 def apply_changes(labels: torch.Tensor, changes: list[Change]) -> torch.Tensor:
-    """Cases (n, x, y, z) uint8, each changed; skull and implant stay disjoint."""
+    """Augment cases (n, x, y, z) uint8, one change each; skull and implant stay disjoint."""
     moved = _move(labels, np.stack([change.matrix for change in changes]))
     for case, change in zip(moved, changes, strict=True):
         inside = torch.zeros_like(case, dtype=torch.bool)
@@ -73,7 +73,7 @@ def apply_changes(labels: torch.Tensor, changes: list[Change]) -> torch.Tensor:
 
 
 def _move(labels: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
-    """Cases moved by their (n, 3, 4) matrices.
+    """Transform cases by their (n, 3, 4) matrices.
 
     Bone is interpolated as occupancy, and each case's threshold is chosen so that the interpolated
     bone volume is kept: nearest neighbour would tear thin bone, one half would eat it.
@@ -93,7 +93,7 @@ def _move(labels: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
 
 
 def _noisy(case: torch.Tensor, change: Change) -> torch.Tensor:
-    """A case (x, y, z) whose remaining bone is uneven; the implant's voxels are left as they are."""
+    """Roughen the surface of the remaining bone of a case (x, y, z); leave the implant's voxels unchanged."""
     bone = (case == BONE).float()[None, None]
     grown = functional.max_pool3d(bone, 3, 1, 1)[0, 0] > 0
     shrunk = -functional.max_pool3d(-bone, 3, 1, 1)[0, 0] > 0

@@ -1,0 +1,243 @@
+"""Gaussian-process interpolation of the vault's surfaces across a defect.
+
+The distances of the outer and the inner surface from a point inside the head are a Gaussian process over
+direction: the mean and covariance of the training skulls, plus a smooth individual deviation that is partly
+symmetric. Its posterior mean, given the observed bone, is the best linear prediction of the missing surface.
+
+Sources: Rasmussen and Williams 2006, Gaussian processes for machine learning; Lüthi et al. 2018, Gaussian
+process morphable models.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from calvaria.geometry.grid import Grid
+from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
+
+RIM_PIXELS = 2  # around a hole that belong to it, since its rim may be bevelled
+MAX_DEPTH_MM = 3.0  # below and above the surfaces, at which the depth channel is saturated
+_MIRROR = (-1, 1, 1)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """Hyper-parameters, chosen on the training and validation skulls; see benchmarks/bridging.md."""
+
+    length_rad: float = 0.5  # length scale of a skull's individual deviation
+    amplitude_mm: float = 0.7
+    noise_mm: float = 0.3
+    surface_correlation: float = 0.5  # between the deviations of outer and inner surface
+    mirror_correlation: float = 0.5  # between a deviation and that on the other side
+    inlier_tolerance_mm: float = 1.0  # residual up to which an observation within the hole is used
+    iterations: int = 3  # of prediction and selection of inliers
+    context_radius_rad: float = 0.25  # around the hole, of the observations that are used
+    mirrored_context_radius_rad: float = 0.12  # around the hole's mirror image
+    dense_radius_rad: float = 0.08  # around the hole; further away every other pixel is used
+
+
+DEFAULT_PROCESS = GaussianProcess()
+
+
+def surface_distances(vaults: Sequence[VaultPicture]) -> np.ndarray:
+    """Return distances in mm, (n, 2, p) float32, of outer and inner surface in the p directions of the cone.
+
+    Where a skull has no bone, the mean of those that have some is used, shifted by the skull's mean
+    difference to the mean of all, itself included.
+    """
+    cone = inside_cone()
+    values = np.stack([[vault.outer_mm[cone], vault.inner_mm[cone]] for vault in vaults]).astype(np.float64)
+    known = values > 0
+    count = np.maximum(known.sum(0), 1)
+    mean = np.where(known.any(0), (values * known).sum(0) / count, values[known].mean())
+    size = ((values - mean) * known).sum(2, keepdims=True) / np.maximum(known.sum(2, keepdims=True), 1)
+    return np.where(known, values, mean + size).astype(np.float32)
+
+
+def add_rim(missing: np.ndarray) -> np.ndarray:
+    """Return the hole including its rim, (SIZE, SIZE) bool, given the directions of missing bone."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(missing, np.ones((3, 3)), iterations=RIM_PIXELS)) & inside_cone()
+
+
+def directions_of(mask: np.ndarray, low: Sequence[int], grid: Grid, anchor_mm: float) -> np.ndarray:
+    """Return the directions, (SIZE, SIZE) bool, of a mask's voxels as seen from inside the head.
+
+    Args:
+        mask: (i, j, k) bool, a part of the grid that begins at its voxel ``low``.
+        anchor_mm: height of the vault's anchor in the box.
+    """
+    voxels = np.argwhere(mask) + np.array(low)
+    points = (voxels - (np.array(grid.shape) - 1) / 2) * grid.spacing_mm
+    pixels, _, inside = _polar(points, anchor_mm)
+    image = np.zeros((SIZE, SIZE), bool)
+    image[tuple(np.round(pixels[inside]).astype(int).clip(0, SIZE - 1).T)] = True
+    return image
+
+
+def interpolate(
+    vault: VaultPicture, hole: np.ndarray, known: np.ndarray, process: GaussianProcess = DEFAULT_PROCESS
+) -> VaultPicture:
+    """Return the vault with its surfaces continued across a hole.
+
+    The hole's extent is known badly and matters: the prediction is best when it starts from the very rim. So
+    observations within the hole are used if they agree with the prediction from all others. Those of a
+    bevelled rim or of a bone fragment do not.
+
+    Args:
+        hole: (SIZE, SIZE) bool, where bone may be missing.
+        known: (n, 2, p) surfaces of other skulls, as of ``surface_distances``.
+    """
+    cone = inside_cone()
+    target = hole[cone]
+    if not target.any():
+        return vault
+    values = np.stack([vault.outer_mm[cone], vault.inner_mm[cone]]).astype(np.float64)
+    observed = values[0] > 0
+    context = _near(target, process) & observed & ~target
+    if not context.any():
+        return vault
+    prediction = _robust_mean(_Prior.fit(known, process), values, context, observed, target)
+    outer, inner = vault.outer_mm.copy(), vault.inner_mm.copy()
+    outer[hole & cone], inner[hole & cone] = prediction
+    return replace(vault, outer_mm=outer, inner_mm=inner)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """The Gaussian process before this skull is observed; p directions in the cone."""
+
+    process: GaussianProcess
+    rays: np.ndarray  # (p, 3) float64 unit vectors
+    mean: np.ndarray  # (2, p) float64 mm, of outer and inner surface
+    deviations: np.ndarray  # (2 n, 2 p) float64 mm, of the known skulls and their mirror images, scaled
+
+    @classmethod
+    def fit(cls, known: np.ndarray, process: GaussianProcess) -> "_Prior":
+        """Fit the mean and the covariance of known skulls (n, 2, p) and their mirror images."""
+        both = np.concatenate([known, _mirrored(known)]).astype(np.float64)
+        mean = both.mean(0)
+        deviations = ((both - mean) / np.sqrt(len(both))).reshape(len(both), -1)
+        return cls(process, directions()[inside_cone()], mean, deviations)
+
+    def covariance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return the covariance (2 i, 2 j) of both surfaces between directions, (p,) bool masks a and b."""
+        process, mirrored = self.process, self.rays * _MIRROR
+        kernel = _matern(_angles(self.rays[a], self.rays[b]) / process.length_rad)
+        kernel += process.mirror_correlation * _matern(
+            _angles(mirrored[a], self.rays[b]) / process.length_rad
+        )
+        between = [[1, process.surface_correlation], [process.surface_correlation, 1]]
+        individual = np.kron(between, process.amplitude_mm**2 * kernel)
+        left, right = self.deviations[:, np.tile(a, 2)], self.deviations[:, np.tile(b, 2)]
+        return np.asarray(individual + left.T @ right)
+
+
+def _near(target: np.ndarray, process: GaussianProcess) -> np.ndarray:
+    """Return the directions, (p,) bool, near a hole (p,) bool or its mirror image.
+
+    Beyond ``dense_radius_rad`` every other pixel is enough, in a pattern that is the same on both sides.
+    """
+    cone = inside_cone()
+    rays = directions()[cone]
+    angle = _angles(rays, rays[target]).min(1)
+    mirrored_angle = _angles(rays * _MIRROR, rays[target]).min(1)
+    first, second = np.indices((SIZE, SIZE))
+    sparse = ((np.minimum(first, SIZE - 1 - first) + second) % 2 == 0)[cone]
+    within = (angle < process.context_radius_rad) | (mirrored_angle < process.mirrored_context_radius_rad)
+    return np.asarray((angle < process.dense_radius_rad) | (sparse & within))
+
+
+def _robust_mean(
+    prior: _Prior, values: np.ndarray, context: np.ndarray, observed: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Return the posterior mean, (2, k) float64 mm, in the k directions of the hole.
+
+    Args:
+        values: (2, p) float64 mm, the observed distances.
+        context: (p,) bool, observations outside of the hole; all are used.
+        observed: (p,) bool; those within the hole are used if they agree with the prediction.
+        target: (p,) bool, the hole.
+    """
+    process, mean = prior.process, prior.mean
+    candidates = context | (target & observed)
+    between, towards = prior.covariance(candidates, candidates), prior.covariance(target, candidates)
+    between[np.diag_indices_from(between)] += process.noise_mm**2
+    residuals = (values - mean)[:, candidates].reshape(-1)
+    prediction = np.full_like(values, np.inf)
+    for _ in range(process.iterations):
+        inliers = np.abs(values - prediction) < process.inlier_tolerance_mm
+        used = (context | inliers)[:, candidates].reshape(-1)
+        # torch's solver, as it keeps to the number of threads that results are promised for
+        factor = torch.linalg.cholesky(torch.from_numpy(between[np.ix_(used, used)]))
+        weights = torch.cholesky_solve(torch.from_numpy(residuals[used][:, None]), factor).numpy()[:, 0]
+        prediction[:, target] = mean[:, target] + (towards[:, used] @ weights).reshape(2, -1)
+    return prediction[:, target]
+
+
+def depth_channels(
+    vault: VaultPicture,
+    hole: np.ndarray,
+    low: Sequence[int],
+    shape: Sequence[int],
+    grid: Grid,
+    anchor_mm: float,
+) -> np.ndarray:
+    """Return each voxel's depth between the vault's surfaces, and whether it lies in the hole's directions.
+
+    Args:
+        hole: (SIZE, SIZE) bool.
+        low: first voxel of the window in the grid.
+        shape: of the window, in voxels.
+
+    Returns:
+        (2, x, y, z) float32: depth from -1, ``MAX_DEPTH_MM`` or more outside, over 0 on a surface to 1; and
+        the share of the direction that is hole, from 0 to 1.
+    """
+    from scipy.ndimage import map_coordinates
+
+    axes = [
+        (np.arange(start, start + size) - (n - 1) / 2) * grid.spacing_mm
+        for start, size, n in zip(low, shape, grid.shape, strict=True)
+    ]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    pixels, radius, inside = _polar(points, anchor_mm)
+    outer, inner, missing = (
+        map_coordinates(image, pixels.T, order=1, mode="nearest", output=np.float32)
+        for image in (vault.outer_mm, vault.inner_mm, hole.astype(np.float32))
+    )
+    depth = np.minimum(outer - radius, radius - inner) / MAX_DEPTH_MM
+    channels = np.stack([np.where(inside, np.clip(depth, -1, 1), -1), np.where(inside, missing, 0)])
+    return channels.astype(np.float32).reshape(2, *shape)
+
+
+def _polar(points: np.ndarray, anchor_mm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixel positions (n, 2), distances (n,) in mm and whether in the cone (n,), of points (n, 3)."""
+    away = points - np.add(CENTRE_MM, (0, 0, anchor_mm))
+    radius = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
+    angle = np.arccos(np.clip(away[:, 2] / radius, -1, 1)) / np.deg2rad(CONE_DEG)
+    flat = np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-9)
+    projected = away[:, :2] / flat[:, None] * angle[:, None]
+    return (projected + 1) / 2 * SIZE - 0.5, radius, angle <= 1
+
+
+def _mirrored(known: np.ndarray) -> np.ndarray:
+    """Return the surfaces (n, 2, p) of the mirror images."""
+    cone = inside_cone()
+    whole = np.zeros((*known.shape[:2], SIZE, SIZE), known.dtype)
+    whole[..., cone] = known
+    return whole[..., ::-1, :][..., cone]
+
+
+def _matern(distance: np.ndarray) -> np.ndarray:
+    """Return the Matérn covariance of smoothness 3/2 at distances in length scales."""
+    scaled = np.sqrt(3) * distance
+    return np.asarray((1 + scaled) * np.exp(-scaled))
+
+
+def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the angles (n, m) in rad between unit vectors (n, 3) and (m, 3)."""
+    return np.asarray(np.arccos(np.clip(a @ b.T, -1, 1)))

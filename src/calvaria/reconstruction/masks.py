@@ -1,0 +1,40 @@
+"""Binary masks: the largest component, dilation, and their share of coarser voxels."""
+
+import numpy as np
+
+
+def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
+    """Return the largest connected component of a mask, or the mask itself if it is empty.
+
+    Args:
+        mask: (x, y, z) bool.
+        connectivity: 26 (voxels share a corner) for masks that are interpolated afterwards; 6 (voxels share
+            a face) for solids.
+    """
+    import cc3d
+
+    if not mask.any():
+        return mask
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=connectivity, binary_image=True)) > 0
+
+
+def dilate(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
+    """Dilate a mask (x, y, z) by its 26-neighbours."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(mask, np.ones((3, 3, 3)), iterations=iterations))
+
+
+def block_share(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Return the share of set voxels in every block of ``factor`` cubed voxels, (x, y, z) float32, 0 to 1."""
+    return (_block_counts(mask, factor) / np.float32(factor**3)).astype(np.float32)
+
+
+def block_majority(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Return whether at least half of every block of ``factor`` cubed voxels is set, (x, y, z) bool."""
+    return np.asarray(2 * _block_counts(mask, factor) >= factor**3)
+
+
+def _block_counts(mask: np.ndarray, factor: int) -> np.ndarray:
+    x, y, z = (n // factor for n in mask.shape)
+    return np.asarray(np.count_nonzero(mask.reshape(x, factor, y, factor, z, factor), axis=(1, 3, 5)))
