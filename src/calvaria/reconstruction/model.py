@@ -8,6 +8,7 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,17 @@ def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:
     """Mean scores over the test cases, by member of the arm."""
+    from calvaria.metrics.comparison import score_of
     from calvaria.report.tables import METRICS
 
     found: dict[str, Any] = {}
     rows = run.evaluate(arm).rows()
     for member in dict.fromkeys(row["seed"] for row in rows):
         mine = [row for row in rows if row["seed"] == member]
-        values = {one.key: [row[one.key] for row in mine if row[one.key] is not None] for one in METRICS}
+        values = {
+            one.key: [score for row in mine if math.isfinite(score := score_of(row, one.key))]
+            for one in METRICS
+        }
         means = {key: round(float(np.mean(each)), 4) if each else None for key, each in values.items()}
         found[str(member)] = {"cases": len(mine), "empty": sum(row["empty"] for row in mine), **means}
     return found

@@ -25,7 +25,7 @@ from calvaria.reconstruction.network import (
 from calvaria.reconstruction.prediction import implant_of, probabilities, remaining_bone
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row
+from calvaria.storage.rows import InjectRow
 from calvaria.training.ahead import Ahead
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
@@ -64,7 +64,7 @@ class Member:
         )
 
     @cached_property
-    def rows(self) -> dict[str, list[Row]]:
+    def rows(self) -> dict[str, list[InjectRow]]:
         """The cases of every family of the mixture."""
         found = {}
         for family in sorted(self.settings.families):

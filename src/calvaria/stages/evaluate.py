@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -16,28 +16,35 @@ from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.metrics.scores import Scores, score
 from calvaria.stages.inject import OWN
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, write_shard
+from calvaria.storage.rows import (
+    ENSEMBLE,
+    CaseColumns,
+    EvaluateColumns,
+    InjectRow,
+    Network,
+    ScoreColumns,
+    ScoreValues,
+)
+from calvaria.storage.store import write_shard
 from calvaria.storage.tensors import read_tensors
 from calvaria.utils.progress import Progress
 
 if TYPE_CHECKING:
     from calvaria.reconstruction.predictor import Found, Predictor
 
-ENSEMBLE = "ensemble"
-
 
 @dataclass(frozen=True)
 class Case:
     """A test case on the grid and in its scan."""
 
-    row: Row
+    row: InjectRow
     labels: np.ndarray  # (x, y, z) uint8 on the grid
     own: np.ndarray  # (i, j, k) uint8 labels in the scan
     affine: np.ndarray  # (4, 4) of the scan
     pose: np.ndarray  # (4, 4) scan to box
 
     @property
-    def about(self) -> Row:
+    def about(self) -> CaseColumns:
         """Which case it is."""
         return {"case": self.row["index"], "person": self.row["person"], "recipe": self.row["recipe"]}
 
@@ -48,12 +55,13 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     Every network has a row per case, and so has their ensemble if the config asks for it. Scores are those
     on the scan's own grid; ``grid`` has those of the arm's networks alone, on the run's.
     """
-    members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
+    members: dict[Network, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
         members[ENSEMBLE] = tuple(range(config.train.seeds))
     predictors = {name: predictor_of(run, config, arm, seeds) for name, seeds in members.items()}
     progress = Progress(f"evaluate {arm}", len(members) * len(run.inject("test")), "predictions")
-    volumes, rows = [], []
+    volumes: list[np.ndarray] = []
+    rows: list[EvaluateColumns] = []
     for case, name, found in predictions(predictors, cases(run, config), config.evaluate.batch_size):
         rows.append({**case.about, "seed": name, **case_scores(config, case, found)})
         remaining = (case.labels == BONE) * BONE
@@ -64,8 +72,8 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
 
 
 def predictions(
-    predictors: Mapping[int | str, "Predictor"], cases: Iterator[Case], batch_size: int
-) -> Iterator[tuple[Case, int | str, "Found"]]:
+    predictors: Mapping[Network, "Predictor"], cases: Iterator[Case], batch_size: int
+) -> Iterator[tuple[Case, Network, "Found"]]:
     """What each of several predictors, which share their fine network, finds in every case."""
     from calvaria.reconstruction.predictor import coarse_probabilities, fine_bone, predict_implant
 
@@ -83,7 +91,7 @@ def predictions(
                 yield case, name, found
 
 
-def case_scores(config: Config, case: Case, found: "Found") -> Row:
+def case_scores(config: Config, case: Case, found: "Found") -> ScoreColumns:
     """A prediction's scores in the scan; below ``grid`` those on the run's, without the fine network."""
     i, j, k = (float(length) for length in np.linalg.norm(case.affine[:3, :3], axis=0))
     own = score(found.own, case.own == IMPLANT, case.own == BONE, (i, j, k))
@@ -131,11 +139,13 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
             own = scan.labels
         else:
             grid = OwnGrid.of(scan.labels.shape, scan.affine, pose)
+            assert row["defect"] is not None, "null only for the recipe own"
             defect = from_json(row["defect"])
             own = cut((scan.labels > 0).astype(np.uint8), grid, defect, conformed, config.grid.voxels())
         yield Case(row, labels, own, scan.affine, pose)
 
 
-def _finite(scores: Scores) -> dict[str, float | None]:
-    """JSON has no infinity; null stands for it."""
-    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
+def _finite(scores: Scores) -> ScoreValues:
+    """Return scores with None for infinity, which JSON does not have."""
+    finite = {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
+    return cast(ScoreValues, finite)
