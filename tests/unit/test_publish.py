@@ -66,14 +66,15 @@ def finished(root: Path, config: Config) -> Run:
         "copies_dropped": 0,
         "rejected": 1,
     }
-    row = {"parents": ["clinic/1"]}
-    case = {**row, "skull": 0, "recipe": "spheres", "implant_ml": 1.5, "defect": None}
+    row = {"parents": ["clinic/1"], "attempt": 0}
+    skull = {**row, "parameters": {}, "fault": None, "rejections": [], "measures": {}, "nearest": {}}
+    case = {**row, "person": None, "skull": 0, "recipe": "spheres", "implant_ml": 1.5, "defect": None}
     for family in config.fit:
-        fill(run.screen(family), 1, 3, 2, {**row, "family": family})
-        fill(run.inject(family), 2, 3, 2, case)
+        fill(run.screen(family), 1, 3, 2, {"family": family, **skull})
+        fill(run.inject(family), 2, 3, 2, {"cohort": family, **case})
         write_json(run.audit(family), {"family": family, **audit})
     for cohort in ("validation", "test"):
-        fill(run.inject(cohort), 2, 1, 1, case)
+        fill(run.inject(cohort), 2, 1, 1, {"cohort": cohort, **case})
     files = {
         path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*")) if path.is_file()
     }
