@@ -133,7 +133,7 @@ def test_phantoms_are_nobodys(tmp_path):
 
 def test_a_run_of_real_families_alone_has_nothing_to_publish(tmp_path):
     config = config_of(("real",))
-    with pytest.raises(CalvariaError, match="nothing would be published; --real"):
+    with pytest.raises(CalvariaError, match="nothing would be published; pass --real"):
         publish(finished(tmp_path / "run", config), config, tmp_path / "set", terms(), real=False)
 
 
@@ -167,12 +167,14 @@ def test_no_file_names_a_place_on_this_machine(out):
 
 def test_the_card_says_what_must_be_known(out):
     card = (out / "README.md").read_text()
+    assert "pip install calvaria" not in card  # a name that no package index has
+    assert "pip install PATH_OF_THE_CHECKOUT" in card
     for wanted in (
         "not a medical device",
         LICENCE,
         "clinic",
         "A. Author",
-        "nearer to training skulls",
+        "closer to training skulls",
         "@misc",
     ):
         assert wanted in card
@@ -222,9 +224,9 @@ def _references(value):
     [
         (terms(other=LICENCE), "--source-licence clinic=SPDX"),
         (terms(clinic=LICENCE, other="MIT"), "reads no such source"),
-        (terms("CC-BY-4.0"), "asks for the same licence"),
+        (terms("CC-BY-4.0"), "requires the same licence"),
         (terms("CC-BY-4.0", clinic="CC-BY-NC-4.0"), "forbids commercial use"),
-        (terms("CC-BY-ND-4.0", clinic="CC-BY-ND-4.0"), "forbids to pass on"),
+        (terms("CC-BY-ND-4.0", clinic="CC-BY-ND-4.0"), "forbids publishing adaptations"),
     ],
 )
 def test_terms_that_do_not_hold_are_refused(tmp_path, run, given, fault):

@@ -1,4 +1,4 @@
-"""The Croissant description of a data set: its files, and the rows of its stores as records.
+"""The Croissant description of a data set: its files, and the rows of its stores as record sets.
 
 Source: Croissant format specification 1.0, MLCommons, http://mlcommons.org/croissant/1.0.
 """
