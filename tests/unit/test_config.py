@@ -88,6 +88,7 @@ def test_every_key_is_described():
         (reference.SCHEMA, reference.schema),
         (reference.PAGE, reference.page),
         (reference.COMMANDS, reference.commands),
+        (reference.TABLES_PAGE, reference.tables),
     ],
 )
 def test_the_reference_is_not_stale(path: Path, made):

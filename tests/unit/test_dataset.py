@@ -72,7 +72,7 @@ def test_a_store_of_skulls_has_no_implant(tmp_path):
 
 
 def test_wrong_keys_and_places_are_named(place, tmp_path):
-    with pytest.raises(ValueError, match="unknown keys label; there are defective"):
+    with pytest.raises(ValueError, match="unknown keys label; expected some of defective"):
         SkullDataset(place, ("label",))
     with pytest.raises(StoreError, match="no such store"):
         SkullDataset(tmp_path / "absent.zarr")

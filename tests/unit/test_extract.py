@@ -50,14 +50,15 @@ def scanned() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """Two scans, the second empty; a test case and its prediction; cases of a real and of a drawn skull."""
+    """Three scans, two of them empty; a test case, its prediction; cases of a real and of a drawn skull."""
     run = Run(tmp_path_factory.mktemp("results") / "small")
     write_atomically(run.config, dump(parse(CONFIG, "test")))
     labels = resample(scanned(), AFFINE, POSE, GRID)
     scan = {"scan": {"shape": SHAPE, "affine": AFFINE.tolist()}, "pose": POSE.tolist()}
-    failed = {"id": "b", "pose": None, "scan": scan["scan"], "reason": "no head"}
-    both = np.stack([labels, np.zeros_like(labels)])
-    write_shard(run.ingest, 0, 2, 2, GRID, both, [{"id": "a", "reason": None, **scan}, failed])
+    failed = {"id": "b", "scan": scan["scan"], "reason": "no head"}
+    unreadable = {"id": "c", "reason": "no such file"}
+    volumes = np.stack([labels, np.zeros_like(labels), np.zeros_like(labels)])
+    write_shard(run.ingest, 0, 3, 3, GRID, volumes, [{"id": "a", "reason": None, **scan}, failed, unreadable])
     for cohort in ("test", "real", "drawn"):
         write_shard(run.inject(cohort), 0, 1, 1, GRID, labels[None], [{"cohort": cohort, "parents": ["a"]}])
     write_shard(run.evaluate("plain"), 0, 1, 1, GRID, labels[None], [{"case": 0, "seed": 0}])
@@ -129,10 +130,11 @@ def test_what_came_from_a_scan_goes_back_onto_it_and_nothing_else_does(run, tmp_
         files.append(out.read_bytes())
         out.unlink()
     assert len(set(files)) == 1
-    with pytest.raises(InputError, match="volume 0 was made by drawn, it has no scan; leave --scan out"):
+    with pytest.raises(InputError, match="volume 0 is of the family drawn, it has no scan; leave --scan out"):
         extract(run.inject("drawn").path, 0, out, View.CASE, True)
-    with pytest.raises(InputError, match="volume 1 is empty: no head"):
-        extract(run.ingest.path, 1, out, View.CASE, True)
+    for number, reason in ((1, "no head"), (2, "no such file")):
+        with pytest.raises(InputError, match=f"volume {number} is empty: {reason}"):
+            extract(run.ingest.path, number, out, View.CASE, True)
     assert not out.exists()
 
 
@@ -159,7 +161,7 @@ def test_a_wrong_index_or_name_is_one_message(run, tmp_path, monkeypatch, capsys
     assert call(1, "--out", tmp_path / "x.nii") == 1
     assert "has no volume 1; it has 1" in capsys.readouterr().err
     assert call(0, "--out", tmp_path / "x.mha") == 1
-    assert "expected a name that ends in one of .nii.gz, .nii, .seg.nrrd, .nrrd" in capsys.readouterr().err
+    assert "expected one of the extensions .nii.gz, .nii, .seg.nrrd, .nrrd" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert call(0, "--out", tmp_path / "file" / "x.nii") == 1
     assert "x.nii: cannot be written" in capsys.readouterr().err

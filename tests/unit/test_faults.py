@@ -86,7 +86,7 @@ def test_a_lost_file_of_a_store_is_named(tmp_path, lost):
     with pytest.raises(StoreError, match=r"s\.zarr.*run"):
         list(store.volumes(store.rows() if lost == "table" else rows))
     if lost == "shard":
-        with pytest.raises(StoreError, match=rf"{store.shard(1)} is lost"):
+        with pytest.raises(StoreError, match=rf"{store.shard(1)} is missing"):
             store.volume(rows[2])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from calvaria.errors import InputError, StoreError
-from calvaria.storage.outputs import TRIED_BYTES, Output, check_file, check_new, new_folder, write_together
+from calvaria.storage.outputs import PROBE_BYTES, Output, check_file, check_new, new_folder, write_together
 from calvaria.storage.store import write_atomically
 from calvaria.utils.interruption import Interrupted, keeps_nothing, raise_on_signals
 
@@ -63,7 +63,7 @@ def test_a_read_only_folder_is_named_before_and_after(tmp_path):
 
 
 def test_a_full_disk_is_named_before_the_work(tmp_path, monkeypatch):
-    full(monkeypatch, TRIED_BYTES - 1)
+    full(monkeypatch, PROBE_BYTES - 1)
     for check in (lambda: check_file("--out", tmp_path / "a.nii"), lambda: check_new(tmp_path / "cases")):
         with pytest.raises(
             InputError, match=r"--out .*: cannot be written: No space left on device; make room"

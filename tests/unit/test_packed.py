@@ -41,7 +41,7 @@ def test_volumes_masks_and_rows_come_back(tmp_path):
         bone, implant = store.masks(index)
         assert np.array_equal(bone, made[index] == 1)
         assert np.array_equal(implant, made[index] == 2)
-    with pytest.raises(IndexError, match="5 volumes"):
+    with pytest.raises(IndexError, match="expected a volume from 0 to 4, got 5"):
         store.masks(5)
 
 
@@ -50,7 +50,7 @@ def test_a_store_of_skulls_has_one_plane_and_refuses_implants(tmp_path):
     store = written(tmp_path / "s.zarr", made, cases=False)
     assert np.array_equal(store.volume(store.rows()[0]), made[0])
     assert len(store.masks(0)) == 1
-    with pytest.raises(ValueError, match="has label 2"):
+    with pytest.raises(ValueError, match="expected labels up to 1, got 2"):
         written(tmp_path / "t.zarr", volumes(2), cases=False)
 
 
@@ -88,14 +88,14 @@ def test_every_flipped_byte_is_seen(tmp_path, place):
     damaged = bytearray(store.shard(0).read_bytes())
     damaged[place] ^= 0x40
     store.shard(0).write_bytes(damaged)
-    with pytest.raises(StoreError, match=r"volume 0 cannot be read .*: get it anew"):
+    with pytest.raises(StoreError, match=r"volume 0 cannot be read .*; copy or download it again"):
         PackedStore(store.path).masks(0)
 
 
 def test_a_lost_shard_or_row_and_another_volume_are_named(tmp_path):
     store = written(tmp_path / "s.zarr", volumes(5))
     rows = store.rows()
-    with pytest.raises(StoreError, match="volume 1: does not match"):
+    with pytest.raises(StoreError, match="volume 1 does not match"):
         list(store.volumes([rows[1] | {"sha256": rows[0]["sha256"]}]))
     write_rows(store.path / "rows" / "0.jsonl", rows[:-1])
     with pytest.raises(StoreError, match="rows are missing"):

@@ -66,14 +66,15 @@ def finished(root: Path, config: Config) -> Run:
         "copies_dropped": 0,
         "rejected": 1,
     }
-    row = {"parents": ["clinic/1"]}
-    case = {**row, "skull": 0, "recipe": "spheres", "implant_ml": 1.5, "defect": None}
+    row = {"parents": ["clinic/1"], "attempt": 0}
+    skull = {**row, "parameters": {}, "fault": None, "rejections": [], "measures": {}, "nearest": {}}
+    case = {**row, "person": None, "skull": 0, "recipe": "spheres", "implant_ml": 1.5, "defect": None}
     for family in config.fit:
-        fill(run.screen(family), 1, 3, 2, {**row, "family": family})
-        fill(run.inject(family), 2, 3, 2, case)
+        fill(run.screen(family), 1, 3, 2, {"family": family, **skull})
+        fill(run.inject(family), 2, 3, 2, {"cohort": family, **case})
         write_json(run.audit(family), {"family": family, **audit})
     for cohort in ("validation", "test"):
-        fill(run.inject(cohort), 2, 1, 1, case)
+        fill(run.inject(cohort), 2, 1, 1, {"cohort": cohort, **case})
     files = {
         path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*")) if path.is_file()
     }
@@ -132,7 +133,7 @@ def test_phantoms_are_nobodys(tmp_path):
 
 def test_a_run_of_real_families_alone_has_nothing_to_publish(tmp_path):
     config = config_of(("real",))
-    with pytest.raises(CalvariaError, match="nothing would be published; --real"):
+    with pytest.raises(CalvariaError, match="nothing would be published; pass --real"):
         publish(finished(tmp_path / "run", config), config, tmp_path / "set", terms(), real=False)
 
 
@@ -166,12 +167,14 @@ def test_no_file_names_a_place_on_this_machine(out):
 
 def test_the_card_says_what_must_be_known(out):
     card = (out / "README.md").read_text()
+    assert "pip install calvaria" not in card  # a name that no package index has
+    assert "pip install PATH_OF_THE_CHECKOUT" in card
     for wanted in (
         "not a medical device",
         LICENCE,
         "clinic",
         "A. Author",
-        "nearer to training skulls",
+        "closer to training skulls",
         "@misc",
     ):
         assert wanted in card
@@ -221,9 +224,9 @@ def _references(value):
     [
         (terms(other=LICENCE), "--source-licence clinic=SPDX"),
         (terms(clinic=LICENCE, other="MIT"), "reads no such source"),
-        (terms("CC-BY-4.0"), "asks for the same licence"),
+        (terms("CC-BY-4.0"), "requires the same licence"),
         (terms("CC-BY-4.0", clinic="CC-BY-NC-4.0"), "forbids commercial use"),
-        (terms("CC-BY-ND-4.0", clinic="CC-BY-ND-4.0"), "forbids to pass on"),
+        (terms("CC-BY-ND-4.0", clinic="CC-BY-ND-4.0"), "forbids publishing adaptations"),
     ],
 )
 def test_terms_that_do_not_hold_are_refused(tmp_path, run, given, fault):

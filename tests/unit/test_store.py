@@ -117,15 +117,15 @@ def test_a_changed_volume_is_seen(tmp_path):
 def test_missing_rows_are_seen(tmp_path):
     store = written(tmp_path)
     store.table(0).unlink()
-    with pytest.raises(StoreError, match="missing or double"):
+    with pytest.raises(StoreError, match="missing or duplicated"):
         store.rows()
 
 
 def test_wrong_labels_and_counts_are_refused(tmp_path):
     store = Store(tmp_path / "s.zarr")
-    with pytest.raises(ValueError, match="labels must be"):
+    with pytest.raises(ValueError, match="expected uint8 labels 0, 1 or 2"):
         write_shard(store, 0, 1, 1, GRID, np.full((1, *GRID.shape), 3, np.uint8), [{}])
-    with pytest.raises(ValueError, match="holds 1 volumes"):
+    with pytest.raises(ValueError, match="expected 1 volumes"):
         write_shard(store, 1, 3, 2, GRID, volumes(2), [{}, {}])
     assert not store.path.exists()
 

@@ -1,16 +1,20 @@
 """Generates the config's JSON schema and the reference pages: ``python -m calvaria.cli.reference``."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
 
 from calvaria.config import Config
+from calvaria.storage.rows import TABLES, columns
 from calvaria.storage.store import write_atomically
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = Path("workflow/schemas/config.schema.json")
 PAGE = Path("docs/config.md")
 COMMANDS = Path("docs/commands.md")
+TABLES_PAGE = Path("docs/tables.md")
 
 
 def schema() -> str:
@@ -87,6 +91,49 @@ def commands() -> str:
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
+def tables() -> str:
+    """The reference page of the tables of a run: every column with type, unit and meaning."""
+    lines = [
+        "# Table reference",
+        "",
+        "Generated from `src/calvaria/storage/rows.py` by `make reference`; do not edit.",
+        "",
+        "A run keeps its metadata in tables of JSON lines: one object per volume of a store, or per "
+        "direction of a registration. `a.b` is key `b` of the object in column `a`; `a[].b` is key `b` of "
+        "every object of a list. An *optional* column is absent where it does not apply. A published store "
+        "has the rows of its screen or inject store in `rows/0.jsonl`.",
+    ]
+    for table in TABLES:
+        lines += ["", f"## {table.name}", "", f"`{table.path}`. {table.description}", ""]
+        lines += ["| column | type | unit | meaning |", "|---|---|---|---|", *_column_lines(table.row)]
+    return "\n".join(lines) + "\n"
+
+
+def _column_lines(row: type, prefix: str = "") -> Iterator[str]:
+    for one in columns(row):
+        name, optional = prefix + one.name, "" if one.required else "optional "
+        yield f"| `{name}` | {optional}{_hint(one.type)} | {one.column.unit} | {one.column.meaning} |"
+        inner = get_args(one.type)[0] if get_origin(one.type) is list else one.type
+        if is_typeddict(inner):
+            yield from _column_lines(inner, f"{name}." if inner is one.type else f"{name}[].")
+
+
+def _hint(hint: Any) -> str:
+    """A short name of a column's type."""
+    if is_typeddict(hint) or get_origin(hint) is dict:
+        return "object"
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_hint(one) for one in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(f"`{one}`" for one in get_args(hint))
+    if get_origin(hint) is list:
+        return f"list of {_hint(get_args(hint)[0])}"
+    return _HINTS[hint]
+
+
+_HINTS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+
+
 def _type(value: dict[str, Any]) -> str:
     """A short name of a JSON schema type."""
     if "$ref" in value:
@@ -115,3 +162,4 @@ if __name__ == "__main__":
     write_atomically(ROOT / SCHEMA, schema())
     write_atomically(ROOT / PAGE, page())
     write_atomically(ROOT / COMMANDS, commands())
+    write_atomically(ROOT / TABLES_PAGE, tables())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from calvaria.plugins.family import (
 )
 from calvaria.storage.models import load_model
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_rows
+from calvaria.storage.store import read_rows
 from calvaria.storage.tensors import read_tensor, read_tensors
 
 
@@ -99,7 +100,7 @@ class _Stored:
         return _template(self._run, self._family) if self._has_template else None
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[dict[str, Any]]:
         paths = [self._run.registrations(self._family, batch) for batch in range(self._batches)]
         return [row for path in paths for row in read_rows(path)]
 

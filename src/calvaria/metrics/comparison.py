@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from calvaria import seeds
 from calvaria.config import Arm
 from calvaria.metrics.statistics import Comparison, Interval, clustered_mean, compare, holm
-from calvaria.storage.store import Row
+from calvaria.storage.rows import EvaluateRow, is_ensemble
 
 TESTED = "dsc"
 
@@ -24,25 +25,31 @@ class Versus:
     corrected: float  # p-value after Holm, over all comparisons of the run
 
 
-def by_case(rows: Sequence[Row], key: str) -> dict[int, float]:
-    """One metric of every case, the mean over an arm's networks; a null is an infinite distance."""
+def score_of(row: EvaluateRow, key: str) -> float:
+    """Return the score named ``key``, infinity for null."""
+    value = cast(Mapping[str, Any], row)[key]
+    return math.inf if value is None else float(value)
+
+
+def by_case(rows: Sequence[EvaluateRow], key: str) -> dict[int, float]:
+    """Return one score of every case: the mean over an arm's networks, infinite if one is null."""
     values: dict[int, list[float]] = {}
     for row in single(rows):
-        values.setdefault(row["case"], []).append(math.inf if row[key] is None else float(row[key]))
+        values.setdefault(row["case"], []).append(score_of(row, key))
     return {case: float(np.mean(found)) for case, found in sorted(values.items())}
 
 
-def single(rows: Sequence[Row]) -> list[Row]:
-    """The rows of single networks, without those of their ensemble."""
-    return [row for row in rows if isinstance(row.get("seed", 0), int)]
+def single(rows: Sequence[EvaluateRow]) -> list[EvaluateRow]:
+    """Return the rows of single networks, without those of their ensemble."""
+    return [row for row in rows if not is_ensemble(row)]
 
 
-def people_of(rows: Sequence[Row]) -> dict[int, str]:
-    """Whose skull every case is; a case of nobody known stands for itself."""
+def people_of(rows: Sequence[EvaluateRow]) -> dict[int, str]:
+    """Return the person of every case; a case without a known person counts as a person."""
     return {row["case"]: str(row["person"] or f"case {row['case']}") for row in rows}
 
 
-def interval(rows: Sequence[Row], key: str, seed: int) -> Interval:
+def interval(rows: Sequence[EvaluateRow], key: str, seed: int) -> Interval:
     """Mean of a metric over cases, with a bootstrap interval over people."""
     scores, people = by_case(rows, key), people_of(rows)
     return clustered_mean(
@@ -50,7 +57,7 @@ def interval(rows: Sequence[Row], key: str, seed: int) -> Interval:
     )
 
 
-def versus(rows_of: Mapping[str, Sequence[Row]], baselines: Sequence[str], seed: int) -> list[Versus]:
+def versus(rows_of: Mapping[str, Sequence[EvaluateRow]], baselines: Sequence[str], seed: int) -> list[Versus]:
     """Every arm against every baseline, on the same cases.
 
     Raises:

@@ -1,1 +1,1 @@
-"""A finished run as a data set for others: what is published, under which terms, and how it is described."""
+"""Publish a finished run as a data set: select its stores, check the licences, write the metadata."""

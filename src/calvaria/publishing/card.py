@@ -1,4 +1,4 @@
-"""The data-set card: README.md for people, with the front matter that hubs read."""
+"""The data-set card: README.md with the front matter of data hubs."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from calvaria.publishing.published import KEYWORDS, METHOD, Published, licence_u
 
 
 def card(data: Published, config: dict[str, Any]) -> str:
-    """The text of the card; ``config`` is the one that is published."""
+    """Return the text of the card; ``config`` is the published one."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -29,7 +29,7 @@ def card(data: Published, config: dict[str, Any]) -> str:
         licence_url=licence_url(data.terms.licence),
         method=METHOD,
         megabytes={part.name: _megabytes(data, part.path) for part in data.parts},
-        audits=[_audit(family, found) for family, found in data.audits.items()],
+        audits=[_audit(family, audit) for family, audit in data.audits.items()],
     )
 
 
@@ -52,25 +52,25 @@ def _sources(data: Published, config: dict[str, Any]) -> list[dict[str, str]]:
         {
             "name": name,
             "kind": source["kind"],
-            "licence": data.terms.sources.get(name, "none needed: procedural, of nobody"),
+            "licence": data.terms.sources.get(name, "not applicable (procedural phantom)"),
         }
         for name, source in config["ingest"]["sources"].items()
     ]
 
 
-def _audit(family: str, found: dict[str, Any]) -> dict[str, Any]:
-    """A line of the table, and a warning where samples lie nearer to training skulls than real ones do."""
-    memory = found["memorisation"]
+def _audit(family: str, audit: dict[str, Any]) -> dict[str, Any]:
+    """Return a table row; ``nearer`` if samples are closer to training skulls than real ones."""
+    memory = audit["memorisation"]
     nearer = memory["ratio"] < 1 and memory["p_value"] < 0.05
     return {
         "family": family,
-        "samples": found["samples"],
-        **{name: f"{found['fidelity'][name]:.2f}" for name in ("precision", "recall", "coverage")},
-        "neighbour_accuracy": f"{found['fidelity']['neighbour_accuracy']:.2f}",
+        "samples": audit["samples"],
+        **{name: f"{audit['fidelity'][name]:.2f}" for name in ("precision", "recall", "coverage")},
+        "neighbour_accuracy": f"{audit['fidelity']['neighbour_accuracy']:.2f}",
         "ratio": f"{memory['ratio']:.2f}",
         "p_value": f"{memory['p_value']:.2g}",
         "nearer": nearer,
-        "rejected": found["rejected"],
-        "copies": found["copies_dropped"],
-        "held_out": found["held_out"],
+        "rejected": audit["rejected"],
+        "copies": audit["copies_dropped"],
+        "held_out": audit["held_out"],
     }

@@ -1,4 +1,4 @@
-"""The RO-Crate of a data set: what it consists of and what made it.
+"""The RO-Crate of a data set: its parts and its provenance.
 
 Source: RO-Crate Metadata Specification 1.1, https://w3id.org/ro/crate/1.1.
 """
@@ -10,17 +10,17 @@ from calvaria.publishing.published import KEYWORDS, METHOD, Published, licence_u
 FILES = {
     "README.md": ("The data-set card.", "text/markdown"),
     "manifest.json": (
-        "SHA-256 of every data file, one digest of all, and how the run was made.",
+        "SHA-256 of every data file, one digest of all, and the provenance of the run.",
         "application/json",
     ),
-    "SHA256SUMS": ("SHA-256 of every file, as sha256sum --check reads it.", "text/plain"),
+    "SHA256SUMS": ("SHA-256 of every file, for sha256sum --check.", "text/plain"),
     "croissant.json": ("The Croissant description, for machine learning.", "application/ld+json"),
-    "config.yaml": ("The config from which calvaria makes the run again.", "application/yaml"),
+    "config.yaml": ("The config from which calvaria reproduces the run.", "application/yaml"),
 }
 
 
 def crate(data: Published) -> dict[str, Any]:
-    """The content of ``ro-crate-metadata.json``."""
+    """Return the content of ``ro-crate-metadata.json``."""
     audits = {f"audit/{family}.json": f"Audit of family {family}." for family in data.audits}
     files = {
         **FILES,
@@ -28,7 +28,7 @@ def crate(data: Published) -> dict[str, Any]:
     }
     authors = [{"@id": f"#author-{number}"} for number in range(len(data.terms.authors))]
     licence = {"@id": licence_url(data.terms.licence)}
-    made = data.made.get("code", {})
+    code = data.made.get("code", {})
     root: dict[str, Any] = {
         "@id": "./",
         "@type": "Dataset",
@@ -79,8 +79,8 @@ def crate(data: Published) -> dict[str, Any]:
             "@id": "#calvaria",
             "@type": "SoftwareApplication",
             "name": "calvaria",
-            "version": made.get("version", "unknown"),
-            "softwareVersion": made.get("commit") or made.get("source") or "unknown",
+            "version": code.get("version", "unknown"),
+            "softwareVersion": code.get("commit") or code.get("source") or "unknown",
         },
         {"@id": licence["@id"], "@type": "CreativeWork", "name": data.terms.licence},
         {"@id": METHOD, "@type": "ScholarlyArticle", "name": "Wodzinski et al. 2024, arXiv 2406.06372"},

@@ -1,12 +1,15 @@
-"""The Croissant description of a data set: its files, and the rows of its stores as records.
+"""The Croissant description of a data set: its files, and the rows of its stores as record sets.
 
 Source: Croissant format specification 1.0, MLCommons, http://mlcommons.org/croissant/1.0.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from calvaria.publishing.published import KEYWORDS, METHOD, Published, licence_url
 from calvaria.publishing.selection import Part
+from calvaria.storage.rows import Declared, InjectRow, ScreenRow, columns
 
 _TERMS = (
     "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes "
@@ -32,26 +35,16 @@ FORMATS = {
     ".md": "text/markdown",
     ".yaml": "application/yaml",
 }
-TEXT, INTEGER, NUMBER = "sc:Text", "sc:Integer", "sc:Float"
-OF_SKULL = {
-    "index": (INTEGER, "Number of the volume in its store."),
-    "parents": (TEXT, "Ids of the real skulls that it descends from."),
-    "sha256": (TEXT, "SHA-256 of the label volume's bytes, (x, y, z) uint8 in C order."),
-}
-OF_CASE = OF_SKULL | {
-    "skull": (INTEGER, "Number of the complete skull."),
-    "recipe": (TEXT, "Recipe of the defect; own if the scan came with it."),
-    "implant_ml": (NUMBER, "Volume of the implant in ml."),
-}
+DATA_TYPES = {str: "sc:Text", int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean"}
 
 
 def croissant(data: Published, digests: dict[str, str]) -> dict[str, Any]:
-    """The JSON-LD document.
+    """Return the JSON-LD document.
 
     Args:
         digests: SHA-256 of every file, by its path in the directory.
     """
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -69,12 +62,12 @@ def croissant(data: Published, digests: dict[str, str]) -> dict[str, Any]:
         "distribution": [_file(name, digest, data) for name, digest in digests.items()],
         "recordSet": [_records(part) for part in data.parts],
     }
-    return {**found, "url": data.terms.url} if data.terms.url else found
+    return {**document, "url": data.terms.url} if data.terms.url else document
 
 
 def _file(name: str, digest: str, data: Published) -> dict[str, Any]:
     suffix = name[name.rfind(".") :] if "/c/" not in name else ""
-    found = {
+    described = {
         "@type": "cr:FileObject",
         "@id": name,
         "name": name,
@@ -82,30 +75,47 @@ def _file(name: str, digest: str, data: Published) -> dict[str, Any]:
         "encodingFormat": FORMATS.get(suffix, "application/octet-stream"),
         "sha256": digest,
     }
-    return {**found, "contentSize": f"{data.sizes[name]} B"} if name in data.sizes else found
+    return {**described, "contentSize": f"{data.sizes[name]} B"} if name in data.sizes else described
 
 
 def _records(part: Part) -> dict[str, Any]:
-    fields = OF_CASE if part.cases else OF_SKULL
     return {
         "@type": "cr:RecordSet",
         "@id": part.name,
         "name": part.name,
         "description": f"{part.what} A record for each volume of {part.path}.",
         "key": {"@id": f"{part.name}/index"},
-        "field": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{part.name}/{name}",
-                "name": f"{part.name}/{name}",
-                "description": text,
-                "dataType": kind,
-                **({"repeated": True} if name == "parents" else {}),
-                "source": {
-                    "fileObject": {"@id": f"{part.path}/rows/0.jsonl"},
-                    "extract": {"column": name},
-                },
-            }
-            for name, (kind, text) in fields.items()
-        ],
+        "field": list(_fields(part)),
     }
+
+
+def _fields(part: Part) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a store: all columns of numbers and texts, but no nested objects."""
+    for one in columns(InjectRow if part.cases else ScreenRow):
+        repeated = get_origin(one.type) is list
+        if (data_type := _data_type(one)) is None:
+            continue
+        yield {
+            "@type": "cr:Field",
+            "@id": f"{part.name}/{one.name}",
+            "name": f"{part.name}/{one.name}",
+            "description": f"{one.column.meaning} Unit: {one.column.unit}."
+            if one.column.unit
+            else one.column.meaning,
+            "dataType": data_type,
+            **({"repeated": True} if repeated else {}),
+            "source": {
+                "fileObject": {"@id": f"{part.path}/rows/0.jsonl"},
+                "extract": {"column": one.name},
+            },
+        }
+
+
+def _data_type(declared: Declared) -> str | None:
+    """Return the Croissant type of a column or of its elements, None for objects."""
+    inner = declared.type
+    if get_origin(inner) is list:
+        (inner,) = get_args(inner)
+    if get_origin(inner) in (Union, UnionType):
+        inner = next(one for one in get_args(inner) if one is not NoneType)
+    return DATA_TYPES.get(inner)

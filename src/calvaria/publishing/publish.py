@@ -1,4 +1,4 @@
-"""publish: writes a directory that stands for itself."""
+"""publish: write a self-contained directory."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +26,17 @@ PROVENANCE = ("seed", "code", "versions", "hardware")  # of a run's manifest
 
 
 def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> str:
-    """Writes a finished run's data set into a new directory; whole, or not at all.
+    """Write a finished run's data set into a new directory, completely or not at all.
 
     Args:
-        real: whether real skulls are published too.
+        real: whether to publish real skulls, too.
 
     Returns:
         the data set's digest.
 
     Raises:
         InputError: if the directory exists and is not empty, or cannot be written.
-        StoreError: if the run is not finished, or not what its manifest says.
+        StoreError: if the run is not finished, or differs from its manifest.
         TermsError: if the licences are incomplete or contradict each other.
     """
     check_new(out)
@@ -49,14 +49,13 @@ def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> st
 
 
 def _verified(run: Run) -> dict[str, Any]:
-    found = faults(run)
-    if found:
-        raise StoreError("only a run that is what its manifest says can be published\n" + "\n".join(found))
+    if differences := faults(run):
+        raise StoreError("a run can be published only if it matches its manifest\n" + "\n".join(differences))
     return read_manifest(run)
 
 
 def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real: bool) -> None:
-    """Stores, audits and the config. Every volume is checked when it is read, and again as it was written."""
+    """Write stores, audits and the config; check every volume when it is read and after it was written."""
     progress = Progress("publish", 2 * sum(part.count for part in parts), "volumes")
     grid = config.grid.voxels()
     for part in parts:
@@ -78,36 +77,44 @@ def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real
 
 
 def _public(config: Config) -> dict[str, Any]:
-    """The config without the places of files on this machine: they name people and projects."""
-    found = config.model_dump(mode="json")
-    for name, source in found["ingest"]["sources"].items():
+    """Return the config without paths of this machine, which may name people and projects."""
+    public = config.model_dump(mode="json")
+    for name, source in public["ingest"]["sources"].items():
         if "path" in source:
             source["path"] = f"data/{name}"
-    return found
+    return public
 
 
 def _describe(
     partial: Path, manifest: dict[str, Any], config: Config, parts: list[Part], terms: Terms, real: bool
 ) -> str:
     files = _digests(partial)
-    found = digest(files)
+    content_digest = digest(files)
     made = {key: manifest[key] for key in PROVENANCE} | {"digest": manifest["digest"]}
     ancestry = {part.path: manifest["ancestry"][part.of_run] for part in parts}
     licences = {"licence": terms.licence, "source_licences": terms.sources}
     about = {"title": terms.title, "version": terms.version, **licences, "run_digest": manifest["digest"]}
     same = {key: manifest[key] for key in PROVENANCE} | {"config": _public(config), "ancestry": ancestry}
     # The keys of a run's manifest, so that calvaria verify reads it.
-    write_json(partial / "manifest.json", {"digest": found, **about, **same, "files": files})
+    write_json(partial / "manifest.json", {"digest": content_digest, **about, **same, "files": files})
     audits = {family: read_json(partial / "audit" / f"{family}.json") for family in families(config, real)}
     data = Published(
-        config.name, config.grid, terms, parts, audits, found, made, datetime.now(UTC).date(), _sizes(partial)
+        config.name,
+        config.grid,
+        terms,
+        parts,
+        audits,
+        content_digest,
+        made,
+        datetime.now(UTC).date(),
+        _sizes(partial),
     )
     write_atomically(partial / "README.md", card(data, _public(config)))
     write_json(partial / "croissant.json", croissant(data, _digests(partial)))
     write_json(partial / "ro-crate-metadata.json", crate(data))
     lines = [f"{value}  {name}\n" for name, value in sorted(_digests(partial).items())]
     write_atomically(partial / "SHA256SUMS", "".join(lines))
-    return found
+    return content_digest
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -115,6 +122,6 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file below a folder, by its path there."""
+    """Return the size in bytes of every file below a folder, by its relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

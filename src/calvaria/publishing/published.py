@@ -1,4 +1,4 @@
-"""What the card, the Croissant description and the RO-Crate all tell of one data set."""
+"""The description of a data set that card, Croissant and RO-Crate share."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +28,7 @@ class Published:
 
     @property
     def description(self) -> str:
-        """Two sentences."""
+        """A summary of two sentences."""
         shape = " x ".join(map(str, self.grid.shape))
         cases, skulls = (
             sum(part.count for part in self.parts if part.cases is kind) for kind in (True, False)
@@ -36,12 +36,12 @@ class Published:
         return (
             f"{cases} cases of cranial defects, each a remaining skull and its implant, and {skulls} "
             f"complete skulls, as label volumes of {shape} voxels of {self.grid.spacing_mm:g} mm, with the "
-            f"parameters and the ancestry of each. For research; not a medical device."
+            f"parameters and the lineage of each. For research; not a medical device."
         )
 
     @property
     def citation(self) -> str:
-        """As BibTeX."""
+        """The BibTeX entry."""
         authors = " and ".join(self.terms.authors)
         where = f", url = {{{self.terms.url}}}" if self.terms.url else ""
         return (
@@ -52,5 +52,5 @@ class Published:
 
 
 def licence_url(licence: str) -> str:
-    """The page of an SPDX identifier; the identifier itself if it is one of one's own."""
+    """Return the page of an SPDX identifier; a custom identifier (LicenseRef-) is returned unchanged."""
     return licence if licence.startswith("LicenseRef-") else f"https://spdx.org/licenses/{licence}"

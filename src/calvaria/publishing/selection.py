@@ -1,31 +1,33 @@
-"""Which stores of a run are published."""
+"""Select the stores of a run that are published."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from calvaria.config import HELD_OUT, Config
 from calvaria.errors import CalvariaError
 from calvaria.publishing.terms import file_sources
 from calvaria.storage.paths import Run
+from calvaria.storage.rows import InjectRow, ScreenRow
 from calvaria.storage.store import Store, read_json
 
 
 @dataclass(frozen=True)
 class Part:
-    """One store that is published."""
+    """A published store."""
 
-    name: str  # its path in the directory without .zarr: cases/NAME or skulls/NAME
-    source: Store
+    name: str  # path without .zarr: cases/NAME or skulls/NAME
+    source: Store[InjectRow] | Store[ScreenRow]
     count: int
-    what: str  # a sentence on what its volumes are
+    what: str  # one sentence about its volumes
 
     @property
     def path(self) -> str:
-        """Its directory."""
+        """Path of the store in the data set."""
         return f"{self.name}.zarr"
 
     @property
     def of_run(self) -> str:
-        """Where the run has it, relative to the run."""
+        """Path of the store in the run, relative to the run's directory."""
         return "/".join(self.source.path.parts[-2:])
 
     @property
@@ -35,19 +37,19 @@ class Part:
 
 
 def families(config: Config, real: bool) -> list[str]:
-    """The families that are published: those of kind ``real`` only on demand, or if they are phantoms."""
+    """Return the published families; those of kind ``real`` only on request or if they are phantoms."""
     allowed = real or not file_sources(config)
     return [name for name, family in config.fit.items() if allowed or not family.is_real]
 
 
 def select(run: Run, config: Config, real: bool) -> list[Part]:
-    """Skulls and cases of the families, and on demand (or of phantoms) those of real and held-out people.
+    """Return the stores of all published families, and on request or for phantoms of held-out people.
 
-    Never the scans as they were ingested, the deformations between them, or weights: with these and one skull
-    a real person's could be had again, and networks may hold what they were trained on.
+    Ingested scans, deformations and weights are never published: a deformation and one skull yield another
+    real skull, and networks may have memorised their training data.
 
     Raises:
-        CalvariaError: if nothing is left.
+        CalvariaError: if there is nothing to publish.
     """
     parts = []
     for name in families(config, real):
@@ -64,18 +66,18 @@ def select(run: Run, config: Config, real: bool) -> list[Part]:
         ]
     if not parts:
         raise CalvariaError(
-            "all families of this run are of kind real, so nothing would be published; --real publishes "
-            "real skulls too, if their licence allows it"
+            "all families of this run are of kind real, so nothing would be published; pass --real to "
+            "publish real skulls if their licence allows it"
         )
     return parts
 
 
-def _part(name: str, source: Store, what: str) -> Part:
+def _part(name: str, source: Store[InjectRow] | Store[ScreenRow], what: str) -> Part:
     return Part(name, source, len(source), what)
 
 
-def shard_size(store: Store) -> int:
-    """Volumes per full shard of a run's store."""
+def shard_size(store: Store[Any]) -> int:
+    """Return the number of volumes per full shard of a run's store."""
     return int(
         read_json(store.path / "labels" / "zarr.json")["chunk_grid"]["configuration"]["chunk_shape"][0]
     )

@@ -1,4 +1,4 @@
-"""Under which terms a data set is published, and whether those of its sources allow that."""
+"""The terms of a data set, and their compatibility with the licences of its sources."""
 
 from dataclasses import dataclass
 
@@ -12,35 +12,35 @@ class TermsError(CalvariaError):
 
 @dataclass(frozen=True)
 class Terms:
-    """What only people can know of a data set. Licences are SPDX identifiers, such as CC-BY-NC-SA-4.0."""
+    """Terms chosen by the authors. Licences are SPDX identifiers, such as CC-BY-NC-SA-4.0."""
 
-    licence: str  # of what is published
-    sources: dict[str, str]  # the licence of every source that is read from files, by the source's name
+    licence: str  # of the data set
+    sources: dict[str, str]  # licence of every source that is read from files, by the source's name
     authors: tuple[str, ...]
     title: str
     version: str
-    url: str | None  # where it will be found
+    url: str | None  # of the published data set
 
 
 def file_sources(config: Config) -> list[str]:
-    """The sources that are people's skulls: all but the phantoms, which the run made itself."""
+    """Return the sources with skulls of people: all except synthetic ones."""
     return [name for name, source in config.ingest.sources.items() if not source.synthetic]
 
 
 def check_terms(config: Config, terms: Terms) -> None:
-    """Compares the licences, as far as their names tell what they ask for.
+    """Check the licences, as far as their names state conditions.
 
-    What a run makes from its sources is taken for an adaptation of them, whatever the family. So a licence
-    without derivatives (ND) forbids it, and what Creative Commons' others ask for (NC, SA) is passed on.
+    All data of a run count as adapted from its sources, whatever the family. So a licence without derivatives
+    (ND) forbids publishing, and the conditions NC and SA of Creative Commons are passed on.
 
     Raises:
-        TermsError: if a source's licence is not named or forbids this, or an unknown source is named.
+        TermsError: if the licence of a source is missing or incompatible, or an unknown source is named.
     """
     needed = file_sources(config)
     missing = [name for name in needed if name not in terms.sources]
     if missing:
         raise TermsError(
-            f"publishing needs the licence of every source; say it: "
+            f"publishing requires the licence of every source; add "
             f"{' '.join(f'--source-licence {name}=SPDX' for name in missing)}, such as CC-BY-NC-SA-4.0"
         )
     unknown = [name for name in terms.sources if name not in needed]
@@ -55,18 +55,18 @@ def check_terms(config: Config, terms: Terms) -> None:
 
 
 def _fault(source: str, licence: str) -> str | None:
-    """Why something adapted from this source may not have this licence."""
-    asks = _clauses(source)
-    if "ND" in asks:
-        return "which forbids to pass on what is made from it; publish nothing of this run"
-    if "SA" in asks and licence != source:
-        return f"which asks for the same licence; take --licence {source}"
-    if "NC" in asks and "NC" not in _clauses(licence):
-        return "which forbids commercial use; take a licence that does too"
+    """Return why a data set adapted from this source may not have this licence, or None."""
+    required = _clauses(source)
+    if "ND" in required:
+        return "which forbids publishing adaptations; do not publish this run"
+    if "SA" in required and licence != source:
+        return f"which requires the same licence; use --licence {source}"
+    if "NC" in required and "NC" not in _clauses(licence):
+        return "which forbids commercial use; use a licence that does so, too"
     return None
 
 
 def _clauses(licence: str) -> set[str]:
-    """The clauses in the name of a licence of Creative Commons; none of another's."""
+    """Return the conditions in the name of a Creative Commons licence; none for another licence."""
     parts = licence.upper().split("-")
     return set(parts) & {"NC", "ND", "SA"} if parts[0] == "CC" else set()

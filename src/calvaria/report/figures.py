@@ -13,7 +13,7 @@ from calvaria.config import Config
 from calvaria.metrics.comparison import Versus, by_case, curves, interval, people_of
 from calvaria.metrics.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
-from calvaria.storage.store import Row
+from calvaria.storage.rows import EvaluateRow, ScreenRow
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
@@ -44,7 +44,7 @@ def picture_uri(picture: np.ndarray) -> str:
     return data_uri(file.getvalue())
 
 
-def measure_figure(samples: Mapping[str, Sequence[Row]], training: Sequence[dict[str, Any]]) -> Plot:
+def measure_figure(samples: Mapping[str, Sequence[ScreenRow]], training: Sequence[dict[str, Any]]) -> Plot:
     """Every sample's measures by family; a band marks the range of the training skulls."""
     figure, panels = _figure(len(MEASURES), 2.3, 0.75 + 0.32 * len(samples))
     for panel, measure in zip(panels, MEASURES, strict=True):
@@ -59,7 +59,7 @@ def measure_figure(samples: Mapping[str, Sequence[Row]], training: Sequence[dict
     return _plot(figure)
 
 
-def score_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot:
+def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
     """Every case's DSC and HD95 by arm, over a box of the quartiles with its median.
 
     A prediction that is empty has an infinite HD95; it is drawn as a cross on the right edge.
@@ -72,7 +72,7 @@ def score_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot:
     return _plot(figure)
 
 
-def difference_figure(rows_of: Mapping[str, Sequence[Row]], found: Sequence[Versus]) -> Plot | None:
+def difference_figure(rows_of: Mapping[str, Sequence[EvaluateRow]], found: Sequence[Versus]) -> Plot | None:
     """Every person's difference in DSC to each baseline, with the mean and its interval; None of one arm."""
     baselines = list(dict.fromkeys(one.baseline for one in found))
     if not baselines:
@@ -100,7 +100,7 @@ def difference_figure(rows_of: Mapping[str, Sequence[Row]], found: Sequence[Vers
     return _plot(figure)
 
 
-def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot | None:
     """Mean DSC with its interval against the number of synthetic skulls; None if no arms differ in that."""
     groups = curves(config.train.arms)
     if not groups:
@@ -128,7 +128,7 @@ def samples_figure(config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Plot
     return _plot(figure)
 
 
-def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[Row]], metric: Quantity) -> None:
+def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[EvaluateRow]], metric: Quantity) -> None:
     everything = [value for rows in rows_of.values() for value in scores(rows, metric)]
     edge = 1.08 * max((value for value in everything if math.isfinite(value)), default=1.0) or 1.0
     for i, rows in enumerate(rows_of.values()):
@@ -146,7 +146,7 @@ def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[Row]], metric: Quant
         panel.annotate("∞", (edge, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
 
 
-def curve_figure(steps: Sequence[Row]) -> Plot | None:
+def curve_figure(steps: Sequence[Mapping[str, Any]]) -> Plot | None:
     """A panel per quantity that was written while a family was fitted; None if there is none."""
     names = [name for name in dict.fromkeys(key for row in steps for key in row) if name != "step"]
     names = [name for name in names if len(_curve(steps, name)[0]) > 1]
@@ -162,7 +162,7 @@ def curve_figure(steps: Sequence[Row]) -> Plot | None:
     return _plot(figure)
 
 
-def gates_figure(rows_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
     """What the gates saw of every warp; crosses did not pass. None if there are no warps."""
     warps = {
         name: [({**row, **row.get("parameters", {})}, row["fault"]) for row in rows]
@@ -207,7 +207,7 @@ def audit_figure(audits: Mapping[str, Any]) -> Plot:
     return _plot(figure)
 
 
-def training_figure(steps_of: Mapping[str, Sequence[Row]]) -> Plot | None:
+def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
     """Training loss and validation DSC of every arm."""
     figure, panels = _figure(2, 5.2, 2.7, share=False)
     names = {"loss": "training loss (no unit)", "validation_error": "validation error (1 - DSC)"}
@@ -229,7 +229,7 @@ def training_figure(steps_of: Mapping[str, Sequence[Row]]) -> Plot | None:
     return _plot(figure)
 
 
-def _curve(steps: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
+def _curve(steps: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
     """The steps at which a quantity was written, and its values."""
     points = [(row["step"], row[name]) for row in steps if isinstance(row.get(name), int | float)]
     return [x for x, _ in points], [y for _, y in points]

@@ -16,7 +16,8 @@ from calvaria.report.summary import summary
 from calvaria.report.view import view
 from calvaria.skull import DOUBTFUL, is_accepted
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_json, read_rows, write_atomically
+from calvaria.storage.rows import EvaluateRow, ScreenRow
+from calvaria.storage.store import read_json, read_rows, write_atomically
 
 SHEETS = 8  # contact sheets that the page shows; the others lie beside it
 
@@ -167,7 +168,9 @@ def _sheets(run: Run, config: Config) -> list[str]:
     return [figures.data_uri(run.sheet(shard).read_bytes()) for shard in shards]
 
 
-def _family(run: Run, config: Config, name: str, samples: list[Row], limits: dict[str, Any]) -> FamilyPart:
+def _family(
+    run: Run, config: Config, name: str, samples: list[ScreenRow], limits: dict[str, Any]
+) -> FamilyPart:
     section = config.fit[name]
     fitted = read_json(run.fit(name) / "fit.json")
     registrations = fitted.get("registrations", [])
@@ -189,13 +192,15 @@ def _family(run: Run, config: Config, name: str, samples: list[Row], limits: dic
     )
 
 
-def _arms(run: Run, config: Config, scored: dict[str, list[Row]], recipes: list[str]) -> list[ArmPart]:
+def _arms(
+    run: Run, config: Config, scored: dict[str, list[EvaluateRow]], recipes: list[str]
+) -> list[ArmPart]:
     arms = [_arm(run, config, name, rows, recipes) for name, rows in scored.items()]
     marked = tables.mark_best([arm.scores for arm in arms])
     return [replace(arm, scores=scores) for arm, scores in zip(arms, marked, strict=True)]
 
 
-def _arm(run: Run, config: Config, name: str, rows: list[Row], recipes: list[str]) -> ArmPart:
+def _arm(run: Run, config: Config, name: str, rows: list[EvaluateRow], recipes: list[str]) -> ArmPart:
     arm = config.train.arms[name]
     trained = [read_json(run.train(name, seed) / "train.json") for seed in range(config.train.seeds)]
     alone = single(rows)
@@ -229,6 +234,6 @@ def _mixture(weights: dict[str, float]) -> str:
     return ", ".join(f"{name} {100 * weight / total:.0f}\u00a0%" for name, weight in weights.items())
 
 
-def _steps(path: Any) -> list[Row]:
+def _steps(path: Any) -> list[dict[str, Any]]:
     """The rows of a training log; families that train nothing have none."""
     return read_rows(path) if path.is_file() else []

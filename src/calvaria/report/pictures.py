@@ -12,7 +12,8 @@ from calvaria.report.figures import picture_uri
 from calvaria.report.render import BONE_COLOUR, PREDICTED_COLOUR, TRUE_COLOUR, VIEWS, View, render
 from calvaria.report.tables import DSC, HD95, number, scores
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, Store
+from calvaria.storage.rows import EvaluateRow
+from calvaria.storage.store import Store
 
 FAILURES = 6
 SMALL, LARGE = 208, 272  # pixels; the page shows them at two thirds of that
@@ -75,20 +76,22 @@ def cases(run: Run, config: Config, family: str) -> list[Picture]:
     return pictures
 
 
-def picked(rows: Sequence[Row]) -> dict[str, Row]:
+def picked(rows: Sequence[EvaluateRow]) -> dict[str, EvaluateRow]:
     """The best, the median and the worst prediction by DSC, by what they are."""
     order = sorted(rows, key=lambda row: -float(row["dsc"]))
     return {"Best case": order[0], "Median case": order[len(order) // 2], "Worst case": order[-1]}
 
 
-def hardest(rows_of: Mapping[str, Sequence[Row]]) -> int:
+def hardest(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> int:
     """The number of the test case with the lowest mean DSC over all arms."""
     found = [by_case(rows, DSC.key) for rows in rows_of.values()]
     shared = sorted(set.intersection(*(set(one) for one in found)))
     return min(shared, key=lambda case: sum(one[case] for one in found))
 
 
-def worst_failures(rows_of: Mapping[str, Sequence[Row]], least: float) -> list[tuple[str, Row]]:
+def worst_failures(
+    rows_of: Mapping[str, Sequence[EvaluateRow]], least: float
+) -> list[tuple[str, EvaluateRow]]:
     """The worst failure of every case that has one, with its arm; at most FAILURES, the worst first."""
     rows = [
         (float(row["dsc"]), arm, row)
@@ -96,18 +99,18 @@ def worst_failures(rows_of: Mapping[str, Sequence[Row]], least: float) -> list[t
         for row in found
         if row["empty"] or row["dsc"] < least
     ]
-    worst: dict[int, tuple[str, Row]] = {}
+    worst: dict[int, tuple[str, EvaluateRow]] = {}
     for _, arm, row in sorted(rows, key=lambda item: (item[0], item[1], item[2]["index"])):
         worst.setdefault(row["case"], (arm, row))
     return list(worst.values())[:FAILURES]
 
 
-def gallery(run: Run, config: Config, arm: str, rows: Sequence[Row]) -> list[Comparison]:
+def gallery(run: Run, config: Config, arm: str, rows: Sequence[EvaluateRow]) -> list[Comparison]:
     """The best, the median and the worst test case of an arm by DSC."""
     return [compare(run, config, title, row, {arm: row}) for title, row in picked(rows).items()]
 
 
-def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> Comparison:
+def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Comparison:
     """The case with the lowest mean DSC over all arms, with every arm's prediction."""
     case = hardest(rows_of)
     chosen = {arm: first(rows, case) for arm, rows in rows_of.items()}
@@ -115,12 +118,12 @@ def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[Ro
     return compare(run, config, "The hardest case, by every arm", row, chosen)
 
 
-def first(rows: Sequence[Row], case: int) -> Row:
+def first(rows: Sequence[EvaluateRow], case: int) -> EvaluateRow:
     """What an arm's first network predicted for a case."""
     return next(row for row in rows if row["case"] == case)
 
 
-def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> list[Comparison]:
     """The worst failures, each with its arm's prediction."""
     return [
         compare(run, config, f"Case {row['case']}: the worst failure, of {arm}", row, {arm: row})
@@ -128,7 +131,9 @@ def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]]) -> li
     ]
 
 
-def compare(run: Run, config: Config, title: str, row: Row, predicted: Mapping[str, Row]) -> Comparison:
+def compare(
+    run: Run, config: Config, title: str, row: EvaluateRow, predicted: Mapping[str, EvaluateRow]
+) -> Comparison:
     """Renders one test case and its predictions, all from where the true implant is seen best."""
     grid = config.grid.voxels()
     truth = one(run.inject("test"), row["case"])
@@ -195,7 +200,7 @@ def _origin(parents: Sequence[str]) -> str:
     return f", from {' and '.join(parents)}" if 0 < len(parents) < 3 else ""
 
 
-def verdict(row: Row) -> str:
+def verdict(row: EvaluateRow) -> str:
     """The scores of a prediction in a few words."""
     if row["empty"]:
         return "empty, DSC 0"

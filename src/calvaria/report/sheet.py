@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from calvaria.geometry.grid import Grid
 from calvaria.report.render import VIEWS, render
 from calvaria.skull import ACCEPTED, is_accepted
-from calvaria.storage.store import Row
+from calvaria.storage.rows import IngestRow
 
 SIDES = ("front", "right")
 PIXELS = 150  # of a picture
@@ -18,7 +18,7 @@ CAPTION, MARGIN = 34, 8
 LEFT_OUT = (178, 60, 0)  # vermilion, beside which the word always stands
 
 
-def contact_sheet(rows: Sequence[Row], volumes: Sequence[np.ndarray], grid: Grid) -> bytes:
+def contact_sheet(rows: Sequence[IngestRow], volumes: Sequence[np.ndarray], grid: Grid) -> bytes:
     """A PNG with a tile for every skull.
 
     Args:
@@ -39,7 +39,7 @@ def contact_sheet(rows: Sequence[Row], volumes: Sequence[np.ndarray], grid: Grid
     return file.getvalue()
 
 
-def _tile(row: Row, labels: np.ndarray, grid: Grid) -> Image.Image:
+def _tile(row: IngestRow, labels: np.ndarray, grid: Grid) -> Image.Image:
     tile = Image.new("RGB", (len(SIDES) * PIXELS, PIXELS + CAPTION), "white")
     draw = ImageDraw.Draw(tile)
     for number, side in enumerate(SIDES):

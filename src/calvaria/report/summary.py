@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from calvaria.metrics.comparison import Versus, interval, people_of, single
 from calvaria.report.tables import DSC, SURE, interval_text, number, p_equals
-from calvaria.storage.store import Row
+from calvaria.storage.rows import EvaluateRow
 
 
-def summary(rows_of: Mapping[str, Sequence[Row]], best: str, found: Sequence[Versus], seed: int) -> list[str]:
+def summary(
+    rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, found: Sequence[Versus], seed: int
+) -> list[str]:
     """Sentences: which arm leads, by how much, how sure that is, and what speaks against it.
 
     Args:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.metrics.comparison import Versus, interval, single
+from calvaria.metrics.comparison import Versus, interval, score_of, single
 from calvaria.metrics.statistics import Interval
-from calvaria.storage.store import Row
+from calvaria.storage.rows import EvaluateRow, GatedRegistration, Network, ScreenRow, is_ensemble
 
 STAGES = (
     *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen"),
@@ -95,9 +95,9 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{mean} ± {number(float(np.std(values, ddof=1)), digits)}" if len(values) > 1 else mean
 
 
-def scores(rows: Iterable[Row], metric: Quantity) -> list[float]:
-    """One metric of every case; a null, which stands for an infinite distance, becomes infinity."""
-    return [math.inf if row[metric.key] is None else float(row[metric.key]) for row in rows]
+def scores(rows: Iterable[EvaluateRow], metric: Quantity) -> list[float]:
+    """Return one metric of every case, infinity for null."""
+    return [score_of(row, metric.key) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,12 @@ def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def best_arm(rows_of: dict[str, list[Row]]) -> str:
+def best_arm(rows_of: dict[str, list[EvaluateRow]]) -> str:
     """The arm with the highest mean DSC, the first of equals."""
     return max(rows_of, key=lambda arm: float(np.mean(scores(rows_of[arm], DSC))))
 
 
-def by_recipe(rows: Sequence[Row], recipes: Sequence[str]) -> list[Score | None]:
+def by_recipe(rows: Sequence[EvaluateRow], recipes: Sequence[str]) -> list[Score | None]:
     """DSC of the cases of each recipe, None where there is no case."""
     groups = [scores((row for row in rows if row["recipe"] == recipe), DSC) for recipe in recipes]
     return [summarise(group, DSC.digits) if group else None for group in groups]
@@ -194,7 +194,7 @@ def p_equals(value: float) -> str:
     return f"p\u00a0{p_text(value)}" if value < 0.001 else f"p\u00a0=\u00a0{p_text(value)}"
 
 
-def arm_scores(rows: Sequence[Row], seed: int) -> list[Score]:
+def arm_scores(rows: Sequence[EvaluateRow], seed: int) -> list[Score]:
     """Every metric over the cases of an arm, with the interval of its mean where that is finite."""
     alone, found = single(rows), []
     for metric in METRICS:
@@ -211,9 +211,9 @@ def interval_text(found: Interval, digits: int) -> str:
     return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
-def ensemble_dsc(rows: Sequence[Row]) -> str:
+def ensemble_dsc(rows: Sequence[EvaluateRow]) -> str:
     """Mean DSC of an arm's ensemble, a dash if there is none."""
-    together = [row for row in rows if not isinstance(row.get("seed", 0), int)]
+    together = [row for row in rows if is_ensemble(row)]
     return number(float(np.mean(scores(together, DSC))), DSC.digits) if together else number(None, 0)
 
 
@@ -223,13 +223,13 @@ class Failure:
 
     arm: str
     case: int
-    seed: int | str
+    seed: Network
     recipe: str
     person: str | None
     dsc: str
 
 
-def failed(rows_of: dict[str, list[Row]], least: float) -> list[Failure]:
+def failed(rows_of: dict[str, list[EvaluateRow]], least: float) -> list[Failure]:
     """All predictions below a DSC, the worst first."""
     found = [
         (row["dsc"], arm, row)
@@ -238,20 +238,18 @@ def failed(rows_of: dict[str, list[Row]], least: float) -> list[Failure]:
         if row["empty"] or row["dsc"] < least
     ]
     return [
-        Failure(
-            arm, row["case"], row.get("seed", 0), row["recipe"], row["person"], number(row["dsc"], DSC.digits)
-        )
+        Failure(arm, row["case"], row["seed"], row["recipe"], row["person"], number(row["dsc"], DSC.digits))
         for _, arm, row in sorted(found, key=lambda item: (item[0], item[1], item[2]["case"]))
     ]
 
 
-def rejections(rows: Iterable[Row]) -> list[tuple[str, int]]:
+def rejections(rows: Iterable[ScreenRow]) -> list[tuple[str, int]]:
     """Why draws were rejected and how often; the numbers within a reason are left out to group it."""
     reasons = (rejected["reason"] for row in rows for rejected in row["rejections"])
     return Counter(re.sub(r"\d+(\.\d+)?", "…", reason) for reason in reasons).most_common()
 
 
-def failures(registrations: Sequence[Row]) -> list[str]:
+def failures(registrations: Sequence[GatedRegistration]) -> list[str]:
     """The registrations that did not pass their gates, each with its reason."""
     return [f"{row['moving']} → {row['target']}: {row['fault']}" for row in registrations if row["fault"]]
 
@@ -266,7 +264,7 @@ class MeasureRow:
     accepted: str
 
 
-def measure_table(samples: Sequence[Row], limits: dict[str, Any]) -> list[MeasureRow]:
+def measure_table(samples: Sequence[ScreenRow], limits: dict[str, Any]) -> list[MeasureRow]:
     """Compares the measures of accepted samples with the training skulls and the accepted range.
 
     Args:
@@ -286,7 +284,7 @@ def measure_table(samples: Sequence[Row], limits: dict[str, Any]) -> list[Measur
     return table
 
 
-def measured(measures: Iterable[dict[str, Any]], measure: Quantity) -> list[float]:
+def measured(measures: Iterable[Mapping[str, Any]], measure: Quantity) -> list[float]:
     """One measure of every skull that has it."""
     return [float(values[measure.key]) for values in measures if values.get(measure.key) is not None]
 

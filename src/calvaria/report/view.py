@@ -12,14 +12,14 @@ from calvaria.report.pictures import facing, first, hardest, one, picked, verdic
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, Surface, distances, surface, to_json
 from calvaria.report.tables import DSC, number
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row
+from calvaria.storage.rows import EvaluateRow
 
 CASES = 8  # most cases in the view
 PREDICTIONS = 120  # most implants in the view, so that the page stays light
 SCALE_MM = 5.0  # distance at which the colours end
 
 
-def chosen(rows_of: Mapping[str, Sequence[Row]], best: str, least: float) -> dict[int, str]:
+def chosen(rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, least: float) -> dict[int, str]:
     """Test cases worth turning around, and why: of the best arm best, median and worst, then failures.
 
     Args:
@@ -41,14 +41,14 @@ def chosen(rows_of: Mapping[str, Sequence[Row]], best: str, least: float) -> dic
     return {case: _sentence(words) for case, words in list(reasons.items())[:most]}
 
 
-def _disputed(rows_of: Mapping[str, Sequence[Row]]) -> int:
+def _disputed(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> int:
     """The number of the test case whose DSC differs most between arms."""
     found = [by_case(rows, DSC.key) for rows in rows_of.values()]
     shared = sorted(set.intersection(*(set(one) for one in found)))
     return max(shared, key=lambda case: np.ptp([one[case] for one in found]))
 
 
-def view(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]], best: str) -> dict[str, Any]:
+def view(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]], best: str) -> dict[str, Any]:
     """Everything that the 3-D view draws and says, for JSON."""
     cases = chosen(rows_of, best, config.report.failure_dsc)
     return {
@@ -62,7 +62,7 @@ def view(run: Run, config: Config, rows_of: Mapping[str, Sequence[Row]], best: s
 
 
 def _case(
-    run: Run, config: Config, case: int, why: str, rows_of: Mapping[str, Sequence[Row]]
+    run: Run, config: Config, case: int, why: str, rows_of: Mapping[str, Sequence[EvaluateRow]]
 ) -> dict[str, Any]:
     grid = config.grid.voxels()
     labels = one(run.inject("test"), case)
@@ -81,7 +81,7 @@ def _case(
     }
 
 
-def _prediction(found: Surface | None, truth: Surface | None, row: Row) -> dict[str, Any]:
+def _prediction(found: Surface | None, truth: Surface | None, row: EvaluateRow) -> dict[str, Any]:
     if found is None or truth is None:
         return {"mesh": None, "text": verdict(row)}
     apart = distances(found, truth)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,25 +17,32 @@ from calvaria.metrics.scores import Scores, score
 from calvaria.reconstruction.native_case import NativeCase
 from calvaria.stages.inject import OWN
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, write_shard
+from calvaria.storage.rows import (
+    ENSEMBLE,
+    CaseColumns,
+    EvaluateColumns,
+    InjectRow,
+    Network,
+    ScoreColumns,
+    ScoreValues,
+)
+from calvaria.storage.store import write_shard
 from calvaria.storage.tensors import read_tensors
 from calvaria.utils.progress import Progress
 
 if TYPE_CHECKING:
     from calvaria.reconstruction.predictor import Prediction, Predictor
 
-ENSEMBLE = "ensemble"
-
 
 @dataclass(frozen=True)
 class Case:
     """A test case."""
 
-    row: Row
+    row: InjectRow
     skull: NativeCase
 
     @property
-    def about(self) -> Row:
+    def about(self) -> CaseColumns:
         """The columns that identify the case."""
         return {"case": self.row["index"], "person": self.row["person"], "recipe": self.row["recipe"]}
 
@@ -46,12 +53,13 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     Every network has a row per case, and so has their ensemble if it is configured. Scores are those on the
     native grid; ``grid`` has those of the coarse networks alone, on the canonical grid.
     """
-    members: dict[int | str, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
+    members: dict[Network, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
         members[ENSEMBLE] = tuple(range(config.train.seeds))
     predictors = {name: predictor_of(run, config, arm, seeds) for name, seeds in members.items()}
     progress = Progress(f"evaluate {arm}", len(members) * len(run.inject("test")), "predictions")
-    volumes, rows = [], []
+    volumes: list[np.ndarray] = []
+    rows: list[EvaluateColumns] = []
     for case, name, prediction in predictions(predictors, cases(run, config), config.evaluate.batch_size):
         rows.append({**case.about, "seed": name, **case_scores(config, case, prediction)})
         remaining = (case.skull.labels == BONE) * BONE
@@ -62,8 +70,8 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
 
 
 def predictions(
-    predictors: Mapping[int | str, "Predictor"], cases: Iterator[Case], batch_size: int
-) -> Iterator[tuple[Case, int | str, "Prediction"]]:
+    predictors: Mapping[Network, "Predictor"], cases: Iterator[Case], batch_size: int
+) -> Iterator[tuple[Case, Network, "Prediction"]]:
     """Predict every case with each of several named predictors."""
     for batch in _batches(cases, batch_size):
         for name, predictor in predictors.items():
@@ -72,7 +80,7 @@ def predictions(
                 yield case, name, prediction
 
 
-def case_scores(config: Config, case: Case, prediction: "Prediction") -> Row:
+def case_scores(config: Config, case: Case, prediction: "Prediction") -> ScoreColumns:
     """Return scores on the native grid; under ``grid`` those of the coarse networks on the canonical grid."""
     skull = case.skull
     i, j, k = (float(length) for length in np.linalg.norm(skull.affine[:3, :3], axis=0))
@@ -121,11 +129,13 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
             native = scan.labels
         else:
             grid = OwnGrid.of(scan.labels.shape, scan.affine, pose)
+            assert row["defect"] is not None, "null only for the recipe own"
             defect = from_json(row["defect"])
             native = cut((scan.labels > 0).astype(np.uint8), grid, defect, conformed, config.grid.voxels())
         yield Case(row, NativeCase(labels, native, scan.affine, pose))
 
 
-def _finite(scores: Scores) -> dict[str, float | None]:
-    """Return scores with None for infinity, which JSON lacks."""
-    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
+def _finite(scores: Scores) -> ScoreValues:
+    """Return scores with None for infinity, which JSON does not have."""
+    finite = {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
+    return cast(ScoreValues, finite)

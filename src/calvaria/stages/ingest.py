@@ -15,7 +15,8 @@ from calvaria.skull.quality import Finding
 from calvaria.skull.vault_map import SIZE
 from calvaria.sources import Entry, Scan
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, write_shard
+from calvaria.storage.rows import IngestColumns
+from calvaria.storage.store import write_shard
 from calvaria.storage.tensors import write_tensors
 from calvaria.utils.progress import Progress
 
@@ -33,7 +34,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
     progress = Progress(f"ingest {shard}", len(chosen), "skulls")
     volumes = np.zeros((len(chosen), *grid.shape), np.uint8)
     vaults = np.zeros((len(chosen), 3, SIZE, SIZE), np.float32)
-    rows: list[Row] = []
+    rows: list[IngestColumns] = []
     for volume, vault, entry in zip(volumes, vaults, chosen, strict=True):
         try:
             scan = sources.read(config.ingest.sources, entry, config.seed)
@@ -44,7 +45,8 @@ def ingest(run: Run, config: Config, shard: int) -> None:
             volume[:] = found.labels
             if found.vault is not None:
                 vault[:] = found.vault.inner_mm, found.vault.outer_mm, found.vault.exit_mm
-            row = _row(entry, found.fault, found.doubts, config.ingest.accept) | _geometry(scan, found)
+            row = _row(entry, found.fault, found.doubts, config.ingest.accept)
+            _add_geometry(row, scan, found)
         rows.append(row)
         if row["verdict"] != ACCEPTED:
             what = "accepted by name" if is_accepted(row) else "LEFT OUT"
@@ -54,9 +56,11 @@ def ingest(run: Run, config: Config, shard: int) -> None:
     write_tensors(run.vaults(shard), {"vaults": vaults})
 
 
-def _row(entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]) -> Row:
+def _row(
+    entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]
+) -> IngestColumns:
     """Whose skull it is and its verdict; a doubtful one that a pattern names has that as ``accepted_by``."""
-    row: Row = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}
+    row: IngestColumns = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}
     if fault is not None:
         return row | {"verdict": fault.verdict, "reason": fault.reason}
     if not doubts:
@@ -66,10 +70,9 @@ def _row(entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept:
     return row if pattern is None else row | {"accepted_by": pattern}
 
 
-def _geometry(scan: Scan, found: Examined) -> Row:
-    """What it takes to put a volume on the grid back onto its scan, and how well the template fitted."""
-    row: Row = {"scan": {"shape": list(scan.labels.shape), "affine": scan.affine.tolist()}}
+def _add_geometry(row: IngestColumns, scan: Scan, found: Examined) -> None:
+    """Add the scan's grid, its pose and the fit of the template, as far as they are known."""
+    row["scan"] = {"shape": list(scan.labels.shape), "affine": scan.affine.tolist()}
     if found.pose is not None and found.to_box is not None:
         row["pose"] = found.to_box.tolist()
         row["template"] = {"residual_mm": found.pose.residual_mm, "size": found.pose.size.tolist()}
-    return row

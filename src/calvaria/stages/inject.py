@@ -13,7 +13,8 @@ from calvaria.geometry.grid import IMPLANT
 from calvaria.skull.vault import find_vault
 from calvaria.storage.cohorts import cohort as held_out
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_rows, write_shard
+from calvaria.storage.rows import CaseSkull, InjectColumns, Origin
+from calvaria.storage.store import write_shard
 from calvaria.utils.progress import Progress
 
 OWN = "own"  # the recipe's name where a held-out skull came with a defect of its own
@@ -26,14 +27,14 @@ class Subject:
     index: int  # in its cohort; part of the seed
     labels: np.ndarray  # (x, y, z) uint8
     defects: int
-    ancestry: Row
+    ancestry: Origin
 
 
 def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
     """Writes one shard of cases; every row says how its defect can be made again."""
     grid = config.grid.voxels()
     volumes: list[np.ndarray] = []
-    rows: list[Row] = []
+    rows: list[InjectColumns] = []
     subjects = list(
         _held_out(run, config, cohort) if cohort in HELD_OUT else _synthetic(run, config, cohort, shard)
     )
@@ -42,11 +43,17 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
     for subject in subjects:
         skull = (subject.labels > 0).astype(np.uint8)
         vault = find_vault(skull, grid)
-        about = {"cohort": cohort, "skull": subject.index, **subject.ancestry}
+        about: CaseSkull = {"cohort": cohort, "skull": subject.index, **subject.ancestry}
         if cohort in HELD_OUT and (subject.labels == IMPLANT).any():
             volumes.append(subject.labels)
             rows.append(
-                {**about, "recipe": OWN, "defect": None, "attempt": 0, **_size(subject.labels, config)}
+                {
+                    **about,
+                    "recipe": OWN,
+                    "defect": None,
+                    "attempt": 0,
+                    "implant_ml": _implant_ml(subject.labels, config),
+                }
             )
         for number in range(subject.defects):
 
@@ -61,7 +68,7 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
                     "recipe": made.recipe,
                     "defect": to_json(made.defect),
                     "attempt": made.attempt,
-                    **_size(made.labels, config),
+                    "implant_ml": _implant_ml(made.labels, config),
                 }
             )
             progress.advance()
@@ -74,19 +81,19 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
 
 
 def _synthetic(run: Run, config: Config, family: str, shard: int) -> Iterator[Subject]:
-    rows = read_rows(run.screen(family).table(shard))
+    rows = run.screen(family).shard_rows(shard)
     for row, labels in zip(rows, run.screen(family).volumes(rows), strict=True):
-        ancestry = {"parents": row["parents"], "person": None}
+        ancestry: Origin = {"parents": row["parents"], "person": None}
         yield Subject(row["index"], labels, config.inject.per_skull, ancestry)
 
 
 def _held_out(run: Run, config: Config, cohort: str) -> Iterator[Subject]:
     rows = held_out(run, cohort)
     for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
-        ancestry = {"parents": [row["id"]], "person": row["person"]}
+        ancestry: Origin = {"parents": [row["id"]], "person": row["person"]}
         yield Subject(row["index"], labels, config.inject.per_held_out_skull, ancestry)
 
 
-def _size(labels: np.ndarray, config: Config) -> Row:
+def _implant_ml(labels: np.ndarray, config: Config) -> float:
     voxels = np.count_nonzero(labels == IMPLANT)
-    return {"implant_ml": round(voxels * config.grid.spacing_mm**3 / 1000, 3)}
+    return round(voxels * config.grid.spacing_mm**3 / 1000, 3)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from calvaria.skull import DOUBTFUL, is_accepted
 from calvaria.skull.matching import match, mirror, shape
 from calvaria.skull.vault_map import VaultPicture
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, write_json
+from calvaria.storage.rows import IngestRow
+from calvaria.storage.store import write_json
 from calvaria.storage.tensors import read_tensors
 from calvaria.utils.progress import Progress
 
@@ -74,14 +76,14 @@ def people(run: Run, config: Config) -> None:
     )
 
 
-def _vaults(run: Run, config: Config, rows: list[Row]) -> list[VaultPicture]:
+def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPicture]:
     size = config.ingest.shard_size
     shards = {row["index"] // size for row in rows}
     tensors = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in shards}
     return [VaultPicture(*tensors[row["index"] // size][row["index"] % size]) for row in rows]
 
 
-def compare(rows: list[Row], vaults: list[VaultPicture]) -> list[Row]:
+def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str, Any]]:
     """Every pair of skulls that their source calls two people's, the closest first.
 
     Several cases of one skull have one vault; it is compared once, and the others count as its person's.
@@ -93,7 +95,7 @@ def compare(rows: list[Row], vaults: list[VaultPicture]) -> list[Row]:
     shapes = {number: shape(vaults[number]) for number in distinct}
     mirrored = {number: shape(mirror(vaults[number])) for number in distinct}
     progress = Progress("people", len(distinct), "skulls")
-    found: list[Row] = []
+    found: list[dict[str, Any]] = []
     for b in distinct:
         for a in distinct[: distinct.index(b)]:
             if rows[a]["person"] != rows[b]["person"]:

@@ -7,7 +7,8 @@ from calvaria.families.run_context import draw_skulls
 from calvaria.plugins.family import Draw, Drawn
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, write_shard
+from calvaria.storage.rows import SampleColumns
+from calvaria.storage.store import write_shard
 from calvaria.utils.progress import Progress
 
 
@@ -22,7 +23,7 @@ def sample(run: Run, config: Config, family: str, shard: int) -> None:
     write_shard(run.sample(family), shard, count, size, config.grid.voxels(), volumes, rows)
 
 
-def ancestry(draw: Draw, family: str, drawn: Drawn) -> Row:
+def ancestry(draw: Draw, family: str, drawn: Drawn) -> SampleColumns:
     """Where a synthetic skull comes from."""
     return {
         "family": family,

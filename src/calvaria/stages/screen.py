@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from dataclasses import asdict
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from calvaria.skull.screening import Limits, Originals, screen_skull
 from calvaria.stages.sample import ancestry
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_json, read_rows, write_shard
+from calvaria.storage.rows import Measures, Nearest, Rejection, ScreenColumns
+from calvaria.storage.store import read_json, write_shard
 from calvaria.utils.progress import Progress
 
 
@@ -28,7 +30,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     """
     grid, settings = config.grid.voxels(), config.screen
     accepted = {name: tuple(range_) for name, range_ in read_json(run.limits).items() if name != "training"}
-    sampled = read_rows(run.sample(family).table(shard))
+    sampled = run.sample(family).shard_rows(shard)
     pending = [Draw(row["index"], 0) for row in sampled]
     drawn = [
         Drawn(volume, tuple(row["parents"]), row["parameters"], row["fault"])
@@ -37,8 +39,8 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     population = training_population(run)
     originals = Originals(population.ids, population.masks)
     copies_allowed = config.fit[family].allows_copies
-    done: dict[int, tuple[np.ndarray, Row]] = {}
-    rejections: dict[int, list[Row]] = {draw.index: [] for draw in pending}
+    done: dict[int, tuple[np.ndarray, ScreenColumns]] = {}
+    rejections: dict[int, list[Rejection]] = {draw.index: [] for draw in pending}
     progress = Progress(f"screen {family} {shard}", len(pending), "skulls")
     while True:
         rejected = []
@@ -48,9 +50,12 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
             copied = nearest.dice >= settings.copy_dice and not copies_allowed
             reason = one.fault or verdict.reason or (f"copy of {nearest.id}" if copied else None)
             if reason is None:
-                row = ancestry(draw, family, one)
-                row |= {"rejections": rejections[draw.index], "measures": asdict(verdict.measures)}
-                row |= {"nearest": asdict(nearest)}
+                row: ScreenColumns = {
+                    **ancestry(draw, family, one),
+                    "rejections": rejections[draw.index],
+                    "measures": cast(Measures, asdict(verdict.measures)),
+                    "nearest": cast(Nearest, asdict(nearest)),
+                }
                 done[draw.index] = verdict.skull, row
                 progress.advance()
             else:
@@ -76,7 +81,12 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
 
 
 def _give_up(
-    family: str, shard: int, left: int, rejections: dict[int, list[Row]], accepted: Limits, attempts: int
+    family: str,
+    shard: int,
+    left: int,
+    rejections: dict[int, list[Rejection]],
+    accepted: Limits,
+    attempts: int,
 ) -> str:
     reasons = Counter(one["reason"] for many in rejections.values() for one in many)
     told = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())

@@ -4,7 +4,8 @@ from calvaria import seeds
 from calvaria.config import Config
 from calvaria.errors import InputError
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_json, write_json
+from calvaria.storage.rows import CohortRow
+from calvaria.storage.store import read_json, write_json
 
 COHORTS = ("training", "validation", "test")
 LEAST_PEOPLE = 4
@@ -31,9 +32,9 @@ def split(run: Run, config: Config) -> None:
     for place, number in enumerate(order):
         cohort = "test" if place < test else "validation" if place < test + validation else "training"
         cohort_of[people[number]] = cohort
-    members: dict[str, list[Row]] = {cohort: [] for cohort in COHORTS}
+    members: dict[str, list[CohortRow]] = {cohort: [] for cohort in COHORTS}
     for row in rows:
         person = person_of[row["id"]]
-        entry = {"index": row["index"], "id": row["id"], "person": person, "sha256": row["sha256"]}
+        entry: CohortRow = {"index": row["index"], "id": row["id"], "person": person, "sha256": row["sha256"]}
         members[cohort_of[person]].append(entry)
     write_json(run.split, members)

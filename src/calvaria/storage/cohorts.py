@@ -4,26 +4,27 @@ import numpy as np
 
 from calvaria.plugins.family import Population
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_json
+from calvaria.storage.rows import CohortRow
+from calvaria.storage.store import read_json
 
 
-def cohort(run: Run, name: str) -> list[Row]:
-    """The ingest rows of a cohort: "training", "validation" or "test"."""
-    rows: list[Row] = read_json(run.split)[name]
+def cohort(run: Run, name: str) -> list[CohortRow]:
+    """Return the members of a cohort: "training", "validation" or "test"."""
+    rows: list[CohortRow] = read_json(run.split)[name]
     return rows
 
 
 def training_population(run: Run) -> Population:
-    """The complete skulls of the training cohort, and of the validation cohort."""
+    """Return the complete skulls of the training and the validation cohort."""
     ids, masks = skulls(run, "training")
     return Population(ids, masks, skulls(run, "validation")[1])
 
 
 def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """The different complete skulls of a cohort; of several cases of one skull the first.
+    """Return the distinct complete skulls of a cohort; of several cases of one skull, the first.
 
     Returns:
-        their ids, and (n, x, y, z) uint8, 1 where there is bone.
+        their identifiers, and (n, x, y, z) uint8 masks of bone.
     """
     ids: list[str] = []
     masks: dict[bytes, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""A torch data set of a store: of a published directory, or of a run."""
+"""A torch data set of a store, published or of a run."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -10,26 +10,26 @@ from torch.utils.data import Dataset
 
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.storage.packed import PackedStore, open_store
-from calvaria.storage.store import Row, read_json
+from calvaria.storage.store import read_json
 
 KEYS = ("defective", "implant", "skull", "labels", "planes")
 
 
 class SkullDataset(Dataset[dict[str, Any]]):
-    """The volumes of one store as dictionaries of tensors, as MONAI's transforms want them.
+    """The volumes of one store as dictionaries of tensors, for MONAI's dictionary transforms.
 
     An item has ``index``, the volume's number, and for every key a (1, x, y, z) tensor, x to the right, y to
     the front and z to the top:
 
-    - ``defective``: 1 where bone remains;
-    - ``implant``: 1 where bone is missing, nowhere in a store of skulls;
-    - ``skull``: 1 in either, the complete skull;
+    - ``defective``: 1 is remaining bone;
+    - ``implant``: 1 is missing bone; all 0 in a store of skulls;
+    - ``skull``: 1 is the complete skull, the union of both;
     - ``labels``: 0 background, 1 remaining bone, 2 implant;
     - ``planes``: (plane, x, y, z / 8), bits of defective skull and implant, for `unpack` on a GPU: an eighth
-      of the bytes to make and to send.
+      of the bytes to prepare and to transfer.
 
-    ``rows[index]`` says what a volume is; it is no part of an item, since lists and nulls cannot be collated.
-    Nothing is read before the first item, and no file is kept open, so loaders may spawn their workers.
+    ``rows[index]`` has the metadata of a volume (docs/tables.md). It is not part of the item because lists
+    and nulls cannot be collated. No file is kept open, so loaders may spawn their workers.
     """
 
     def __init__(
@@ -40,34 +40,35 @@ class SkullDataset(Dataset[dict[str, Any]]):
         dtype: torch.dtype = torch.uint8,
         transform: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
-        """Opens a store.
+        """Open a store and read its rows.
 
         Args:
-            path: of the store, such as ``cases/ldm.zarr``.
-            keys: what an item has of the five.
-            dtype: of the tensors but ``planes``, which stay uint8.
-            transform: of an item.
+            path: directory of the store, such as ``cases/ldm.zarr``.
+            keys: keys of an item, some of the five above.
+            dtype: type of all tensors except ``planes``, which stay uint8.
+            transform: function that is applied to every item.
 
         Raises:
             StoreError: if there is no store, or its rows are damaged.
-            ValueError: if a key is none of the five.
+            ValueError: if a key is unknown.
         """
         if unknown := [key for key in keys if key not in KEYS]:
-            raise ValueError(f"unknown keys {', '.join(unknown)}; there are {', '.join(KEYS)}")
+            raise ValueError(f"unknown keys {', '.join(unknown)}; expected some of {', '.join(KEYS)}")
         self.store = open_store(Path(path))
         self.keys = tuple(keys)
         self.dtype = dtype
         self.transform = transform
-        self.rows: list[Row] = self.store.rows()
-        about = read_json(self.store.path / "zarr.json")["attributes"]
-        self.affine: np.ndarray = np.array(about["affine"])
-        """(4, 4) float64, from voxels to millimetres, RAS+."""
+        self.rows: list[Any] = self.store.rows()
+        """The rows of the store: those of table screen, inject or another (docs/tables.md)."""
+        attributes = read_json(self.store.path / "zarr.json")["attributes"]
+        self.affine: np.ndarray = np.array(attributes["affine"])
+        """(4, 4) float64, from voxel indices to RAS+ millimetres."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Any:
-        number = range(len(self.rows))[index]  # negative ones count from the end
+        number = range(len(self.rows))[index]  # negative indices count from the end
         masks = self._masks(number)
         item: dict[str, Any] = {"index": number}
         for key in self.keys:
@@ -76,7 +77,7 @@ class SkullDataset(Dataset[dict[str, Any]]):
         return item if self.transform is None else self.transform(item)
 
     def _masks(self, number: int) -> dict[str, np.ndarray]:
-        """What is asked for: (x, y, z) uint8, planes (plane, x, y, z / 8)."""
+        """Return the arrays of all keys: (x, y, z) uint8, for planes (plane, x, y, z / 8)."""
         if not isinstance(self.store, PackedStore):
             labels = self.store.volume(self.rows[number])
             masks = [(labels == label).view(np.uint8) for label in (BONE, IMPLANT)]
@@ -85,18 +86,18 @@ class SkullDataset(Dataset[dict[str, Any]]):
         else:
             masks = self.store.masks(number)
         defective, implant = masks if len(masks) == 2 else (masks[0], np.zeros_like(masks[0]))
-        made = {
+        views = {
             "defective": lambda: defective,
             "implant": lambda: implant,
             "skull": lambda: defective | implant,
             "labels": lambda: defective + IMPLANT * implant,
             "planes": lambda: np.packbits(np.stack(masks), axis=-1),
         }
-        return {key: made[key]() for key in self.keys}
+        return {key: views[key]() for key in self.keys}
 
 
 def unpack(planes: torch.Tensor) -> torch.Tensor:
-    """The masks of ``planes``, on the device where they are.
+    """Return the masks of ``planes``, on the same device.
 
     Args:
         planes: (..., plane, x, y, z / 8) uint8.

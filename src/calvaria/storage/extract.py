@@ -1,8 +1,9 @@
-"""One volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
+"""Write one volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
 
 import sys
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from calvaria.storage.nifti_file import ALIGNED, SCANNER, nifti_bytes, tilt_note
 from calvaria.storage.nrrd_file import Segment, nrrd_bytes
 from calvaria.storage.packed import PackedStore, open_store
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, Store, read_json, write_atomically
+from calvaria.storage.rows import IngestRow
+from calvaria.storage.store import Store, read_json, write_atomically
 
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 
 class View(StrEnum):
-    """What of a case is shown."""
+    """The part of a case that is written."""
 
     CASE = "case"  # 0 background, 1 remaining bone, 2 implant
     SKULL = "skull"
@@ -39,22 +41,22 @@ SEGMENTS = {
 
 
 def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[int, ...]:
-    """Writes a view of one volume of a store, a run's or a published one.
+    """Write a view of one volume of a store, published or of a run.
 
     Args:
-        out: its ending says which kind of file.
-        scan: on the grid of the scan that it came from, instead of the canonical grid.
+        out: the file; its extension selects the format.
+        scan: whether to write it on the native grid of its scan instead of the canonical grid.
 
     Returns:
-        how many voxels it has along each axis.
+        the size in voxels along each axis.
 
     Raises:
-        InputError: if there is no such volume, or it came from no scan.
+        InputError: if there is no such volume, or it has no scan.
         StoreError: if the store is missing or damaged, or the file cannot be written.
     """
     ending = next((one for one in ENDINGS if out.name.lower().endswith(one)), None)
     if ending is None:
-        raise InputError(f"--out {out}: expected a name that ends in one of {', '.join(ENDINGS)}")
+        raise InputError(f"--out {out}: expected one of the extensions {', '.join(ENDINGS)}")
     store = open_store(path)
     rows = store.rows()
     if not 0 <= index < len(rows):
@@ -63,11 +65,11 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
     attributes = read_json(path / "zarr.json")["attributes"]
     affine = np.array(attributes["affine"])
     if scan:
-        about = _scanned(store, rows[index])
+        row = _ingest_row(store, rows[index])
         grid = Grid((labels.shape[0], labels.shape[1], labels.shape[2]), attributes["spacing_mm"])
-        affine = np.array(about["scan"]["affine"])
-        labels = on_scan(labels, grid, affine, np.array(about["pose"]), tuple(about["scan"]["shape"]))
-    shown = seen(labels, view)
+        affine = np.array(row["scan"]["affine"])
+        labels = on_scan(labels, grid, affine, np.array(row["pose"]), tuple(row["scan"]["shape"]))
+    shown = select_view(labels, view)
     if ending.endswith(".nrrd"):
         content = nrrd_bytes(shown, affine, SEGMENTS[view] if ending == ".seg.nrrd" else {})
     else:
@@ -78,8 +80,8 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
     return shown.shape
 
 
-def seen(labels: np.ndarray, view: View) -> np.ndarray:
-    """A view of uint8 labels, of their shape: themselves, or 1 in what is asked for."""
+def select_view(labels: np.ndarray, view: View) -> np.ndarray:
+    """Return a view of uint8 labels, of the same shape: the labels, or the mask of a part of them."""
     match view:
         case View.CASE:
             return labels
@@ -94,26 +96,31 @@ def seen(labels: np.ndarray, view: View) -> np.ndarray:
 def on_scan(
     labels: np.ndarray, grid: Grid, affine: np.ndarray, pose: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """(i, j, k) uint8 labels on a scan's grid, given what `calvaria.geometry.resample.restore` takes."""
+    """Return (i, j, k) uint8 labels on the scan's grid; see `calvaria.geometry.resample.restore`."""
     whole = restore(labels, grid, affine, pose, shape)
     whole[(whole > 0) & (restore(labels == IMPLANT, grid, affine, pose, shape) > 0)] = IMPLANT
     return whole
 
 
-def _scanned(store: Store | PackedStore, row: Row) -> Row:
-    """The row of the ingested scan that a volume came from, turned and resampled and no more than that."""
+def _ingest_row(store: Store[Any] | PackedStore, row: dict[str, Any]) -> IngestRow:
+    """Return the row of the ingested scan that a volume shows unchanged apart from a defect.
+
+    Raises:
+        InputError: if the volume is synthetic, was published, or its scan has no pose.
+    """
     name = f"{store.path}: volume {row['index']}"
-    if "scan" not in row:
-        if isinstance(store, PackedStore):
-            raise InputError(f"{name} was published without its scan; leave --scan out")
+    if "id" in row:
+        scanned = cast(IngestRow, row)
+    elif isinstance(store, PackedStore):
+        raise InputError(f"{name} was published without its scan; leave --scan out")
+    else:
         run = Run(store.path.resolve().parents[1])
-        if "case" in row:  # a prediction
-            row = run.inject("test").rows()[row["case"]]
-        made_by = str(row.get("cohort", row.get("family")))
-        if made_by not in HELD_OUT and not load(run.config).fit[made_by].is_real:
-            raise InputError(f"{name} was made by {made_by}, it has no scan; leave --scan out")
-        (parent,) = row["parents"]
-        row = next(one for one in run.ingest.rows() if one["id"] == parent)
-    if row["pose"] is None:
-        raise InputError(f"{name} is empty: {row['reason']}")
-    return row
+        origin: Any = run.inject("test").rows()[row["case"]] if "case" in row else row
+        source = str(origin.get("cohort", origin.get("family")))
+        if source not in HELD_OUT and not load(run.config).fit[source].is_real:
+            raise InputError(f"{name} is of the family {source}, it has no scan; leave --scan out")
+        (parent,) = origin["parents"]
+        scanned = next(one for one in run.ingest.rows() if one["id"] == parent)
+    if "pose" not in scanned:
+        raise InputError(f"{name} is empty: {scanned['reason']}")
+    return scanned

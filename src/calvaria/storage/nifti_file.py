@@ -1,4 +1,4 @@
-"""NIfTI files that are the same bytes again."""
+"""Write NIfTI files with reproducible bytes."""
 
 import gzip
 import io
@@ -8,7 +8,7 @@ import numpy as np
 
 from calvaria.geometry.nifti_frames import has_qform
 
-SCANNER, ALIGNED = 1, 2  # what world coordinates are: those of the scan, or of a frame it was turned into
+SCANNER, ALIGNED = 1, 2  # codes of world coordinates: of the scanner, or of another aligned frame
 
 
 def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
@@ -17,10 +17,12 @@ def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
 
 
 def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool) -> bytes:
-    """A NIfTI file of labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
+    """Return the bytes of a NIfTI file of labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
-    ``world`` is the code of the sform, and of the qform where that can express the affine. Where it cannot,
-    as under a gantry tilt, the qform's code is 0: programs that prefer it would show the labels elsewhere.
+    Args:
+        world: code of the sform, and of the qform if that can express the affine. If it cannot, such as for a
+            tilted gantry, the qform's code is 0: programs that prefer the qform would misplace the labels.
+        packed: whether to compress with gzip.
     """
     import nibabel
 
@@ -33,17 +35,17 @@ def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool
 
 
 def tilt_note(file: Path, affine: np.ndarray, shape: tuple[int, ...]) -> str | None:
-    """What to tell the user of a NIfTI file that is written without a qform; None of any other."""
+    """Return a note for the user if a file is a NIfTI file without a qform, otherwise None."""
     if not file.name.lower().endswith((".nii", ".nii.gz")) or has_qform(affine, shape):
         return None
     return (
         f"{file}: its axes are not at right angles, as in the scan (a tilted gantry, or rounded directions), "
-        "so it is written with an sform and no qform; ITK and what is built on it will refuse it"
+        "so it is written with an sform and no qform; ITK and programs based on it will refuse it"
     )
 
 
 def gzipped(content: bytes) -> bytes:
-    """Packed without time and name; `gzip.compress` would write another header in each version of Python."""
+    """Compress without time and name; the header of `gzip.compress` depends on the version of Python."""
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as stream:
         stream.write(content)

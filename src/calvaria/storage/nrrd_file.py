@@ -1,6 +1,6 @@
-"""NRRD files that are the same bytes again, also as 3D Slicer keeps segmentations (``.seg.nrrd``).
+"""Write NRRD files with reproducible bytes, also as segmentations of 3D Slicer (``.seg.nrrd``).
 
-pynrrd would write the time into them. Format: https://teem.sourceforge.net/nrrd/format.html
+pynrrd would include the time. Format: https://teem.sourceforge.net/nrrd/format.html
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from calvaria.storage.nifti_file import gzipped
 
 @dataclass(frozen=True)
 class Segment:
-    """How Slicer shows one label."""
+    """Name and colour of a label in Slicer."""
 
     name: str
     colour: tuple[float, float, float]  # red, green, blue, 0 to 1
 
 
 def nrrd_bytes(labels: np.ndarray, affine: np.ndarray, segments: Mapping[int, Segment]) -> bytes:
-    """A NRRD file of uint8 labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
+    """Return the bytes of an NRRD file of uint8 labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
     Args:
-        segments: by label. A plain volume has none; one with some is a segmentation.
+        segments: by label; empty for a plain volume, not empty for a segmentation.
     """
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine + 0.0  # no -0.0
     directions = " ".join(_vector(lps[:3, axis]) for axis in range(3))

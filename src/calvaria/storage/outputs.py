@@ -1,4 +1,4 @@
-"""Files and folders that a command makes: tried before the work begins, and written whole or not at all."""
+"""Output files and folders of a command: checked before the work begins, written completely or not at all."""
 
 import errno
 import secrets
@@ -12,7 +12,7 @@ from calvaria.errors import InputError, StoreError
 from calvaria.storage.store import PARTIAL
 from calvaria.utils.interruption import Interrupted, postponed
 
-TRIED_BYTES = 2**20  # about what an implant and its mesh take
+PROBE_BYTES = 2**20  # about the size of an implant and its mesh
 _ADVICE = {
     errno.ENOSPC: "make room, or choose another folder",
     errno.EDQUOT: "make room, or choose another folder",
@@ -22,36 +22,36 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a command makes."""
+    """An output file of a command."""
 
-    option: str  # of the command line that names it
+    option: str  # command-line option that names it
     file: Path
     content: bytes
 
 
 def check_file(option: str, file: Path) -> None:
-    """Write a file of some size beside a file to come, and remove it.
+    """Check that a file can be written, by a probe file in the same folder.
 
     Raises:
-        InputError: if there is no such folder, or the file cannot be written.
+        InputError: if the folder does not exist, or the file cannot be written.
     """
     with _named(option, file):
         with suppress(FileNotFoundError):
-            file.lstat()  # of a name that is too long
+            file.lstat()  # raises if the name is too long
         if not file.parent.is_dir():
             raise InputError(f"{option} {file}: the folder {file.parent} does not exist; make it")
         if file.is_dir():
             raise InputError(f"{option} {file}: is a folder; choose another name")
         partial = _partial(file)
         with _removed(partial):
-            partial.write_bytes(bytes(TRIED_BYTES))
+            partial.write_bytes(bytes(PROBE_BYTES))
 
 
 def write_together(outputs: list[Output]) -> None:
-    """Write files beside their places, and move them there once all are written.
+    """Write partial files and rename them once all are written.
 
     Raises:
-        InputError: if one cannot be written; then none is.
+        InputError: if a file cannot be written; then none is.
     """
     partials = [_partial(output.file) for output in outputs]
     with _removed(*partials):
@@ -68,7 +68,7 @@ def write_together(outputs: list[Output]) -> None:
 
 
 def check_new(out: Path) -> None:
-    """Refuse a folder that is in use or cannot be made, before long work.
+    """Check that an output folder is new or empty and can be created.
 
     Raises:
         InputError: if ``out`` exists and is not an empty folder, or cannot be written.
@@ -76,7 +76,7 @@ def check_new(out: Path) -> None:
     with _named("--out", out):
         target = out.expanduser().resolve()
         with suppress(FileNotFoundError):
-            target.lstat()  # of a name that is too long
+            target.lstat()  # raises if the name is too long
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError(
                 f"--out {out}: exists and is not an empty folder; nothing was written, choose another name"
@@ -85,12 +85,12 @@ def check_new(out: Path) -> None:
         partial = _partial(above / target.name)
         with _removed(partial):
             partial.mkdir()
-            (partial / "tried").write_bytes(bytes(TRIED_BYTES))
+            (partial / "probe").write_bytes(bytes(PROBE_BYTES))
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, which is moved to ``out`` at the end; after a fault nothing is left.
+    """Yield a folder that is renamed to ``out`` at the end; after an error nothing is left.
 
     Raises:
         InputError: if ``out`` exists and is not an empty folder, or cannot be written.
@@ -102,24 +102,24 @@ def new_folder(out: Path) -> Iterator[Path]:
         with _named("--out", out), _removed(partial):
             partial.mkdir(parents=True)
             yield partial
-            partial.rename(target)  # onto nothing, or onto an empty folder; anything else is refused
+            partial.rename(target)  # fails if the target is anything but an empty folder
     except StoreError as error:
         raise InputError(f"--out {out}: {error}") from None
 
 
 def _partial(path: Path) -> Path:
-    """A short name beside a path, so that it is never too long where the path is not."""
+    """Return a short partial name in the same folder, which is not too long if the path is not."""
     return path.with_name(f".{secrets.token_hex(4)}{PARTIAL}")
 
 
 @contextmanager
 def _removed(*partials: Path) -> Iterator[None]:
-    """Remove what is left of partial files and folders, whatever happens."""
+    """Remove partial files and folders at the end, also after an error."""
     try:
         yield
     finally:
         for partial in partials:
-            # Where nothing can be removed, such as on a read-only disk, the error that led here counts.
+            # On a read-only disk nothing can be removed; the original error is more informative.
             with suppress(OSError):
                 if partial.is_dir():
                     shutil.rmtree(partial)

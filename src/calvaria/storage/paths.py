@@ -1,4 +1,4 @@
-"""Where everything of a run lies; the rules and the commands both take their paths from here.
+"""The layout of a run's directory, from which the workflow's rules and the commands take their paths.
 
 A name may be a Snakemake wildcard such as ``"{family}"``.
 """
@@ -6,6 +6,7 @@ A name may be a Snakemake wildcard such as ``"{family}"``.
 from dataclasses import dataclass
 from pathlib import Path
 
+from calvaria.storage.rows import EvaluateRow, IngestRow, InjectRow, SampleRow, ScreenRow
 from calvaria.storage.store import Store
 
 
@@ -17,30 +18,30 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """The complete config, every default written out."""
+        """The complete config with all defaults."""
         return self.root / "config.yaml"
 
     @property
-    def ingest(self) -> Store:
+    def ingest(self) -> Store[IngestRow]:
         """The real skulls on the canonical grid."""
         return Store(self.root / "ingest.zarr")
 
     def vaults(self, shard: int | str) -> Path:
-        """Pictures of the vaults of one shard of skulls, at the resolution of their scans."""
+        """Vault images of one shard of skulls, at the resolution of their scans."""
         return self.root / "ingest" / f"vaults-{shard}.safetensors"
 
     def sheet(self, shard: int | str) -> Path:
-        """The contact sheet of one shard of skulls: each with its verdict."""
+        """The contact sheet of one shard of skulls with their verdicts."""
         return self.root / "ingest" / f"sheet-{shard}.png"
 
     @property
     def people(self) -> Path:
-        """Who is who, and how sure that is."""
+        """The person of every skull, and the distances between the closest skulls."""
         return self.root / "people.json"
 
     @property
     def split(self) -> Path:
-        """Which skull belongs to which cohort."""
+        """The members of every cohort."""
         return self.root / "split.json"
 
     def fit(self, family: str) -> Path:
@@ -48,7 +49,7 @@ class Run:
         return self.root / "fit" / family
 
     def template(self, family: str) -> Path:
-        """The skull in the middle of the population, of a registration family of mode template."""
+        """The mean skull of the population, for a registration family of mode template."""
         return self.fit(family) / "template.safetensors"
 
     def fields(self, family: str, batch: int | str) -> Path:
@@ -56,15 +57,15 @@ class Run:
         return self.fit(family) / f"fields-{batch}.safetensors"
 
     def registrations(self, family: str, batch: int | str) -> Path:
-        """What was measured of one batch of registrations."""
+        """The table of one batch of registrations."""
         return self.fit(family) / f"registrations-{batch}.jsonl"
 
     def scratch(self, family: str) -> Path:
-        """Registrations that are done, while their batch is not."""
+        """Finished registrations of unfinished batches."""
         return self.fit(family) / "scratch"
 
-    def sample(self, family: str) -> Store:
-        """Skulls as they were drawn from a family."""
+    def sample(self, family: str) -> Store[SampleRow]:
+        """Skulls drawn from a family, before screening."""
         return Store(self.root / "sample" / f"{family}.zarr")
 
     @property
@@ -72,16 +73,16 @@ class Run:
         """The accepted range of every measure of a skull."""
         return self.root / "screen" / "limits.json"
 
-    def screen(self, family: str) -> Store:
+    def screen(self, family: str) -> Store[ScreenRow]:
         """Plausible skulls of a family; rejected ones are redrawn."""
         return Store(self.root / "screen" / f"{family}.zarr")
 
     def audit(self, family: str) -> Path:
-        """How real a family's skulls are, how varied, and whether they are copies."""
+        """Fidelity, diversity and memorisation of a family's skulls."""
         return self.root / "audit" / f"{family}.json"
 
-    def inject(self, cohort: str) -> Store:
-        """Cases: skulls of a family, or of a held-out cohort, with defects."""
+    def inject(self, cohort: str) -> Store[InjectRow]:
+        """Cases: skulls of a family or a held-out cohort, with defects."""
         return Store(self.root / "inject" / f"{cohort}.zarr")
 
     def train(self, arm: str, seed: int | str) -> Path:
@@ -90,27 +91,27 @@ class Run:
 
     @property
     def refine(self) -> Path:
-        """The directory of the network of the fine grid: ``refine.json``, ``model.safetensors``."""
+        """The directory of the fine network: ``refine.json``, ``model.safetensors``."""
         return self.root / "refine"
 
-    def evaluate(self, arm: str) -> Store:
-        """The test cases with the implants that an arm's network predicted, and their scores."""
+    def evaluate(self, arm: str) -> Store[EvaluateRow]:
+        """The test cases with the implants predicted by an arm's networks, and their scores."""
         return Store(self.root / "evaluate" / f"{arm}.zarr")
 
     @property
     def manifest(self) -> Path:
-        """SHA-256 of every file that matters, and one digest of all."""
+        """SHA-256 of every data file, one digest of all, and the provenance of the run."""
         return self.root / "manifest.json"
 
     @property
     def report(self) -> Path:
-        """The page for people."""
+        """The report."""
         return self.root / "report.html"
 
     def log(self, job: str) -> Path:
-        """What a job printed."""
+        """The log of a job."""
         return self.root / "logs" / f"{job}.log"
 
     def benchmark(self, job: str) -> Path:
-        """Time and memory of a job, as Snakemake measured them."""
+        """Time and memory of a job, measured by Snakemake."""
         return self.root / "benchmarks" / f"{job}.tsv"

@@ -1,4 +1,4 @@
-"""What comes with calvaria: the pretrained model, and the mean skull beside it."""
+"""Files shipped with calvaria: the pretrained model and the mean skull."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from calvaria.errors import InputError
 
 
 def pretrained() -> Path:
-    """Its folder: in an installed package beside the code, in a checkout below ``data``.
+    """Return the folder of the pretrained model: in the installed package, or in ``data`` of a checkout.
 
     Raises:
-        InputError: if it is in neither place.
+        InputError: if there is none.
     """
     package = Path(calvaria.__file__).parent
     for folder in (package / "pretrained", package.parents[1] / "data" / "pretrained"):
         if (folder / "model.json").is_file():
             return folder
     raise InputError(
-        "this installation has no pretrained model; name one that calvaria export wrote: --model"
+        "this installation has no pretrained model; pass the folder of an exported one with --model"
     )

@@ -1,6 +1,6 @@
-"""Named arrays on disk, as safetensors: nothing is unpickled, and no damaged array is taken for a sound one.
+"""Named arrays on disk as safetensors: nothing is unpickled, and corruption is always detected.
 
-The header holds the SHA-256 of every array under ``sha256``; other readers of safetensors need not know.
+The header has the SHA-256 of every array under ``sha256``; other readers of safetensors can ignore it.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ import numpy as np
 from calvaria.errors import StoreError
 from calvaria.storage.store import write_atomically
 
-CHECKSUMS = "sha256"  # one key of the header for all arrays: safetensors writes several in any order
+CHECKSUMS = "sha256"  # a single key of the header, because safetensors does not fix the order of several
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: str = "") -> None:
-    """Writes named arrays, atomically.
+    """Write named arrays, atomically.
 
     Args:
-        about: a text that lies beside them, for ``read_about``.
+        about: a text for the header, returned by ``read_about``.
     """
     from safetensors.numpy import save
 
-    # safetensors writes the memory of an array as it lies, whatever the strides say.
+    # safetensors writes the memory of an array regardless of its strides.
     ordered = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     sums = {"": _sha256(about.encode()), **{name: _sha256(value) for name, value in sorted(ordered.items())}}
     header = {CHECKSUMS: json.dumps(sums), **({"about": about} if about else {})}
@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: str = "") -
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads named arrays.
+    """Read all arrays of a file.
 
     Raises:
         StoreError: if the file is missing or damaged.
@@ -42,12 +42,12 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     with _opened(path) as file:
         sums = _sums(file)
         if set(sums) - {""} != set(file.keys()):
-            raise ValueError("its names do not match its checksums")
+            raise ValueError("names of arrays and checksums differ")
         return {name: _checked(file, name, sums) for name in file.keys()}  # noqa: SIM118
 
 
 def read_tensor(path: Path, name: str) -> np.ndarray:
-    """Reads one array of a file and nothing else of it.
+    """Read one array of a file.
 
     Raises:
         StoreError: if the file is missing, or the array is missing or damaged.
@@ -57,7 +57,7 @@ def read_tensor(path: Path, name: str) -> np.ndarray:
 
 
 def read_about(path: Path) -> str:
-    """The text that lies beside the arrays, empty if there is none.
+    """Read the text of the header, empty if there is none.
 
     Raises:
         StoreError: if the file is missing, or the text damaged.
@@ -65,12 +65,12 @@ def read_about(path: Path) -> str:
     with _opened(path) as file:
         about: str = (file.metadata() or {}).get("about", "")
         if _sha256(about.encode()) != _sums(file)[""]:
-            raise ValueError("what it says of itself does not match its checksum")
+            raise ValueError("the text of the header does not match its checksum")
         return about
 
 
 def _sums(file: Any) -> dict[str, str]:
-    """The checksums of all arrays by name, and under an empty name that of the text beside them."""
+    """Return the checksums of all arrays by name, and under an empty name that of the header's text."""
     sums: dict[str, str] = json.loads((file.metadata() or {})[CHECKSUMS])
     return sums
 

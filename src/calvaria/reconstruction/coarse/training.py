@@ -25,7 +25,7 @@ from calvaria.reconstruction.coarse.network import (
 )
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row
+from calvaria.storage.rows import InjectRow
 from calvaria.training.ahead import Ahead
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
@@ -64,7 +64,7 @@ class Member:
         )
 
     @cached_property
-    def rows(self) -> dict[str, list[Row]]:
+    def rows(self) -> dict[str, list[InjectRow]]:
         """The cases of every family of the mixture."""
         cases = {}
         for family in sorted(self.settings.families):

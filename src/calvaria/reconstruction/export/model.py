@@ -8,6 +8,7 @@ model.json          which arm of which run, its scores on the test people, diges
 ==================  ===============================================================
 """
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
 
 def _scores(run: Run, arm: str) -> dict[str, Any]:
     """Return mean scores over the test cases, by member of the arm."""
+    from calvaria.metrics.comparison import score_of
     from calvaria.report.tables import METRICS
 
     scores: dict[str, Any] = {}
@@ -83,7 +85,8 @@ def _scores(run: Run, arm: str) -> dict[str, Any]:
     for member in dict.fromkeys(row["seed"] for row in rows):
         member_rows = [row for row in rows if row["seed"] == member]
         values = {
-            one.key: [row[one.key] for row in member_rows if row[one.key] is not None] for one in METRICS
+            one.key: [value for row in member_rows if math.isfinite(value := score_of(row, one.key))]
+            for one in METRICS
         }
         means = {key: round(float(np.mean(each)), 4) if each else None for key, each in values.items()}
         scores[str(member)] = {
