@@ -1,6 +1,6 @@
 """One volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
 
-import sys
+import logging
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from calvaria.storage.nrrd_file import Segment, nrrd_bytes
 from calvaria.storage.packed import PackedStore, open_store
 from calvaria.storage.paths import Run
 from calvaria.storage.store import Row, Store, read_json, write_atomically
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
@@ -74,7 +76,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
         content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
     write_atomically(out, content)
     if (note := tilt_note(out, affine, shown.shape)) is not None:
-        print(f"calvaria: {note}", file=sys.stderr)
+        logger.warning("calvaria: %s", note)
     return shown.shape
 
 

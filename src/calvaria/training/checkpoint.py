@@ -5,7 +5,7 @@ optimisers' moments and a few numbers are all there is; a resumed training ends 
 """
 
 import json
-import sys
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import torch
 
 from calvaria.errors import StoreError
 from calvaria.storage.tensors import read_about, read_tensors, write_tensors
+
+logger = logging.getLogger(__name__)
 
 Named = dict[str, torch.Tensor]
 
@@ -45,7 +47,7 @@ def load(path: Path, key: str) -> tuple[Position, Named] | None:
             return None
         return position, {name: torch.from_numpy(value) for name, value in read_tensors(path).items()}
     except (StoreError, TypeError, json.JSONDecodeError) as error:
-        print(f"{path}: cannot go on from this checkpoint and begins anew: {error}", file=sys.stderr)
+        logger.warning("%s: ignoring unusable checkpoint, starting from scratch: %s", path, error)
         return None
 
 

@@ -1,8 +1,8 @@
 """The loop that every network is trained by."""
 
 import json
+import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ from calvaria.training.device import autocast
 from calvaria.training.workers import Workers
 from calvaria.utils.interruption import postponed
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 WARM_UP = 0.05  # fraction of the steps with rising learning rate
 GRADIENT_NORM = 1.0
@@ -268,7 +270,7 @@ class _Loop:
             ]
             self.average.optimization_step = self.position.step
             self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
-            print(f"{self.place.title}: resumed after step {self.position.step}", file=sys.stderr)
+            logger.info("%s: resumed after step %d", self.place.title, self.position.step)
         if self.workers.rank == 0 and self.place.log.is_file():
             kept = self.place.log.read_text(encoding="utf-8").splitlines(keepends=True)[: self.position.step]
             self.place.log.write_text("".join(kept), encoding="utf-8")

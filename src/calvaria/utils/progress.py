@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+from calvaria.utils.terminal import console
+
 # A line at first every few seconds, later less often: a log of a day has some 1500 of them.
 INTERVALS_S = (5.0, 60.0)
 SHARE = 0.1  # of the time that it has been going on, between two lines
@@ -53,16 +55,13 @@ def duration(seconds: float) -> str:
 
 
 def _bar() -> Any:
-    """A bar, if standard error is a terminal that can move its cursor; else none."""
-    if not sys.stderr.isatty():
+    """Return a bar, or None if standard error is not a terminal that can move its cursor."""
+    terminal = console()
+    if terminal is None:
         return None
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)  # honours NO_COLOR
-    if console.is_dumb_terminal:
-        return None
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,5 +69,5 @@ def _bar() -> Any:
         TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=console,
+        console=terminal,
     )
