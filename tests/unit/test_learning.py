@@ -17,7 +17,16 @@ from calvaria.errors import CalvariaError
 from calvaria.storage.store import read_rows
 from calvaria.training import checkpoint
 from calvaria.training.estimate import estimate
-from calvaria.training.loop import DivergedError, Part, Place, Training, Update, forget, train, trainable
+from calvaria.training.loop import (
+    DivergedError,
+    Part,
+    Place,
+    Training,
+    Update,
+    remove_checkpoint,
+    train,
+    trainable,
+)
 from tests.conftest import ROOT
 
 STEPS = 12
@@ -90,7 +99,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(config, tmp_path):
     assert train(resumed, place, CPU) == wanted
     assert outcome(resumed) == outcome(whole)
     assert place.log.read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
-    forget(place)
+    remove_checkpoint(place)
     assert not place.checkpoint.exists()
 
 

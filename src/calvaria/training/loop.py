@@ -101,9 +101,9 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
     """Trains to the last step, or until the validation figure has not improved for long.
 
     Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
-    figure was best if there is one. A training that was interrupted goes on from its last checkpoint and ends
-    with the same bits; the checkpoint is deleted by ``forget`` when the result is written. On SIGINT and
-    SIGTERM it ends its step and writes a checkpoint first.
+    figure was best if there is one. An interrupted training resumes from its last checkpoint and ends with
+    the same bits; ``remove_checkpoint`` deletes that file once the result is written. On SIGINT and SIGTERM
+    the loop finishes its step and writes a checkpoint first.
 
     Raises:
         DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
@@ -144,8 +144,8 @@ def _append(log: Path, row: dict[str, float]) -> None:
             lines.write(json.dumps(row) + "\n")
 
 
-def forget(place: Place) -> None:
-    """Deletes the checkpoint of a training whose result has been written."""
+def remove_checkpoint(place: Place) -> None:
+    """Delete the checkpoint of a training whose result has been written."""
     place.checkpoint.unlink(missing_ok=True)
 
 
