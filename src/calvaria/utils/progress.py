@@ -13,7 +13,7 @@ SHARE = 0.1  # of the time that it has been going on, between two lines
 
 
 class Progress:
-    """Counts what is done and now and then says how fast it goes and how long it will take."""
+    """Count finished items; report the rate and the remaining time at intervals."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -26,7 +26,7 @@ class Progress:
             atexit.register(self._bar.stop)  # gives the cursor back when the work fails, too
 
     def advance(self, note: str = "") -> None:
-        """Counts one more; prints a line if the last one is a while ago or all is done."""
+        """Count one more; print a line if the last one is old enough or all is done."""
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, advance=1, note=note)
@@ -47,7 +47,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``41 s``, ``12 min``, ``3 h 05 min``."""
+    """Format seconds: ``41 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
