@@ -21,9 +21,9 @@ from environment import header
 from calvaria.config import load
 from calvaria.reconstruction.coarse.training import Batch, Member, training
 from calvaria.storage.paths import Run
-from calvaria.training.ahead import Ahead
 from calvaria.training.device import autocast, prepare_device
 from calvaria.training.loop import Part
+from calvaria.training.prefetch import Prefetcher
 
 WARM_UP = 3  # steps
 
@@ -48,7 +48,9 @@ def main() -> None:
     takers = {"memory": stepper(member, device, lambda number: kept[number])}
     for loaders in given.loaders:
         loading = config.model_copy(update={"loaders": loaders})
-        takers[f"stores, {loaders} loaders"] = stepper(member, device, Ahead(member.batch, steps, loading))
+        takers[f"stores, {loaders} loaders"] = stepper(
+            member, device, Prefetcher(member.batch, steps, loading)
+        )
     for turn in range(given.turns):
         for name, step in takers.items():
             first = WARM_UP + turn * given.steps

@@ -1,7 +1,10 @@
 """pip, conda and the package name the same versions."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import yaml
 
@@ -17,13 +20,45 @@ def pins() -> dict[str, str]:
     return {canonical(name): version for name, version in (line.split("==") for line in lines)}
 
 
+def bounds(requirements: list[str]) -> dict[str, str]:
+    """The lower bound of each package; every requirement has exactly one, and no other condition."""
+    return {canonical(name): bound for name, bound in (line.split(">=") for line in requirements)}
+
+
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")[:2]]
+
+
 def test_every_dependency_is_pinned():
-    extras = [name for names in project()["optional-dependencies"].values() for name in names]
-    assert {canonical(name) for name in project()["dependencies"] + extras} <= pins().keys()
+    extras = [line for lines in project()["optional-dependencies"].values() for line in lines]
+    required = bounds(project()["dependencies"] + extras)
+    assert required.keys() <= pins().keys()
+    for name, bound in required.items():
+        assert numbers(bound) == numbers(pins()[name]), f"{name}: expected the pinned minor release"
+
+
+def test_every_imported_package_is_declared():
+    """A transitive dependency may bring a package today and no longer tomorrow."""
+    imported = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    extras = [line for lines in project()["optional-dependencies"].values() for line in lines]
+    declared = bounds(project()["dependencies"] + extras).keys()
+    packages = packages_distributions()
+    missing = {
+        name
+        for name in imported - sys.stdlib_module_names - {"calvaria"}
+        if not any(canonical(package) in declared for package in packages.get(name, [name]))
+    }
+    assert missing == set()
 
 
 def test_conda_has_the_versions_of_pip():
@@ -31,5 +66,5 @@ def test_conda_has_the_versions_of_pip():
     (pip,) = [entry["pip"] for entry in conda if isinstance(entry, dict)]
     found = {canonical(name): version for name, version in (line.split("==") for line in pip)}
     # Snakemake itself runs outside of the environments that it makes.
-    wanted = {canonical(name) for name in project()["dependencies"]} - {"snakemake"}
-    assert found == {name: pins()[name] for name in wanted}
+    expected = bounds(project()["dependencies"]).keys() - {"snakemake"}
+    assert found == {name: pins()[name] for name in expected}

@@ -137,11 +137,10 @@ def test_a_doubtful_skull_is_used_if_it_is_accepted_by_name(done, rows):
     assert "own/p8_topless" not in person
 
 
-def test_what_is_left_out_and_what_is_accepted_by_name_is_printed(done, capsys, tmp_path):
+def test_what_is_left_out_and_what_is_accepted_by_name_is_logged(done, caplog, tmp_path):
     ingest(Run(tmp_path), done[1], 1)
-    printed = capsys.readouterr().err
-    assert "ingest: LEFT OUT own/p8_topless: doubtful: vault cut off: " in printed
-    assert "ingest: accepted by name own/p9_topless: doubtful: vault cut off: " in printed
+    assert "ingest: LEFT OUT own/p8_topless: doubtful: vault cut off: " in caplog.text
+    assert "ingest: accepted by name own/p9_topless: doubtful: vault cut off: " in caplog.text
 
 
 def test_an_id_with_signs_of_patterns_stands_for_itself():

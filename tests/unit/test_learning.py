@@ -17,7 +17,16 @@ from calvaria.errors import CalvariaError
 from calvaria.storage.store import read_rows
 from calvaria.training import checkpoint
 from calvaria.training.estimate import estimate
-from calvaria.training.loop import DivergedError, Part, Place, Training, Update, forget, train, trainable
+from calvaria.training.loop import (
+    DivergedError,
+    Part,
+    Place,
+    Training,
+    Update,
+    remove_checkpoint,
+    train,
+    trainable,
+)
 from tests.conftest import ROOT
 
 STEPS = 12
@@ -90,12 +99,12 @@ def test_an_interrupted_training_ends_with_the_same_bits(config, tmp_path):
     assert train(resumed, place, CPU) == wanted
     assert outcome(resumed) == outcome(whole)
     assert place.log.read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
-    forget(place)
+    remove_checkpoint(place)
     assert not place.checkpoint.exists()
 
 
 @pytest.mark.parametrize("change", ["identity", "data", "damaged"])
-def test_a_checkpoint_of_another_training_is_not_resumed(config, tmp_path, capsys, change):
+def test_a_checkpoint_of_another_training_is_not_resumed(config, tmp_path, caplog, change):
     place = place_in(tmp_path, config)
     with pytest.raises(KeyboardInterrupt):
         train(two_players(stop_at=7), place, CPU)
@@ -106,8 +115,10 @@ def test_a_checkpoint_of_another_training_is_not_resumed(config, tmp_path, capsy
         other = replace(other, fingerprint="other")
     else:
         place.checkpoint.write_bytes(place.checkpoint.read_bytes()[:-9])
+    caplog.set_level("INFO")
     train(other, place, CPU)
-    assert "resumed" not in capsys.readouterr().err
+    assert "resumed" not in caplog.text
+    assert ("ignoring unusable checkpoint" in caplog.text) == (change == "damaged")
     assert [row["step"] for row in read_rows(place.log)] == list(range(1, STEPS + 1))
 
 

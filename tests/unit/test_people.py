@@ -161,12 +161,12 @@ def test_what_failed_a_check_is_in_no_cohort_and_strict_names_all(tmp_path):
         people(run, config(strict=True))
 
 
-def test_a_doubtful_skull_is_left_out_with_a_word_about_accepting_it(tmp_path, capsys):
+def test_a_doubtful_skull_is_left_out_with_a_word_about_accepting_it(tmp_path, caplog):
     settings = config()
     run = ingested(tmp_path, settings, [vault_of(n) for n in range(5)], ["ok"] * 4 + ["doubtful"])
     people(run, settings)
     assert len(read_json(run.people)["person"]) == 4
-    assert 'ingest.accept: ["set/004"]' in capsys.readouterr().err
+    assert 'ingest.accept: ["set/004"]' in caplog.text
 
 
 def test_too_few_people_are_refused(tmp_path):

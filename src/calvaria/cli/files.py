@@ -1,7 +1,7 @@
 """Commands for files outside of a run."""
 
 import json
-import sys
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +9,8 @@ import typer
 
 from calvaria.cli.options import NO_DEFECT, NOT_WELL
 from calvaria.utils.interruption import keeps_nothing
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Your own files")
@@ -78,7 +80,7 @@ def reconstruct(
             Options(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
         )
     except NoDefectError as error:
-        print(f"calvaria: {error}", file=sys.stderr)
+        logger.error("calvaria: %s", error)
         raise typer.Exit(NO_DEFECT) from None
     typer.echo(json.dumps(found, indent=2))
     if not found["passed"]:

@@ -1,7 +1,7 @@
 """Commands for whole runs."""
 
 import json
-import sys
+import logging
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ import typer
 from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
 from calvaria.errors import CalvariaError
 from calvaria.utils.interruption import keeps_nothing
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
@@ -97,7 +99,7 @@ def verify(
             found += [f"{run / name}: comes out otherwise when it is made anew" for name in differing]
         found += verify.made_otherwise(opened, config) if found else []
     if found:
-        print("calvaria: " + "\n".join(found), file=sys.stderr)
+        logger.error("calvaria: %s", "\n".join(found))
         raise typer.Exit(NOT_WELL)
     manifest = read_manifest(opened)
     typer.echo(

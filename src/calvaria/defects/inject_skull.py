@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ from calvaria.storage.nifti_file import tilt_note, write_nifti
 from calvaria.storage.outputs import check_new, new_folder
 from calvaria.storage.store import digest
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 # Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
 GRID = Grid((224, 272, 256), 1.0)
@@ -57,7 +59,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
     if found.fault is not None:
         raise InputError(f"{path}: {found.fault}")
     for doubt in found.doubts:
-        print(f"calvaria: {path}: warning: {doubt}", file=sys.stderr)
+        logger.warning("calvaria: %s: warning: %s", path, doubt)
     assert found.to_box is not None
     own = OwnGrid.of(skull.values.shape, skull.affine, found.to_box)
     to_box = skull.from_file(found.to_box).tolist()
@@ -86,7 +88,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
         (folder / "defects.jsonl").write_text(lines, encoding="utf-8")
     note = tilt_note(out / rows[0]["file"], volume.affine, volume.values.shape) if rows else None
     if note is not None:
-        print(f"calvaria: {note}", file=sys.stderr)
+        logger.warning("calvaria: %s", note)
 
 
 def chosen_recipe(name: str, config: Path | None) -> Inject:

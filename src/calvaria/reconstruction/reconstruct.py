@@ -1,8 +1,7 @@
 """An implant for the skull in one file: a CT, a folder of DICOM slices, or a mask."""
 
 import json
-import sys
-from collections.abc import Iterable
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,8 @@ from calvaria.storage.outputs import Output, check_file, write_together
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
+
+logger = logging.getLogger(__name__)
 
 LEAST_HOLE_CM2 = 1.0  # of 75 intact skulls the largest hole is 0.2 cm2
 
@@ -99,14 +100,9 @@ def reconstruct(path: Path, model: Path, options: Options) -> dict[str, Any]:
     files = _files(patient, implant, design, about, options)
     note = tilt_note(options.out, patient.scan.affine, patient.scan.labels.shape)
     if note is not None:
-        _report([f"calvaria: {note}"])
+        logger.warning("calvaria: %s", note)
     write_together(files)
     return about
-
-
-def _report(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
 
 
 def _read_patient(path: Path, config: Config, options: Options) -> Patient:
@@ -118,11 +114,13 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
     """
     scan = read_bone(path, options.threshold_hu, options.series)
     summary = scan.summary
-    _report(f"calvaria: {path}: {line}" for line in (summary.lines() if summary else []))
+    for line in summary.lines() if summary else []:
+        logger.info("calvaria: %s: %s", path, line)
     skull = Canonical.of(scan.labels, scan.affine)
     head = usable_head(path, skull, config.grid.voxels(), config.ingest.top_margin_mm)
     warnings = [str(doubt) for doubt in doubts_of(head.findings)]
-    _report(f"calvaria: {path}: warning: {warning}" for warning in warnings)
+    for warning in warnings:
+        logger.warning("calvaria: %s: warning: %s", path, warning)
     hole_cm2 = hole_areas(head.vault).largest_cm2
     if hole_cm2 < LEAST_HOLE_CM2:
         raise NoDefectError(

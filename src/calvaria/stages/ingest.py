@@ -1,6 +1,6 @@
 """ingest: skulls from their sources onto the canonical grid, with a verdict for each."""
 
-import sys
+import logging
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -19,6 +19,8 @@ from calvaria.storage.rows import IngestColumns
 from calvaria.storage.store import write_shard
 from calvaria.storage.tensors import write_tensors
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:
@@ -50,7 +52,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
         rows.append(row)
         if row["verdict"] != ACCEPTED:
             what = "accepted by name" if is_accepted(row) else "LEFT OUT"
-            print(f"ingest: {what} {row['id']}: {row['verdict']}: {row['reason']}", file=sys.stderr)
+            logger.warning("ingest: %s %s: %s: %s", what, row["id"], row["verdict"], row["reason"])
         progress.advance(row["id"])
     write_shard(run.ingest, shard, len(entries), size, grid, volumes, rows)
     write_tensors(run.vaults(shard), {"vaults": vaults})

@@ -1,7 +1,7 @@
 """people: who is who. Scans of one person are found by content, whatever the files are called."""
 
 import json
-import sys
+import logging
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from calvaria.storage.rows import IngestRow
 from calvaria.storage.store import write_json
 from calvaria.storage.tensors import read_tensors
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 20  # closest pairs that are written down
 
@@ -36,12 +38,12 @@ def people(run: Run, config: Config) -> None:
             f"{listed}"
         )
     for line in left_out:
-        print(f"people: LEFT OUT {line}", file=sys.stderr)
+        logger.warning("people: LEFT OUT %s", line)
     if doubtful := [row["id"] for row in rows if row["verdict"] == DOUBTFUL and not is_accepted(row)]:
-        print(
-            f"people: look at the contact sheet; doubtful skulls that are sound can be used with "
-            f"ingest.accept: {json.dumps(doubtful)}",
-            file=sys.stderr,
+        logger.warning(
+            "people: look at the contact sheet; doubtful skulls that are sound can be used with "
+            "ingest.accept: %s",
+            json.dumps(doubtful),
         )
     accepted = [row for row in rows if is_accepted(row)]
     vaults = _vaults(run, config, accepted)
@@ -50,10 +52,12 @@ def people(run: Run, config: Config) -> None:
     person = group([row["person"] for row in accepted], [(pair["a"], pair["b"]) for pair in same])
     for pair in same:
         mirrored = ", mirrored" if pair["mirrored"] else ""
-        print(
-            f"people: {accepted[pair['a']]['id']} and {accepted[pair['b']]['id']} are one person's "
-            f"({pair['mm']:.2f} mm apart{mirrored})",
-            file=sys.stderr,
+        logger.info(
+            "people: %s and %s are one person's (%.2f mm apart%s)",
+            accepted[pair["a"]]["id"],
+            accepted[pair["b"]]["id"],
+            pair["mm"],
+            mirrored,
         )
     different = [pair["mm"] for pair in pairs if pair["mm"] >= config.people.same_mm]
     write_json(

@@ -15,7 +15,7 @@ def refine(run: Run, config: Config) -> None:
     """
     from calvaria.reconstruction.fine.training import place_of, train_fine
     from calvaria.training.device import prepare_device
-    from calvaria.training.loop import forget
+    from calvaria.training.loop import remove_checkpoint
     from calvaria.training.workers import is_main, launched
 
     if config.refine is None:
@@ -27,4 +27,4 @@ def refine(run: Run, config: Config) -> None:
         return
     write_tensors(run.refine / "model.safetensors", weights)
     write_json(run.refine / "refine.json", {"steps": config.refine.optimiser.steps, **record})
-    forget(place_of(run, config))
+    remove_checkpoint(place_of(run, config))

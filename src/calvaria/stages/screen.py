@@ -1,6 +1,6 @@
 """screen: rejects implausible samples of a family and redraws them until the shard is full."""
 
-import sys
+import logging
 from collections import Counter
 from dataclasses import asdict
 from typing import cast
@@ -18,6 +18,8 @@ from calvaria.storage.paths import Run
 from calvaria.storage.rows import Measures, Nearest, Rejection, ScreenColumns
 from calvaria.storage.store import read_json, write_shard
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 
 def screen(run: Run, config: Config, family: str, shard: int) -> None:
@@ -63,7 +65,7 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
                 rejected.append(Draw(draw.index, draw.attempt + 1))
         if not rejected:
             break
-        print(f"screen {family} {shard}: {len(done)} accepted, {len(rejected)} rejected", file=sys.stderr)
+        logger.info("screen %s %d: %d accepted, %d rejected", family, shard, len(done), len(rejected))
         if rejected[0].attempt >= settings.attempts:
             raise BudgetError(_give_up(family, shard, len(rejected), rejections, accepted, settings.attempts))
         pending = rejected

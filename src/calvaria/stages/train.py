@@ -10,7 +10,7 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
     """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
     from calvaria.reconstruction.coarse.training import Member, train_member
     from calvaria.training.device import prepare_device
-    from calvaria.training.loop import forget
+    from calvaria.training.loop import remove_checkpoint
     from calvaria.training.workers import is_main, launched
 
     if launched(config):
@@ -24,4 +24,4 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
     write_json(
         run.train(arm, seed) / "train.json", {**about, "steps": config.train.optimiser.steps, **record}
     )
-    forget(member.place)
+    remove_checkpoint(member.place)

@@ -1,6 +1,6 @@
 """Write one volume of a store as a file for viewers: NIfTI, NRRD, or a segmentation of 3D Slicer."""
 
-import sys
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,8 @@ from calvaria.storage.packed import PackedStore, open_store
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import IngestRow
 from calvaria.storage.store import Store, read_json, write_atomically
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
@@ -76,7 +78,7 @@ def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[
         content = nifti_bytes(shown, affine, SCANNER if scan else ALIGNED, packed=ending == ".nii.gz")
     write_atomically(out, content)
     if (note := tilt_note(out, affine, shown.shape)) is not None:
-        print(f"calvaria: {note}", file=sys.stderr)
+        logger.warning("calvaria: %s", note)
     return shown.shape
 
 

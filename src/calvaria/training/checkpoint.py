@@ -5,7 +5,7 @@ optimisers' moments and a few numbers are all there is; a resumed training ends 
 """
 
 import json
-import sys
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,12 +14,14 @@ import torch
 from calvaria.errors import StoreError
 from calvaria.storage.tensors import read_about, read_tensors, write_tensors
 
+logger = logging.getLogger(__name__)
+
 Named = dict[str, torch.Tensor]
 
 
 @dataclass
 class Position:
-    """How far a training is."""
+    """The progress of a training."""
 
     key: str  # digest of all that the training depends on
     step: int = 0  # steps done
@@ -30,13 +32,13 @@ class Position:
 
 
 def save(path: Path, position: Position, tensors: Named) -> None:
-    """Writes a checkpoint, whole or not at all."""
+    """Write a checkpoint atomically."""
     content = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     write_tensors(path, content, json.dumps(asdict(position)))
 
 
 def load(path: Path, key: str) -> tuple[Position, Named] | None:
-    """What ``save`` wrote, or None: there is nothing, that of another training, or damage, which is said."""
+    """Return what ``save`` wrote; None if it is absent, of another training, or damaged (with a warning)."""
     if not path.is_file():
         return None
     try:
@@ -45,12 +47,12 @@ def load(path: Path, key: str) -> tuple[Position, Named] | None:
             return None
         return position, {name: torch.from_numpy(value) for name, value in read_tensors(path).items()}
     except (StoreError, TypeError, json.JSONDecodeError) as error:
-        print(f"{path}: cannot go on from this checkpoint and begins anew: {error}", file=sys.stderr)
+        logger.warning("%s: ignoring unusable checkpoint, starting from scratch: %s", path, error)
         return None
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> Named:
-    """The moments of an optimiser as named tensors."""
+    """Return the moments of an optimiser as named tensors."""
     state = optimiser.state_dict()["state"]
     return {
         f"{prefix}.{number}.{name}": value
@@ -60,7 +62,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> Named:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Named, prefix: str) -> None:
-    """Loads what ``optimiser_tensors`` gave."""
+    """Load what ``optimiser_tensors`` returned."""
     state: dict[int, Named] = {}
     for name, value in tensors.items():
         if name.startswith(f"{prefix}."):
@@ -71,7 +73,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Named, prefix: 
 
 
 def under(tensors: Named, prefix: str) -> Named:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, with the prefix removed."""
     return {
         name.removeprefix(f"{prefix}."): value
         for name, value in tensors.items()

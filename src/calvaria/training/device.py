@@ -12,7 +12,7 @@ from calvaria.plugins.compute import Compute
 
 
 def prepare_device(config: Compute) -> torch.device:
-    """The device of this process, with threads and algorithms fixed so that results repeat.
+    """Return the device of this process, with threads and algorithms fixed so that results repeat.
 
     Raises:
         CalvariaError: if the config asks for a GPU and there is none.
@@ -41,14 +41,14 @@ def autocast(config: Compute, device: torch.device) -> AbstractContextManager[ob
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Initial weights come from torch's global generator: seeds it here and puts it back afterwards."""
+    """Seed torch's global generator, which draws initial weights, and restore its state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(generator.initial_seed())
         yield
 
 
 def fingerprint(*tensors: torch.Tensor) -> str:
-    """A digest of what is learned from."""
+    """Return a digest of the training data."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())

@@ -16,14 +16,14 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was measured."""
+    """Measured size, memory and speed of a training."""
 
     parameters: int
     peak_bytes: int  # of the GPU, or of the process
     seconds_per_step: float
 
     def text(self, steps: int) -> str:
-        """For people."""
+        """Return a line for the terminal, with the time that ``steps`` would take."""
         hours, rest = divmod(round(self.seconds_per_step * steps), 3600)
         return (
             f"{self.parameters:,} parameters, peak memory {self.peak_bytes / 2**30:.2f} GiB, "
@@ -33,7 +33,7 @@ class Estimate:
 
 
 def estimate(training: Training, config: Compute, accumulate: int, device: torch.device) -> Estimate:
-    """Does a few steps and measures them; the networks are of no use afterwards."""
+    """Run and measure a few steps; the weights of the networks are unusable afterwards."""
     optimisers = [torch.optim.Adam(update.parameters, lr=1e-9) for update in training.updates]
     took = []
     for step in range(STEPS):

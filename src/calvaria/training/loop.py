@@ -1,8 +1,8 @@
 """The loop that every network is trained by."""
 
 import json
+import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ from calvaria.training.device import autocast
 from calvaria.training.workers import Workers
 from calvaria.utils.interruption import postponed
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 WARM_UP = 0.05  # fraction of the steps with rising learning rate
 GRADIENT_NORM = 1.0
@@ -99,9 +101,9 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
     """Trains to the last step, or until the validation figure has not improved for long.
 
     Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
-    figure was best if there is one. A training that was interrupted goes on from its last checkpoint and ends
-    with the same bits; the checkpoint is deleted by ``forget`` when the result is written. On SIGINT and
-    SIGTERM it ends its step and writes a checkpoint first.
+    figure was best if there is one. An interrupted training resumes from its last checkpoint and ends with
+    the same bits; ``remove_checkpoint`` deletes that file once the result is written. On SIGINT and SIGTERM
+    the loop finishes its step and writes a checkpoint first.
 
     Raises:
         DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
@@ -142,8 +144,8 @@ def _append(log: Path, row: dict[str, float]) -> None:
             lines.write(json.dumps(row) + "\n")
 
 
-def forget(place: Place) -> None:
-    """Deletes the checkpoint of a training whose result has been written."""
+def remove_checkpoint(place: Place) -> None:
+    """Delete the checkpoint of a training whose result has been written."""
     place.checkpoint.unlink(missing_ok=True)
 
 
@@ -268,7 +270,7 @@ class _Loop:
             ]
             self.average.optimization_step = self.position.step
             self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
-            print(f"{self.place.title}: resumed after step {self.position.step}", file=sys.stderr)
+            logger.info("%s: resumed after step %d", self.place.title, self.position.step)
         if self.workers.rank == 0 and self.place.log.is_file():
             kept = self.place.log.read_text(encoding="utf-8").splitlines(keepends=True)[: self.position.step]
             self.place.log.write_text("".join(kept), encoding="utf-8")

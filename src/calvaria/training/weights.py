@@ -5,14 +5,14 @@ import torch
 
 
 def weights(network: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
-    """The network's state as named arrays."""
+    """Return the network's state as named arrays."""
     return {f"{prefix}.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
 
 
 def restore(
     network: torch.nn.Module, tensors: dict[str, np.ndarray], prefix: str, device: torch.device
 ) -> None:
-    """Loads what ``weights`` gave into the network, moves it to the device and makes it ready to predict."""
+    """Load what ``weights`` returned, move the network to the device and set it to evaluation mode."""
     state = {
         name.removeprefix(f"{prefix}."): torch.from_numpy(value)
         for name, value in tensors.items()

@@ -20,7 +20,7 @@ RANK = "RANK"  # set by torch's launcher in every process that it starts
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes; true where there is only one."""
+    """Return whether this process writes the results; true if it is the only one."""
     return int(os.environ.get(RANK, "0")) == 0
 
 
@@ -52,7 +52,7 @@ class Workers:
     """The processes of one training, seen from one of them."""
 
     def __init__(self, config: Compute, device: torch.device) -> None:
-        """Joins the others, if there are any.
+        """Join the other processes, if there are any.
 
         Raises:
             CalvariaError: if the batches cannot be shared out evenly, or there are fewer processes.
@@ -65,12 +65,12 @@ class Workers:
             self.count, self.rank = self._accelerator.num_processes, self._accelerator.process_index
             if self.count != config.processes:
                 raise CalvariaError(
-                    f"processes: {config.processes} are wanted, but {self.count} were started; "
+                    f"processes: expected {config.processes}, got {self.count}; "
                     f"run it through calvaria fit or calvaria train"
                 )
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replaces every gradient by its mean over all processes."""
+        """Replace every gradient by its mean over all processes."""
         if self._accelerator is None:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -80,7 +80,7 @@ class Workers:
             gradient.copy_(part.view_as(gradient))
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value's mean over all processes."""
+        """Return the mean of each value over all processes."""
         if self._accelerator is None:
             return values
         mean = self._accelerator.reduce(

@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 
 
 def raise_on_signals() -> None:
-    """Makes SIGINT and SIGTERM raise ``Interrupted``."""
+    """Make SIGINT and SIGTERM raise ``Interrupted``."""
     for number in SIGNALS:
         signal.signal(number, _raise)
 
@@ -45,7 +45,7 @@ def keeps_nothing() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """For a command that is about to end anyway."""
+    """Ignore SIGINT and SIGTERM, in a command that is about to exit."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -56,7 +56,7 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 @dataclass
 class Stop:
-    """Whether somebody asked to stop."""
+    """The signal that asked to stop, if any."""
 
     number: int | None = None
 
@@ -66,7 +66,7 @@ class Stop:
 
 @contextmanager
 def postponed() -> Iterator[Stop]:
-    """Remembers SIGINT and SIGTERM instead of reacting, and reacts as the block ends."""
+    """Postpone SIGINT and SIGTERM to the end of the block."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals only ever reach the main thread

@@ -5,13 +5,15 @@ import sys
 import time
 from typing import Any
 
+from calvaria.utils.terminal import console
+
 # A line at first every few seconds, later less often: a log of a day has some 1500 of them.
 INTERVALS_S = (5.0, 60.0)
 SHARE = 0.1  # of the time that it has been going on, between two lines
 
 
 class Progress:
-    """Counts what is done and now and then says how fast it goes and how long it will take."""
+    """Count finished items; report the rate and the remaining time at intervals."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -24,7 +26,7 @@ class Progress:
             atexit.register(self._bar.stop)  # gives the cursor back when the work fails, too
 
     def advance(self, note: str = "") -> None:
-        """Counts one more; prints a line if the last one is a while ago or all is done."""
+        """Count one more; print a line if the last one is old enough or all is done."""
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, advance=1, note=note)
@@ -45,7 +47,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``41 s``, ``12 min``, ``3 h 05 min``."""
+    """Format seconds: ``41 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -53,16 +55,13 @@ def duration(seconds: float) -> str:
 
 
 def _bar() -> Any:
-    """A bar, if standard error is a terminal that can move its cursor; else none."""
-    if not sys.stderr.isatty():
+    """Return a bar, or None if standard error is not a terminal that can move its cursor."""
+    terminal = console()
+    if terminal is None:
         return None
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)  # honours NO_COLOR
-    if console.is_dumb_terminal:
-        return None
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,5 +69,5 @@ def _bar() -> Any:
         TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=console,
+        console=terminal,
     )

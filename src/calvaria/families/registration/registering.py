@@ -12,7 +12,7 @@ template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
 """
 
 import hashlib
-import sys
+import logging
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +28,8 @@ from calvaria.families.registration.space import Pair, Space
 from calvaria.plugins.family import Context, Population
 from calvaria.storage.tensors import read_tensors, write_tensors
 from calvaria.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 
 def build_template(settings: RegistrationFamily, population: Population, context: Context) -> np.ndarray:
@@ -99,10 +101,10 @@ def _register(ants: Any, space: Space, pair: Pair, name: str) -> dict[str, np.nd
             ants, seen[target], seen[moving], grid, settings.iterations, settings.gradient_step
         )
     except RuntimeError as error:
-        print(f"register {name}: {pair}: ANTs failed: {error}", file=sys.stderr)
+        logger.warning("register %s: %s: ANTs failed: %s", name, pair, error)
         return {}
     if not (there.isfinite().all() and back.isfinite().all()):
-        print(f"register {name}: {pair}: ANTs gave a field that is not finite", file=sys.stderr)
+        logger.warning("register %s: %s: ANTs gave a field that is not finite", name, pair)
         return {}
     depth = {place: space.depth(place) for place in pair}
     fields = {

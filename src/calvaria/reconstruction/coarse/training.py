@@ -26,9 +26,9 @@ from calvaria.reconstruction.coarse.network import (
 from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import InjectRow
-from calvaria.training.ahead import Ahead
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 
 Batch = tuple[torch.Tensor, list[Change]]
@@ -120,7 +120,7 @@ def training(member: Member, device: torch.device, batch: Callable[[int], Batch]
     network.to(device)
     validation = _all_cases(member.run, "validation", device)
     learned = [row["sha256"] for rows in member.rows.values() for row in rows]
-    batch = batch or Ahead(member.batch, settings.optimiser.steps, config)
+    batch = batch or Prefetcher(member.batch, settings.optimiser.steps, config)
 
     def loss(step: int, turn: int, part: Part) -> Scalars:
         labels, changes = batch(step)

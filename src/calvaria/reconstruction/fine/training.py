@@ -30,9 +30,9 @@ from calvaria.reconstruction.masks import block_share
 from calvaria.skull.vault import Vault, find_vault
 from calvaria.storage.cohorts import cohort
 from calvaria.storage.paths import Run
-from calvaria.training.ahead import Ahead
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 from calvaria.utils.progress import Progress
 
@@ -171,7 +171,7 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     held_out = [Skull(mask, find_vault(mask, frame.fine), None) for mask in held_out_masks]
     network = new_fine_network(config).to(device)
     generator = ExampleGenerator(config, frame, skulls, known)
-    batches = Ahead(generator.batch, config.refine.optimiser.steps, config)
+    batches = Prefetcher(generator.batch, config.refine.optimiser.steps, config)
     fixed = [generator.example(skull, "validation", number) for number, skull in enumerate(held_out)]
     prepared = Training(
         networks={"network": network},

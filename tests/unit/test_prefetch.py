@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from calvaria.config import Config
-from calvaria.training.ahead import DEPTH, Ahead
+from calvaria.training.prefetch import DEPTH, Prefetcher
 from tests.unit.test_learning import parse_tiny
 
 STEPS = 12
@@ -41,7 +41,7 @@ class Made:
 def made_in_all(make: Made, loaders: int, asked: list[int]) -> list[int]:
     """Which batches were made when these had been asked for and all threads had ended by themselves."""
     before = set(threading.enumerate())
-    ahead = Ahead(make, STEPS, with_loaders(loaders))
+    ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     for step in asked:
         ahead(step)
     del ahead
@@ -58,7 +58,7 @@ def test_batches_are_those_of_their_steps_whoever_is_slow(loaders, slow):
         late = {"early": step < 4, "late": step > 6, "every third": step % 3 == 0, "caller": False}
         time.sleep(0.004 * late[slow])
 
-    ahead = Ahead(Made(pause), STEPS, with_loaders(loaders))
+    ahead = Prefetcher(Made(pause), STEPS, with_loaders(loaders))
     for step in range(STEPS):
         time.sleep(0.004 * (slow == "caller"))
         assert ahead(step).tolist() == [10 * step, 10 * step + 1, 10 * step + 2]
@@ -68,14 +68,14 @@ def test_batches_that_are_ready_in_the_wrong_order_come_in_the_right_one():
     """An even batch is not ready before the one after it."""
     make = Made()
     make.before = lambda step: step % 2 == 0 and make.wait_for(step + 1)
-    ahead = Ahead(make, STEPS, with_loaders(3))
+    ahead = Prefetcher(make, STEPS, with_loaders(3))
     assert [int(ahead(step)[0]) for step in range(STEPS)] == [10 * step for step in range(STEPS)]
 
 
 @LOADERS
 def test_parts_of_a_step_share_one_batch_that_is_made_once(loaders):
     make = Made()
-    ahead = Ahead(make, STEPS, with_loaders(loaders))
+    ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     for step in range(4):
         first = ahead(step)
         assert ahead(step) is first
@@ -92,14 +92,14 @@ def test_every_batch_is_made_once_and_none_after_the_last(loaders):
 def test_a_resumed_training_begins_in_the_middle(loaders):
     make = Made()
     assert made_in_all(make, loaders, [7, 7, 8, 9, 10, 11]) == [7, 8, 9, 10, 11]
-    assert int(Ahead(make, STEPS, with_loaders(loaders))(7)[0]) == 70
+    assert int(Prefetcher(make, STEPS, with_loaders(loaders))(7)[0]) == 70
 
 
 @pytest.mark.parametrize("loaders", [1, 3])
 def test_batches_are_made_while_the_caller_is_busy(loaders):
     """It asks for one batch, and the next ones are ready without being asked for."""
     make = Made()
-    ahead = Ahead(make, STEPS, with_loaders(loaders))
+    ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     ahead(0)
     for step in range(1, 1 + DEPTH * loaders):
         make.wait_for(step)
@@ -115,7 +115,7 @@ def test_no_more_is_made_ahead_than_fits_into_memory(loaders):
 def test_several_threads_make_batches_at_the_same_time():
     """Each of three waits until the two others have begun, too."""
     together = threading.Barrier(3)
-    ahead = Ahead(Made(lambda step: together.wait(PATIENCE_S)), 3, with_loaders(3))
+    ahead = Prefetcher(Made(lambda step: together.wait(PATIENCE_S)), 3, with_loaders(3))
     assert [int(ahead(step)[0]) for step in range(3)] == [0, 10, 20]
 
 
@@ -125,7 +125,7 @@ def test_an_error_is_raised_where_and_when_the_batch_is_asked_for(loaders):
         if step == 3:
             raise ValueError(f"batch {step} is broken")
 
-    ahead = Ahead(Made(break_third), STEPS, with_loaders(loaders))
+    ahead = Prefetcher(Made(break_third), STEPS, with_loaders(loaders))
     for step in range(3):
         assert int(ahead(step)[0]) == 10 * step
     with pytest.raises(ValueError, match="batch 3 is broken"):

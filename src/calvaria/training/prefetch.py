@@ -1,4 +1,4 @@
-"""Batches that are made ahead of time, so that the device never waits for one."""
+"""Prefetching of batches by threads, so that the device does not wait for one."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,19 +10,19 @@ from calvaria.plugins.compute import Compute
 
 Batch = TypeVar("Batch")
 
-DEPTH = 2  # batches that each thread is ahead
+DEPTH = 2  # batches that each thread prefetches
 
 
-class Ahead(Generic[Batch]):
-    """The batches of a training, which threads make while the device works on an earlier one.
+class Prefetcher(Generic[Batch]):
+    """Prepare the next batches of a training in threads while the device works on the current one.
 
-    A batch has to be a function of its step's number alone: who makes it, and when, then changes nothing.
+    A batch must be a function of its step alone, so that the order of preparation does not change it.
     """
 
     def __init__(self, make: Callable[[int], Batch], steps: int, config: Compute) -> None:
-        """Makes batches 0 to ``steps - 1`` with ``make``; with no ``loaders`` each when it is asked for."""
+        """Prepare batches 0 to ``steps - 1`` with ``make``; on demand if ``config.loaders`` is 0."""
         self._make, self._steps, self._depth = make, steps, DEPTH * config.loaders
-        self._last: dict[int, Batch] = {}  # with no loaders: the batch that other parts may ask for, too
+        self._last: dict[int, Batch] = {}  # without threads: the current batch, which every micro-batch reads
         self._pending: dict[int, Future[Batch]] = {}
         self._pool = (
             ThreadPoolExecutor(
@@ -33,7 +33,11 @@ class Ahead(Generic[Batch]):
         )
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step; an error in making it is raised here."""
+        """Return the batch of a step.
+
+        Raises:
+            Exception: whatever ``make`` raised for that step.
+        """
         if self._pool is None:
             if step not in self._last:
                 self._last = {step: self._make(step)}
