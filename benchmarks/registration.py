@@ -23,13 +23,14 @@ from registration_report import PAIRS, WARPS, part_of, report
 from calvaria.config import Config, parse
 from calvaria.families.registration.fields import centres, look_up, prepare, warp
 from calvaria.families.registration.gates import Measured, verdict
-from calvaria.families.registration.measures import dice, measure
+from calvaria.families.registration.measures import measure
 from calvaria.families.registration.plan import registrations
 from calvaria.families.registration.space import Space, Ways
 from calvaria.families.registration.syn import import_ants
 from calvaria.families.registration.warping import warp_pair
 from calvaria.families.run_context import context_of, new_context, registration_context
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice
 from calvaria.plugins.family import Draw, Model, Population
 from calvaria.report.render import VIEWS, render
 from calvaria.skull.measures import measure as measure_skull

@@ -8,11 +8,11 @@ from calvaria.config import Config, parse
 from calvaria.errors import BudgetError
 from calvaria.families.registration import RegistrationFamily, fields, syn
 from calvaria.families.registration.gates import Gates, Measured, verdict
-from calvaria.families.registration.measures import dice
 from calvaria.families.registration.plan import TEMPLATE, registrations
 from calvaria.families.run_context import context_of, draw_skulls, new_context, registration_context
 from calvaria.families.ssm.deformations import components, exponential, logarithm
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice
 from calvaria.plugins.family import Draw, Model, Population
 from calvaria.storage.models import save_model
 from calvaria.storage.paths import Run

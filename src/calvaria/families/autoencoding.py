@@ -21,12 +21,12 @@ from calvaria.families.representation import (
     CHANNELS,
     TRUNCATION_VOXELS,
     decode,
-    dice,
     encode,
     overlap_threshold,
     volume_keeping_threshold,
 )
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, prepare_device, seeded
@@ -116,7 +116,7 @@ def validation_error(
 
     def error() -> float:
         masks = decode(rebuilt(network, fields, tile, compute))
-        return 1 - float(np.mean(dice(masks, population.validation)))
+        return 1 - float(np.mean(dice_of_pairs(masks, population.validation)))
 
     return error
 

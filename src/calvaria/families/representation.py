@@ -9,6 +9,10 @@ other, and between two skulls lies one whose surfaces are halfway.
 import numpy as np
 
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice_of_pairs
+from calvaria.geometry.projection import pixel_directions
+from calvaria.geometry.signed_distance import signed_depth
+from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.skull.vault import INNER, Vault, find_vault
 
 TRUNCATION_VOXELS = 2.5
@@ -48,12 +52,7 @@ def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
 
 def _depth(mask: np.ndarray) -> np.ndarray:
     """Signed distance from the surface of a mask (x, y, z), 1 where it is truncated inside, -1 outside."""
-    import edt
-
-    # Distances run between voxel centres; the surface lies half a voxel before the other side.
-    inside = edt.edt(mask, black_border=False)
-    outside = edt.edt(~mask, black_border=False)
-    return np.asarray(np.clip(np.where(mask, inside - 0.5, 0.5 - outside) / TRUNCATION_VOXELS, -1, 1))
+    return np.asarray(np.clip(signed_depth(mask) / TRUNCATION_VOXELS, -1, 1))
 
 
 def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -91,11 +90,7 @@ def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.nd
     from scipy.ndimage import distance_transform_edt, map_coordinates
 
     reach = np.deg2rad(REACH_DEG)
-    places = (np.arange(RAYS) + 0.5) / RAYS * 2 - 1
-    first, second = np.meshgrid(places, places, indexing="ij")
-    from_pole = np.hypot(first, second)
-    sine = np.sin(from_pole * reach) / np.maximum(from_pole, 1e-9)
-    rays = np.stack([first * sine, second * sine, np.cos(from_pole * reach)], axis=-1)
+    rays = pixel_directions(RAYS, REACH_DEG)
     distances = grid.spacing_mm * np.arange(0.5, np.linalg.norm(bone.shape) / 2, 0.5)
     points = np.array(vault.centre_mm) + distances[:, None] * rays[..., None, :]
     index = np.floor(points / grid.spacing_mm + np.array(bone.shape) / 2).astype(int)
@@ -132,18 +127,10 @@ def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
     """
     values = bone_depth(fields).ravel()
     bone = min(max(round(bone_fraction * len(values)), 1), len(values) - 1)
-    return float(np.partition(values, -bone - 1)[-bone - 1])
+    return float(count_keeping_threshold(values, bone + 1))
 
 
 def overlap_threshold(fields: np.ndarray, masks: np.ndarray) -> float:
     """The threshold at which fields (n, c, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
-    found = [np.mean(dice(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
+    found = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
     return float(THRESHOLDS[int(np.argmax(found))])
-
-
-def dice(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) Dice of pairs of masks, (n, x, y, z) each."""
-    axes = (1, 2, 3)
-    a, b = masks > 0, others > 0
-    both = np.count_nonzero(a & b, axis=axes)
-    return 2 * both / np.maximum(np.count_nonzero(a, axis=axes) + np.count_nonzero(b, axis=axes), 1)

@@ -8,5 +8,7 @@ nifti_frames  sform, qform and pixdim of a NIfTI header
 grids         whether two grids are the same
 resample      from one grid to another
 components    connected components
+overlap       Dice of masks
+thresholds    the threshold that keeps a volume
 ============  ===================================================================
 """

@@ -41,6 +41,24 @@ def pieces(labels: np.ndarray) -> Pieces:
     return Pieces(numbers, np.bincount(of_voxel, minlength=count + 1), owner)
 
 
+def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
+    """Return the largest connected component of a mask.
+
+    Args:
+        mask: (x, y, z) bool or uint8, non-zero inside.
+        connectivity: 26, voxels that share at least a corner, for what is thin; 6, those that share a
+            face, for a solid.
+
+    Returns:
+        (x, y, z) bool; empty if the mask is.
+    """
+    import cc3d
+
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=connectivity, binary_image=True)) > 0
+
+
 class Implants(NamedTuple):
     """The box around all implant with a voxel to spare, and the pieces of what is in it."""
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice
 from calvaria.metrics.borders import border_points, nearest_mm
 from calvaria.skull.measures import vault_map
 
@@ -34,7 +35,7 @@ def compare(found: np.ndarray, wanted: np.ndarray, grid: Grid) -> Rebuilt:
     distances = np.concatenate([nearest_mm(*points, spacing), nearest_mm(*points[::-1], spacing)])
     thickness = [vault_map(mask.astype(np.uint8), grid).thickness_mm for mask in (a, b)]
     return Rebuilt(
-        dice=float(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))),
+        dice=dice(a, b),
         surface95_voxels=float(np.percentile(distances, 95)) / grid.spacing_mm,
         surface_mm=float(distances.mean()),
         thickness_mm=float(np.abs(thickness[0] - thickness[1]).mean()),

@@ -12,6 +12,7 @@ import numpy as np
 
 from calvaria.errors import InputError
 from calvaria.geometry.components import bounding_box
+from calvaria.geometry.overlap import dice
 from calvaria.metrics.borders import border_points, nearest_mm, touches
 from calvaria.metrics.nearness import SLACK, near
 
@@ -70,9 +71,9 @@ def score(
     box, near_mm, near_voxels = near((found, wanted), (found_box, wanted_box), defective, (x, y, z))
     a, b = found[box], wanted[box]
     return Scores(
-        dsc=_dice(a, b),
-        bdsc_10mm=_dice(a & near_mm, b & near_mm),
-        bdsc_10vox=_dice(a & near_voxels, b & near_voxels),
+        dsc=dice(a, b),
+        bdsc_10mm=dice(a & near_mm, b & near_mm),
+        bdsc_10vox=dice(a & near_voxels, b & near_voxels),
         hd95_mm=float(np.percentile(distances, 95)),
         surface_dice_1mm=float(np.count_nonzero(distances <= TOLERANCE_MM * (1 + SLACK)) / distances.size),
         assd_mm=math.fsum(distances.tolist()) / distances.size,
@@ -92,12 +93,6 @@ def _validate(
         raise InputError(f"the spacing must be three positive lengths in mm, got {spacing}")
     if not defective.any():
         raise InputError("the defective skull is empty; pass the skull with its hole, not the implant")
-
-
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two masks; 1 if both are empty."""
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return float(2 * np.count_nonzero(a & b) / total) if total else 1.0
 
 
 def _rim_gap(border: np.ndarray, back_mm: np.ndarray, found: np.ndarray, defective: np.ndarray) -> float:

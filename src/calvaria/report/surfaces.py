@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.report.render import BLUR_VOXELS, blur
 
 SAMPLES = 64  # most samples along an axis of the blurred field, which bounds the size of a mesh
@@ -43,7 +44,7 @@ def surface(mask: np.ndarray, grid: Grid) -> Surface | None:
     field = blur(mask, grid, max(BLUR_VOXELS * grid.spacing_mm, 0.6 * spacing), spacing)
     # The level that keeps the volume; a fixed one would thicken or eat what is as thin as an implant.
     count = max(1, round(np.count_nonzero(mask) * (grid.spacing_mm / spacing) ** 3))
-    level = float(np.partition(field.values, -count, axis=None)[-count])
+    level = float(count_keeping_threshold(field.values, count))
     values = np.pad(field.values, 1)
     points, triangles, _, _ = marching_cubes(values, level, gradient_direction="ascent")
     return Surface((points - 1.0) * spacing + field.origin_mm, triangles.astype(np.intp))

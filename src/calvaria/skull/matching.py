@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.skull.vault_map import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
 STRIDES = (6, 2)  # every so many pixels a side give a point; coarse, then fine
@@ -113,13 +114,7 @@ def _residuals(
     from scipy.ndimage import map_coordinates
 
     a, b, c = motion[:3] / 2
-    rotation = np.array(
-        [
-            [1 + a * a - b * b - c * c, 2 * (a * b - c), 2 * (a * c + b)],
-            [2 * (a * b + c), 1 - a * a + b * b - c * c, 2 * (b * c - a)],
-            [2 * (a * c - b), 2 * (b * c + a), 1 - a * a - b * b + c * c],
-        ]
-    ) / (1 + a * a + b * b + c * c)
+    rotation = np.array(rotation_of_half_tangents(a, b, c))
     found = []
     for cloud, surface in zip(points, radii, strict=True):
         moved = cloud @ rotation.T + motion[3:]

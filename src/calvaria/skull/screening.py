@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from calvaria.config import Screen
+from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import Grid
 from calvaria.skull.measures import Measures, measure
 
@@ -38,12 +39,10 @@ def limits(training: list[Measures], settings: Screen) -> Limits:
 
 def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
     """The largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
-    import cc3d
-
     bone = np.count_nonzero(skull)
     if bone == 0:
         return skull, 0.0
-    largest = cc3d.largest_k(skull, k=1, connectivity=26, binary_image=True) > 0
+    largest = largest_component(skull)
     return largest.astype(np.uint8), float(np.count_nonzero(largest) / bone)
 
 

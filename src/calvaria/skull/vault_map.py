@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calvaria.geometry.projection import pixel_directions, pixel_positions
+
 SIZE = 64  # pixels an edge
 CONE_DEG = 80.0  # from the top of the head to the picture's inscribed circle
 CENTRE_MM = (0.0, 0.0, -100.0)  # below the anchor: near the middle of the head
@@ -34,18 +36,12 @@ class VaultPicture:
 
 def grid_positions() -> tuple[np.ndarray, np.ndarray]:
     """First and second coordinate in [-1, 1] of every pixel, (SIZE, SIZE) each."""
-    centres = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
-    first, second = np.meshgrid(centres, centres, indexing="ij")
-    return first, second
+    return pixel_positions(SIZE)
 
 
 def directions() -> np.ndarray:
     """(SIZE, SIZE, 3) unit vectors of the pixels."""
-    first, second = grid_positions()
-    distance = np.hypot(first, second)
-    angle = distance * np.deg2rad(CONE_DEG)
-    along = np.sin(angle) / np.maximum(distance, 1e-9)
-    return np.stack([first * along, second * along, np.cos(angle)], axis=-1)
+    return pixel_directions(SIZE, CONE_DEG)
 
 
 def inside_cone() -> np.ndarray:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calvaria.geometry.components import bounding_box
+from calvaria.geometry.components import bounding_box, largest_component
 
 TISSUE_HU = -300.0  # between fat and foam
 COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost time
@@ -63,10 +63,8 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
         values: (i, j, k) Hounsfield units on coarse voxels.
         spacing: (3,) of these voxels in mm.
     """
-    import cc3d
-
     deep = _depth(values > TISSUE_HU, spacing) > THIN_MM
-    core = cc3d.largest_k(deep, k=1, connectivity=6) > 0
+    core = largest_component(deep, connectivity=6)
     if np.count_nonzero(core) * np.prod(spacing) < LEAST_HEAD_ML * 1000:
         return np.zeros(core.shape, bool), np.ones(core.shape, bool)
     # Grown by the ball and shrunk by less, both by distances; the border of the volume is no end of the head.

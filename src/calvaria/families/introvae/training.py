@@ -24,7 +24,8 @@ from calvaria.families.autoencoding import (
 from calvaria.families.introvae import IntrovaeFamily
 from calvaria.families.networks.autoencoders import DenseAutoencoder
 from calvaria.families.networks.models import full_batches, model_of, network_of, train_family
-from calvaria.families.representation import CHANNELS, decode, dice, overlap_threshold
+from calvaria.families.representation import CHANNELS, decode, overlap_threshold
+from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
@@ -96,7 +97,7 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
 
     def validation_error() -> float:
         masks = decode(_rebuilt(network, validation, context.compute))
-        return 1 - float(np.mean(dice(masks, population.validation)))
+        return 1 - float(np.mean(dice_of_pairs(masks, population.validation)))
 
     return Training(
         networks={"autoencoder": network},

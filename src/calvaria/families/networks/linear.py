@@ -3,6 +3,7 @@
 import torch
 
 from calvaria.training.folding import fold
+from calvaria.training.principal_components import principal_components, with_positive_peaks
 
 BLOCK_CHANNELS = 16
 
@@ -24,7 +25,7 @@ def start_linear(
         rows = fold(difference[None], factor)[0].flatten(1).double()
         covariance += rows @ rows.T
     found = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, : project.out_channels].float()
-    found = found * found[found.abs().argmax(0), torch.arange(found.shape[1])].sign()
+    found = with_positive_peaks(found.T).T
     with torch.no_grad():
         project.weight.copy_(found.T[..., None, None, None])
         expand.weight.copy_(found[..., None, None, None])
@@ -60,14 +61,11 @@ class Gaussian(torch.nn.Module):
         """Fits it to (n, c, i, j, k) values."""
         self.mean.copy_(values.mean(0))
         rows = (values - values.mean(0)).flatten(1).double()
-        squares, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
-        squares, vectors = squares.flip(0).clamp(min=0), vectors.flip(1)
         kept = len(self.deviations)
+        found, squares = principal_components(rows, kept)
+        squares = squares.clamp(min=0)
         if kept:
-            found = vectors[:, :kept].T @ rows
-            found = found / found.norm(dim=1, keepdim=True).clamp(min=1e-9)
-            signs = found[torch.arange(kept), found.abs().argmax(1)].sign()
-            self.components.copy_((found * signs[:, None]).view_as(self.components))
+            self.components.copy_(found.view_as(self.components))
             self.deviations.copy_(squares[:kept].sqrt().clamp(min=1e-3))
         self.rest.copy_((squares[kept:].sum() / (rows.shape[1] - kept)).sqrt().clamp(min=1e-3))
 

@@ -13,6 +13,8 @@ import torch
 from torch.nn import functional
 
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.signed_distance import signed_depth
+from calvaria.geometry.thresholds import count_keeping_threshold
 
 REACH = 2.0  # spacings of the field: how far from bone a skull's distances are known
 
@@ -39,12 +41,8 @@ def coarser(grid: Grid, spacing_mm: float) -> Grid:
 
 def prepare(mask: np.ndarray, grid: Grid, reach_mm: float) -> Skull:
     """A skull from its (x, y, z) mask, non-zero where there is bone."""
-    import edt
-
     bone = np.ascontiguousarray(mask > 0)
-    # Distances run between voxel centres; the surface lies half a voxel before the other side.
-    depth = np.where(bone, edt.edt(bone, black_border=False) - 0.5, 0.5 - edt.edt(~bone, black_border=False))
-    depth = np.clip(depth * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
+    depth = np.clip(signed_depth(bone) * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
     values = torch.from_numpy(np.stack([depth, bone]).astype(np.float32))
     return Skull(grid, values, reach_mm, float(np.count_nonzero(bone) * grid.spacing_mm**3 / 1000))
 
@@ -148,7 +146,7 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
     depth, occupancy = look_up(skull.values, skull.grid, there, "zeros").numpy()
     keep = min(round(float(occupancy.sum(dtype=np.float64))), len(depth))
     if keep:
-        threshold = np.partition(depth, len(depth) - keep)[len(depth) - keep]
+        threshold = count_keeping_threshold(depth, keep)
         warped[active.numpy()] = (depth >= threshold) & (depth > 0)
     return warped
 

@@ -6,6 +6,7 @@ import torch
 from calvaria.families.registration.fields import Skull, centres, jacobian, look_up
 from calvaria.families.registration.gates import Measured
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.overlap import dice
 
 EIGHTFOLD = 8.0
 
@@ -35,9 +36,3 @@ def measure(
         round(distorted, 6),
         round(volume_ml / skull.volume_ml, 4) if skull.volume_ml else 0.0,
     )
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice of two masks; 1 if both are empty."""
-    both = np.count_nonzero(one) + np.count_nonzero(other)
-    return 2 * np.count_nonzero((one > 0) & (other > 0)) / both if both else 1.0

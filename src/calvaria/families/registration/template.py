@@ -13,6 +13,7 @@ from calvaria.families.registration import RegistrationFamily
 from calvaria.families.registration.fields import centres, inverse, look_up, prepare
 from calvaria.families.registration.syn import image, register
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.utils.progress import Progress
 
 
@@ -60,5 +61,4 @@ def _pulled(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: G
 def _cut(depth: torch.Tensor, voxels: int) -> np.ndarray:
     """(x, y, z) uint8: the deepest voxels, this many."""
     values = depth.numpy()
-    threshold = np.partition(values.ravel(), values.size - voxels)[values.size - voxels]
-    return (values >= threshold).astype(np.uint8)
+    return (values >= count_keeping_threshold(values, voxels)).astype(np.uint8)

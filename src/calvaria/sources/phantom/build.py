@@ -7,10 +7,11 @@ symmetric), turns it as a scanner would find it, and cuts it at the lower edge o
 from collections.abc import Iterator
 from itertools import product
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
+from calvaria.geometry.components import largest_component
+from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.sources.phantom.anatomy import skull
 from calvaria.sources.phantom.parameters import Phantom
 from calvaria.sources.phantom.sdf import Field, Points
@@ -29,12 +30,7 @@ def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[f
     """
     half = 3.14159265358979 / 360.0
     a, b, c = pitch_deg * half, roll_deg * half, yaw_deg * half
-    n = 1.0 + a * a + b * b + c * c
-    return (
-        ((1.0 + a * a - b * b - c * c) / n, 2.0 * (a * b - c) / n, 2.0 * (a * c + b) / n),
-        (2.0 * (a * b + c) / n, (1.0 - a * a + b * b - c * c) / n, 2.0 * (b * c - a) / n),
-        (2.0 * (a * c - b) / n, 2.0 * (b * c + a) / n, (1.0 - a * a - b * b + c * c) / n),
-    )
+    return rotation_of_half_tangents(a, b, c)
 
 
 def head_points(x: Field, y: Field, z: Field, phantom: Phantom) -> Points:
@@ -54,15 +50,6 @@ def bricks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Slices that tile a volume; working brick by brick bounds the memory."""
     for corner in product(*(range(0, n, _BRICK) for n in shape)):
         yield tuple(slice(a, min(a + _BRICK, n)) for a, n in zip(corner, shape, strict=True))
-
-
-def largest_component(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The largest 26-connected piece: the cut at the lower edge leaves loose splinters."""
-    labels = cc3d.connected_components(mask, connectivity=26)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest: npt.NDArray[np.uint8] = (labels == sizes.argmax()).astype(np.uint8)
-    return largest
 
 
 def build_phantom(
@@ -88,7 +75,7 @@ def build_phantom(
             mask[tile] = visible & (depth <= 0.0)
         elif visible.any():
             mask[tile] = visible & (skull(head_points(x, y, z, phantom), phantom, spacing_mm) <= 0.0)
-    mask = largest_component(mask)
+    mask = largest_component(mask).astype(np.uint8)  # the cut at the lower edge leaves loose splinters
     return crop(mask, first, spacing_mm, (phantom.shift_x, phantom.shift_y, phantom.shift_z))
 
 
