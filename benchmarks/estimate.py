@@ -16,7 +16,8 @@ from environment import header
 from calvaria.config import load
 from calvaria.pipeline import costs
 from calvaria.pipeline.estimate import source_kinds
-from calvaria.pipeline.plan import STAGES, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
 
@@ -37,19 +38,20 @@ def compare(root: Path) -> list[str]:
     kinds = source_kinds(config)
     sizes = costs.sizes(config, kinds)
     measured, estimated, counted = Counter(), Counter(), Counter()
-    for job in jobs(run, config, len(kinds)):
+    for job in jobs(STAGES, run, config, len(kinds)):
         file = run.benchmark(job.name)
         if file.is_file() and all(path.is_file() for path in job.outputs):
-            measured[job.stage] += took(file)
-            estimated[job.stage] += costs.seconds(job, config, sizes)
-            counted[job.stage] += 1
+            measured[job.stage.name] += took(file)
+            estimated[job.stage.name] += job.stage.cost(job, config, sizes).seconds
+            counted[job.stage.name] += 1
     lines = [
         f"## {config.name}",
         "",
         "| stage | jobs | measured | estimated | estimated / measured |",
         "|---|---|---|---|---|",
     ]
-    rows = [(stage, counted[stage], measured[stage], estimated[stage]) for stage in STAGES if counted[stage]]
+    names = [stage.name for stage in STAGES if counted[stage.name]]
+    rows = [(name, counted[name], measured[name], estimated[name]) for name in names]
     rows.append(("all", counted.total(), measured.total(), estimated.total()))
     for stage, count, one, other in rows:
         lines.append(f"| {stage} | {count} | {duration(one)} | {duration(other)} | {other / one:.2f} |")

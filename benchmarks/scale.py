@@ -23,8 +23,10 @@ from environment import header
 
 from calvaria.config import Config, load
 from calvaria.pipeline.estimate import estimate
-from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job
 from calvaria.pipeline.status import snakemake_records
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
 
@@ -71,7 +73,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
 def nodes(config: Config) -> list[str]:
     """The table of what the factory takes."""
     kinds = ["folder"] * SKULLS
-    found = estimate(config, kinds)
+    found = estimate(STAGES, config, kinds)
     lines = ["| stage | jobs | core hours | longest job | GB |", "|---|---|---|---|---|"]
     for row in found.stages:
         lines.append(
@@ -106,8 +108,11 @@ def speed_up(where: Path, rounds: int) -> list[str]:
     """The table of one core against two, in turns."""
     config = load(TIMED)
     run = Run(Path("results") / config.name)
-    all_jobs = jobs(run, config, 8)
-    of = {stage: [job for job in all_jobs if job.stage == stage] for stage in ("sample", "screen", "inject")}
+    all_jobs = jobs(STAGES, run, config, 8)
+    of = {
+        stage: [job for job in all_jobs if job.stage.name == stage]
+        for stage in ("sample", "screen", "inject")
+    }
     of["inject"] = [job for job in of["inject"] if job.subject in config.fit]
     targets = {stage: [job.outputs[0] for job in some] for stage, some in of.items()}
     took: dict[tuple[str, int], list[float]] = {}

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from calvaria import sources
 from calvaria.config import load
-from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 
 PRELOADED = [
@@ -33,7 +35,7 @@ ONE_THREAD = {
 def all_jobs(run: Run) -> list[Job]:
     """The jobs of a run in the order of the work."""
     config = load(run.config)
-    return jobs(run, config, len(sources.catalogue(config.ingest.sources)))
+    return jobs(STAGES, run, config, len(sources.catalogue(config.ingest.sources)))
 
 
 class Starter:

@@ -33,15 +33,17 @@ def test_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm)
     reference, seconds = calm
     starter, rng = Starter(begun(tmp_path)), np.random.default_rng(SEED)
     names = [job.name for job in starter.jobs]
-    stages = list(dict.fromkeys(job.stage for job in starter.jobs))
+    stages = list(dict.fromkeys(job.stage.name for job in starter.jobs))
     order = [stages[place] for place in rng.permutation(len(stages))]
-    of_stage = {stage: [n for n, job in enumerate(starter.jobs) if job.stage == stage] for stage in stages}
+    of_stage = {
+        stage: [n for n, job in enumerate(starter.jobs) if job.stage.name == stage] for stage in stages
+    }
     planned = Counter(int(rng.choice(of_stage[order[kill % len(order)]])) for kill in range(KILLS))
     killed: Counter[str] = Counter()
     for number, job in enumerate(starter.jobs):
         for _ in range(planned[number]):
             how = kill(starter, number, seconds[number], rng)
-            killed[job.stage] += 1
+            killed[job.stage.name] += 1
             print(f"kill {killed.total()} of {KILLS}: {names[number]} {how}", flush=True)
         starter.finish(number)
     print(f"seed {SEED}: {killed.total()} kills: {dict(killed)}", flush=True)

@@ -7,6 +7,7 @@ import yaml
 
 from calvaria.config import Config, dump, parse
 from calvaria.pipeline.manifest import data_files, digest
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.storage.store import write_atomically, write_json
 from tests.conftest import ROOT
@@ -36,7 +37,7 @@ def finished(root: Path, raw: dict[str, Any], other: str = "", **made_with: Any)
     run, config = Run(root), parse(raw, "config")
     write_atomically(run.config, dump(config))
     write_json(run.ingest.path / "labels" / "zarr.json", {"shape": [SKULLS, 1, 1, 1]})
-    names = [path.as_posix() for path in data_files(run, config)]
+    names = [path.as_posix() for path in data_files(STAGES, run, config)]
     files = {name: "b" if name.startswith(tuple(other.split())) else "a" for name in names}
     made = {part: known | made_with.get(part, {}) for part, known in MADE_WITH.items()}
     content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}

@@ -4,6 +4,7 @@ import pytest
 
 from calvaria.errors import StoreError
 from calvaria.pipeline.diff import diff
+from calvaria.stages import STAGES
 from calvaria.storage.store import read_json, write_json
 from tests.unit.finished import finished, tiny
 
@@ -15,7 +16,7 @@ def one(tmp_path):
 
 def test_equal_data_is_equal_whatever_made_it(one, tmp_path):
     other, _ = finished(tmp_path / "other", tiny(), versions={"numpy": "2.1"}, hardware={"cpu": "two"})
-    same, told = diff(one, other)
+    same, told = diff(STAGES, one, other)
     assert same
     assert told[0].startswith("the data is the same: digest ")
     assert told[1:] == ["versions.numpy: 2.0 -> 2.1", "hardware.cpu: one -> two"]
@@ -26,7 +27,7 @@ def test_a_changed_key_is_the_cause_where_it_is_used(one, tmp_path):
     raw["fit"]["vae"]["kl_weight"] = 0.25
     raw["report"]["skulls"] = 3  # changes nothing
     other, _ = finished(tmp_path / "other", raw, "fit/vae sample/vae screen/vae audit/vae inject/vae")
-    same, told = diff(one, other)
+    same, told = diff(STAGES, one, other)
     assert not same
     assert any(line.startswith("config.fit.vae.kl_weight: ") and line.endswith(" -> 0.25") for line in told)
     assert "config.report.skulls: 2 -> 3" in told
@@ -40,7 +41,7 @@ def test_only_code_that_the_job_uses_is_a_cause(one, tmp_path):
     modules = {"calvaria.stages.split": "b", "calvaria.report.page": "new"}
     code = {"version": "2", "modules": modules}
     other, _ = finished(tmp_path / "other", tiny(), "split fit train", code=code)
-    _, told = diff(one, other)
+    _, told = diff(STAGES, one, other)
     assert "code.version: 1 -> 2" in told
     assert "code.modules: 2 differ: calvaria.report.page, calvaria.stages.split" in told
     assert told[-1] == "it started at split; what it depends on and differs: calvaria.stages.split"
@@ -49,14 +50,14 @@ def test_only_code_that_the_job_uses_is_a_cause(one, tmp_path):
 def test_versions_and_hardware_may_be_the_cause(one, tmp_path):
     made_with = {"versions": {"numpy": "2.1"}, "hardware": {"cpu": "two"}}
     other, _ = finished(tmp_path / "other", tiny(), "ingest", **made_with)
-    _, told = diff(one, other)
+    _, told = diff(STAGES, one, other)
     causes = "versions.numpy, hardware.cpu"
     assert told[-1] == f"it started at ingest/0; what it depends on and differs: {causes}"
 
 
 def test_a_difference_without_a_recorded_cause_is_said_to_have_none(one, tmp_path):
     other, _ = finished(tmp_path / "other", tiny(), "inject/test")
-    _, told = diff(one, other)
+    _, told = diff(STAGES, one, other)
     assert told[-1].startswith("it started at inject/test/0; what it depends on and differs: nothing that is")
 
 
@@ -64,7 +65,7 @@ def test_jobs_that_only_one_run_has_are_named(one, tmp_path):
     raw = tiny()
     raw["sample"]["count"] = 8
     other, _ = finished(tmp_path / "other", raw)
-    _, told = diff(one, other)
+    _, told = diff(STAGES, one, other)
     assert (
         "sample: 2 of 4 jobs differ: sample/real/1 (only in the second), sample/vae/1 (only in the second)"
         in told
@@ -78,4 +79,4 @@ def test_a_manifest_of_an_older_version_is_refused(one, tmp_path):
         other.manifest, {key: value for key, value in read_json(other.manifest).items() if key != "code"}
     )
     with pytest.raises(StoreError, match=r"other/manifest\.json: it lacks code, as one of an older version"):
-        diff(one, other)
+        diff(STAGES, one, other)

@@ -1,7 +1,8 @@
 """The estimate of a run covers every stage, grows with what is asked for, and is near what runs took."""
 
 import json
-from typing import Any
+import re
+from typing import Any, ClassVar, Literal
 
 import pytest
 import yaml
@@ -10,9 +11,11 @@ from typer.testing import CliRunner
 from calvaria.cli import app
 from calvaria.config import Config, parse
 from calvaria.pipeline import costs
-from calvaria.pipeline.estimate import estimate, source_kinds
-from calvaria.pipeline.plan import STAGES
+from calvaria.pipeline.estimate import estimate, source_kinds, text
+from calvaria.plugins.family import Family, Model
 from calvaria.plugins.registry import kinds
+from calvaria.plugins.section import Optimiser, Section
+from calvaria.stages import STAGES
 from tests.conftest import ROOT
 
 DEMO, SKULLFIX = ROOT / "config.yaml", ROOT / "workflow" / "presets" / "skullfix.yaml"
@@ -72,7 +75,7 @@ def config_of(path, **changes: Any) -> Config:
     ids=["demo", "skullfix"],
 )
 def test_it_is_near_what_was_measured(config, kinds, took):
-    found = {row.stage: row for row in estimate(config, kinds).stages}
+    found = {row.stage: row for row in estimate(STAGES, config, kinds).stages}
     total, measured = 0.0, 0.0
     for stage, mean in took.items():
         each = found[stage].seconds / found[stage].jobs
@@ -83,11 +86,68 @@ def test_it_is_near_what_was_measured(config, kinds, took):
 
 
 def test_every_rule_is_a_stage_that_has_a_cost():
-    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")} - {"common", "resources"} | {
-        "limits"
-    }
-    assert rules == set(STAGES) == set(costs.SECONDS)
-    assert {row.stage for row in estimate(config_of(SKULLFIX), ["folder"] * 75).stages} == set(STAGES)
+    files = (ROOT / "workflow" / "rules").glob("*.smk")
+    rules = {name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+    names = {stage.name for stage in STAGES}
+    assert rules - {"audits"} == names
+    assert {row.stage for row in estimate(STAGES, config_of(SKULLFIX), ["folder"] * 75).stages} == names
+
+
+@pytest.mark.parametrize("partners", [None, 3])
+def test_registrations_without_a_limit_are_counted(partners):
+    """Every pair of training skulls, or so many partners of each."""
+    few, every = (
+        config_of(SKULLFIX, fit__registration__pairs=pairs, fit__registration__partners=partners)
+        for pairs in (30, None)
+    )
+    seconds = [
+        next(
+            row.seconds for row in estimate(STAGES, config, ["folder"] * 75).stages if row.stage == "register"
+        )
+        for config in (few, every)
+    ]
+    assert seconds[1] > 1.5 * seconds[0]
+
+
+def test_kinds_that_were_not_measured_have_a_default_cost_and_are_named():
+    """As those of docs/own_family.md, and of sources that are not built in."""
+
+    class Halfway(Family):
+        kind: Literal["halfway"] = "halfway"
+        least: float = 0.25
+
+        def fit(self, population, context):
+            return Model()
+
+        def sample(self, model, population, draws, context):
+            return []
+
+    class Flow(Halfway):
+        trains_network: ClassVar[bool] = True
+        kind: Literal["flow"] = "flow"
+        optimiser: Optimiser = Optimiser(steps=100)
+
+    class Atlas(Section):
+        brings_defects: ClassVar[bool] = False
+        kind: Literal["atlas"] = "atlas"
+
+    config = config_of(DEMO)
+    own = {"mine": Halfway(), "net": Flow()}
+    ingest = config.ingest.model_copy(update={"sources": {"far": Atlas()}})
+    known = estimate(STAGES, config, ["phantom"] * 24)
+    found = estimate(
+        STAGES,
+        config.model_copy(update={"fit": {**config.fit, **own}, "ingest": ingest}),
+        ["atlas"] * 24,
+    )
+    assert found.seconds > known.seconds
+    assert found.unknown == (
+        "unknown cost: fit.mine (kind halfway), counted as ssm",
+        "unknown cost: fit.net (kind flow), counted as vae",
+        "unknown cost: ingest.sources.far (kind atlas), counted as folder",
+    )
+    assert all(line in text(found) for line in found.unknown)
+    assert known.unknown == ()
 
 
 GROWS = [
@@ -117,7 +177,10 @@ GROWS = [
 @pytest.mark.parametrize(("key", "value"), GROWS, ids=[key for key, _ in GROWS])
 def test_who_asks_for_more_is_told_more(key, value):
     kinds = ["folder"] * 75
-    less, more = estimate(config_of(SKULLFIX), kinds), estimate(config_of(SKULLFIX, **{key: value}), kinds)
+    less, more = (
+        estimate(STAGES, config_of(SKULLFIX), kinds),
+        estimate(STAGES, config_of(SKULLFIX, **{key: value}), kinds),
+    )
     assert more.seconds > less.seconds
     assert more.bytes >= less.bytes
     for one, other in zip(less.stages, more.stages, strict=True):
@@ -125,7 +188,7 @@ def test_who_asks_for_more_is_told_more(key, value):
 
 
 def test_more_skulls_take_longer_and_more_cores_less_long():
-    few, many = (estimate(config_of(SKULLFIX), ["folder"] * count) for count in (50, 100))
+    few, many = (estimate(STAGES, config_of(SKULLFIX), ["folder"] * count) for count in (50, 100))
     assert many.seconds > few.seconds
     walls = [few.wall_s(cores) for cores in (1, 2, 16, 1000)]
     assert walls[0] == few.seconds
@@ -140,9 +203,9 @@ def test_the_kinds_of_sources_have_a_cost():
 
 def test_the_command_prints_a_table_or_json():
     call = CliRunner().invoke
-    text = call(app, ["estimate", str(DEMO), "--cores", "4"]).output
-    assert "on 1 core\n" in text
-    assert "on 4 cores\n" in text
-    assert "With a GPU: not measured" in text
+    printed = call(app, ["estimate", str(DEMO), "--cores", "4"]).output
+    assert "on 1 core\n" in printed
+    assert "on 4 cores\n" in printed
+    assert "With a GPU: not measured" in printed
     stages = json.loads(call(app, ["estimate", str(DEMO), "--json"]).output)["stages"]
     assert sum(row["jobs"] for row in stages) == 78

@@ -165,9 +165,10 @@ def test_a_package_brings_a_family(tmp_path):
     code = """
 from calvaria.config import load
 from calvaria.pipeline.fingerprint import modules
+from calvaria.stages import sample
 config = load(Path("mine.yaml"))
 assert config.fit["halfway"].least == 0.3
-found = modules(config, "sample", "halfway")
+found = modules(config, sample.STAGE, "halfway")
 assert {"halfway", "calvaria.families.representation"} <= set(found)
 assert not {"torch", "scipy", "calvaria.families.representation"} & set(sys.modules)
 """

@@ -14,8 +14,10 @@ import yaml
 
 from calvaria.config import Config, Section, parse
 from calvaria.pipeline import fingerprint as subject
-from calvaria.pipeline.fingerprint import OF_FAMILIES, identity, modules, sections
-from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.fingerprint import identity, modules
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import FAMILY, Job
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
@@ -135,13 +137,13 @@ CONFIG = parse(whole(), "config")
 def planned() -> list[Job]:
     """The first job of every stage for every family, cohort or arm."""
     first: dict[tuple[str, str], Job] = {}
-    for job in jobs(RUN, CONFIG, SKULLS):
-        first.setdefault((job.stage, job.subject), job)
+    for job in jobs(STAGES, RUN, CONFIG, SKULLS):
+        first.setdefault((job.stage.name, job.subject), job)
     return list(first.values())
 
 
 def about(job: Job) -> str:
-    return f"{job.stage}/{job.subject}"
+    return f"{job.stage.name}/{job.subject}"
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -220,7 +222,7 @@ def test_a_key_changes_only_what_depends_on_it():
     plan = planned()
 
     def parts(config: Config) -> dict[str, Any]:
-        return {about(job): sections(config, job.stage, job.subject, job.number) for job in plan}
+        return {about(job): job.stage.reads(config, job.subject, job.number) for job in plan}
 
     before, seen, wrong = parts(CONFIG), set(), []
     for path, value in leaves(CONFIG):
@@ -236,26 +238,26 @@ def test_a_key_changes_only_what_depends_on_it():
 
 
 def test_what_the_config_says_is_part_of_an_identity():
-    job = next(job for job in planned() if job.stage == "fit")
+    job = next(job for job in planned() if job.stage.name == "fit")
     other = CONFIG.model_copy(update={"seed": CONFIG.seed + 1})
-    assert identity(CONFIG, "fit", job.subject) != identity(other, "fit", job.subject)
+    assert identity(CONFIG, job.stage, job.subject) != identity(other, job.stage, job.subject)
 
 
 def test_no_stage_but_the_report_depends_on_what_only_shows_or_publishes():
     for job in planned():
         names = {name.split(".")[1] for name in modules(CONFIG, job.stage, job.subject) if "." in name}
-        shown = {"report"} if job.stage in ("report", "sheet") else set()
-        assert names.isdisjoint({"cli", "publishing", "report"} - shown), job.stage
+        shown = set() if job.stage.is_data else {"report"}
+        assert names.isdisjoint({"cli", "publishing", "report"} - shown), job.name
 
 
 @pytest.mark.parametrize("module", EDITS)
 def test_editing_a_module_changes_the_stages_that_use_it(module, tmp_path, monkeypatch):
-    plan, source = planned(), subject._source
+    plan, source = planned(), subject._file
     before = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
     original = source(f"calvaria.{module}")
     edited = tmp_path / "edited.py"
     edited.write_text(original.read_text() + "EDITED = 1\n")
-    monkeypatch.setattr(subject, "_source", lambda name: edited if source(name) == original else source(name))
+    monkeypatch.setattr(subject, "_file", lambda name: edited if source(name) == original else source(name))
     after = {about(job): identity(CONFIG, job.stage, job.subject) for job in plan}
     assert {name for name in before if before[name] != after[name]} == meant(EDITS[module])
 
@@ -292,7 +294,8 @@ def test_growing_a_store_keeps_its_full_shards():
     raw = whole()
     small, large = ({**raw, "sample": {"count": count, "shard_size": 8}} for count in (20, 36))
     one, other = parse(small, "config"), parse(large, "config")
-    same = [identity(one, "sample", "vae", k) == identity(other, "sample", "vae", k) for k in range(3)]
+    sample = next(stage for stage in STAGES if stage.name == "sample")
+    same = [identity(one, sample, "vae", k) == identity(other, sample, "vae", k) for k in range(3)]
     assert same == [True, True, False]
 
 
@@ -314,6 +317,7 @@ def test_editing_a_recipe_of_ones_own_makes_its_defects_anew(fresh, changed, tmp
 
 
 def test_every_stage_of_a_family_looks_at_its_module():
-    assert set(OF_FAMILIES) == set(FAMILIES.split())
-    for stage in OF_FAMILIES:
+    of_families = [stage for stage in STAGES if stage.key == FAMILY]
+    assert {stage.name for stage in of_families} == set(FAMILIES.split())
+    for stage in of_families:
         assert "calvaria.families.vae" in modules(CONFIG, stage, "vae")

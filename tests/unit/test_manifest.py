@@ -12,8 +12,10 @@ from calvaria.config import parse
 from calvaria.errors import StoreError
 from calvaria.pipeline import provenance
 from calvaria.pipeline.manifest import digest, sha256
-from calvaria.pipeline.plan import Job, jobs
-from calvaria.pipeline.verify import SHARDED, choose, faults, recompute
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job
+from calvaria.pipeline.verify import choose, faults, recompute
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json, write_json
 from tests.unit.finished import finished, tiny
@@ -70,10 +72,10 @@ def test_the_digest_does_not_depend_on_the_order():
 
 
 def test_shards_to_be_made_anew_are_random_and_never_more_than_there_are(run):
-    config, all_of_them = choose(run, 1000, np.random.default_rng(0))
-    assert {job.stage for job in all_of_them} == set(SHARDED)
-    assert all_of_them == [job for job in jobs(run, config, 8) if job.stage in SHARDED]
-    some = [choose(run, 3, np.random.default_rng(seed))[1] for seed in range(5)]
+    config, all_of_them = choose(STAGES, run, 1000, np.random.default_rng(0))
+    assert {job.stage for job in all_of_them} == {stage for stage in STAGES if stage.recomputable}
+    assert all_of_them == [job for job in jobs(STAGES, run, config, 8) if job.stage.recomputable]
+    some = [choose(STAGES, run, 3, np.random.default_rng(seed))[1] for seed in range(5)]
     assert all(len(chosen) == 3 for chosen in some)
     assert any(chosen != some[0] for chosen in some)
 
@@ -83,8 +85,9 @@ def test_a_shard_made_anew_is_compared_and_the_run_left_alone(tmp_path):
     raw["ingest"] = {"sources": {"phantom": {"kind": "phantom", "count": 1, "spacing_mm": 4.0}}}
     config = parse(raw, "config")
     run, _ = finished(tmp_path / "run", raw)
-    job = jobs(run, config, 1)[0]
-    assert job == Job("ingest", (0,), job.outputs)
+    job = jobs(STAGES, run, config, 1)[0]
+    assert job == Job(STAGES[0], "", 0, job.outputs)
+    assert job.name == "ingest/0"
     job.run(run, config)
     store = [run.ingest.path / name for name in ("zarr.json", "labels/zarr.json")]
     listed(run, *(path.relative_to(run.root).as_posix() for path in (*job.outputs, *store)))

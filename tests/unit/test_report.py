@@ -18,8 +18,11 @@ from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
 from calvaria.report.summary import summary
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, distances, surface, to_json
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from tests.unit.made_up import NASTY, a_config, write_run
+
+ORDER = [stage.name for stage in STAGES]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +42,7 @@ def finished(tmp_path_factory) -> tuple[Run, Config]:
 
 @pytest.fixture(scope="module")
 def html(finished) -> str:
-    write_report(*finished)
+    write_report(*finished, ORDER)
     return finished[0].report.read_text()
 
 
@@ -124,7 +127,7 @@ def test_what_was_left_out_is_said_and_names_cannot_inject_html(html):
 
 
 def test_the_same_run_gives_the_same_report(finished, html):
-    write_report(*finished)
+    write_report(*finished, ORDER)
     assert finished[0].report.read_text() == html
 
 
@@ -148,7 +151,7 @@ def test_a_missing_file_is_named_and_no_report_is_left(finished, tmp_path, missi
     gone = copy.root / missing
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     with pytest.raises(StoreError, match=Path(missing).parts[0]):
-        write_report(copy, config)
+        write_report(copy, config, ORDER)
     assert not copy.report.exists()
 
 
@@ -169,14 +172,14 @@ def test_costs_are_summed_per_stage_in_the_order_of_the_workflow(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(head + line + "\n")
-    assert tables.costs(tmp_path) == [
+    assert tables.costs(tmp_path, ORDER) == [
         tables.Cost("split", 1, 0.1, 0.0, None),
         tables.Cost("train", 2, 12.5, 20.0, 900.0),
     ]
-    assert tables.costs(tmp_path / "absent") == []
+    assert tables.costs(tmp_path / "absent", ORDER) == []
     (tmp_path / "fit.tsv").write_text("nonsense\n")
     with pytest.raises(StoreError, match=r"fit\.tsv"):
-        tables.costs(tmp_path)
+        tables.costs(tmp_path, ORDER)
 
 
 @pytest.mark.parametrize(

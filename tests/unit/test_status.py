@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from calvaria.cli import app
 from calvaria.config import load
-from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job
 from calvaria.pipeline.status import status
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
@@ -35,7 +37,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def job_of(run: Run, name: str) -> Job:
-    return next(job for job in jobs(run, load(run.config), SKULLS) if job.name == name)
+    return next(job for job in jobs(STAGES, run, load(run.config), SKULLS) if job.name == name)
 
 
 def made(run: Run, name: str) -> Job:
@@ -43,7 +45,7 @@ def made(run: Run, name: str) -> Job:
     job = job_of(run, name)
     for path in (*job.outputs, run.log(name), run.benchmark(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{job.stage}: 4/4 skulls\n")
+        path.write_text(f"{job.stage.name}: 4/4 skulls\n")
     return job
 
 
@@ -65,12 +67,12 @@ def said(run: Run, name: str, text: str, age_s: float = 0) -> None:
 
 
 def states(run: Run) -> dict[str, str]:
-    return {one.job.name: one.state for one in status(run, load(run.config)) if one.state != "left"}
+    return {one.job.name: one.state for one in status(STAGES, run, load(run.config)) if one.state != "left"}
 
 
 def test_nothing_was_started(run):
     assert states(run) == {}
-    assert len(status(run, load(run.config))) == 68
+    assert len(status(STAGES, run, load(run.config))) == 68
 
 
 def test_what_is_there_is_done(run):
@@ -103,7 +105,7 @@ def test_long_names_of_markers_are_read(run):
 
 def test_a_job_of_a_cluster_is_submitted(run):
     marked(run, job_of(run, "train/all/0").outputs[0], "4711")
-    (found,) = [one for one in status(run, load(run.config)) if one.state != "left"]
+    (found,) = [one for one in status(STAGES, run, load(run.config)) if one.state != "left"]
     assert (found.state, found.said) == ("submitted", "job 4711 of the cluster")
 
 
@@ -141,7 +143,7 @@ def test_a_process_at_work_is_seen_with_what_it_said_last(run):
         [sys.executable, "-c", "input()", *words], cwd=run.root.parents[1], stdin=subprocess.PIPE
     ) as process:
         for _ in range(50):
-            found = [one for one in status(run, load(run.config)) if one.state != "left"]
+            found = [one for one in status(STAGES, run, load(run.config)) if one.state != "left"]
             if found[0].state == "running":
                 break
             time.sleep(0.1)

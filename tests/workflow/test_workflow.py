@@ -14,6 +14,7 @@ import yaml
 from calvaria.config import load, parse
 from calvaria.pipeline.plan import jobs as run_jobs
 from calvaria.sources import catalogue
+from calvaria.stages import STAGES as EVERY_STAGE
 from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
@@ -59,9 +60,9 @@ def test_the_demo_plans_every_stage(tmp_path):
     assert jobs["fit"] == len(config["fit"])
     assert jobs["train"] == jobs["evaluate"] == len(config["train"]["arms"])
     assert not (tmp_path / "results").exists(), "a dry run leaves nothing behind"
-    listed = run_jobs(Run(Path("results/demo")), parse(config, "config"), 24)
+    listed = run_jobs(EVERY_STAGE, Run(Path("results/demo")), parse(config, "config"), 24)
     counts = {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
-    assert Counter(job.stage for job in listed) == counts
+    assert Counter(job.stage.name for job in listed) == counts
     outputs = re.findall(r"^ +output: (.*)$", done.stdout, re.MULTILINE)
     assert {path for line in outputs for path in line.split(", ")} == {
         str(path) for job in listed for path in job.outputs
@@ -137,9 +138,9 @@ def test_jobs_are_those_that_snakemake_plans(source, tmp_path):
     rows = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("results/")]
     config = load(source)
     skulls = len(catalogue(config.ingest.sources)) if source.stem == "tiny" else SKULLS
-    every = run_jobs(Run(Path("results") / config.name), config, skulls)
+    every = run_jobs(EVERY_STAGE, Run(Path("results") / config.name), config, skulls)
     assert {(row[0], row[2]) for row in rows} == {
-        (str(path), job.stage) for job in every for path in job.outputs
+        (str(path), job.stage.name) for job in every for path in job.outputs
     }
 
 

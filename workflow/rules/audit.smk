@@ -23,7 +23,7 @@ rule audit:
         gpu=lambda wildcards: drawing_gpus(wildcards.family),
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "audit", wildcards.family),
+        identity=fingerprint("audit"),
     shell:
         "calvaria audit --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"
 

@@ -9,6 +9,7 @@ from calvaria import sources
 from calvaria.pipeline.guard import refuse_another_run
 from calvaria.errors import CalvariaError, InputError
 from calvaria.pipeline.fingerprint import identity
+from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.storage.store import clear_partial, write_atomically
 
@@ -42,6 +43,18 @@ onstart:
     write_atomically(RUN.config, configuration.dump(CONFIG))
 
 
+def fingerprint(name):
+    """What the result of a job of a stage depends on beside its input files, by the job's wildcards."""
+    (stage,) = (stage for stage in STAGES if stage.name == name)
+
+    def of_job(wildcards):
+        subject = wildcards[stage.key.option] if stage.key else ""
+        number = int(wildcards[stage.number.option]) if stage.number else 0
+        return identity(CONFIG, stage, subject, number)
+
+    return of_job
+
+
 def shards(store, count, size):
     """The files of all shards of a store of `count` volumes, and their tables."""
     numbers = range(-(-count // size))
@@ -57,7 +70,7 @@ def registered(family):
     """The registrations of a family, if it is one that registers."""
     batches = range(CONFIG.batches(family, len(SKULLS)))
     found = [path for k in batches for path in (RUN.fields(family, k), RUN.registrations(family, k))]
-    return found + ([RUN.template(family)] if found and CONFIG.fit[family].mode == "template" else [])
+    return found + ([RUN.template(family)] if found and CONFIG.fit[family].builds_template else [])
 
 
 def model(family):

@@ -20,6 +20,6 @@ rule evaluate:
         gpu=int(CONFIG.device == "cuda"),  # a quarter of its time is the networks
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "evaluate", wildcards.arm),
+        identity=fingerprint("evaluate"),
     shell:
         "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee -i {log:q}"

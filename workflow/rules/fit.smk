@@ -20,6 +20,6 @@ rule fit:
         gpu=lambda wildcards: TRAINING_GPUS if network(wildcards.family) else 0,
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "fit", wildcards.family),
+        identity=fingerprint("fit"),
     shell:
         "calvaria fit --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"

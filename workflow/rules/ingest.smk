@@ -22,6 +22,6 @@ rule ingest:
         runtime=60,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "ingest"),
+        identity=fingerprint("ingest"),
     shell:
         "calvaria ingest --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee -i {log:q}"

@@ -15,7 +15,7 @@ rule inject:
         runtime=60,
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "inject", wildcards.cohort, int(wildcards.shard)),
+        identity=fingerprint("inject"),
     shell:
         "calvaria inject --run {params.run:q} --cohort {wildcards.cohort} --shard {wildcards.shard}"
         " 2>&1 | tee -i {log:q}"

@@ -15,6 +15,6 @@ rule people:
         runtime=60,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "people"),
+        identity=fingerprint("people"),
     shell:
         "calvaria people --run {params.run:q} 2>&1 | tee -i {log:q}"

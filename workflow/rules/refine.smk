@@ -17,6 +17,6 @@ rule refine:
         gpu=TRAINING_GPUS,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "refine"),
+        identity=fingerprint("refine"),
     shell:
         "calvaria refine --run {params.run:q} 2>&1 | tee -i {log:q}"

@@ -2,7 +2,7 @@ rule register:
     input:
         skulls,
         lambda wildcards: (
-            [RUN.template(wildcards.family)] if CONFIG.fit[wildcards.family].mode == "template" else []
+            [RUN.template(wildcards.family)] if CONFIG.fit[wildcards.family].builds_template else []
         ),
     output:
         RUN.fields("{family}", "{batch}"),
@@ -20,7 +20,7 @@ rule register:
         runtime=lambda wildcards: 30 + 2 * CONFIG.fit[wildcards.family].batch_size,
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "register", wildcards.family),
+        identity=fingerprint("register"),
     shell:
         "calvaria register --run {params.run:q} --family {wildcards.family} --batch {wildcards.batch}"
         " 2>&1 | tee -i {log:q}"

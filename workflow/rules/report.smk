@@ -36,6 +36,6 @@ rule report:
         runtime=60,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "report"),
+        identity=fingerprint("report"),
     shell:
         "calvaria report --run {params.run:q} 2>&1 | tee -i {log:q}"

@@ -28,7 +28,7 @@ def drawing_time(volumes):
 
 def network(family):
     """Whether a family trains a network; its section says how, then."""
-    return hasattr(CONFIG.fit[family], "optimiser")
+    return CONFIG.fit[family].trains_network
 
 
 def drawing_gpus(family, helps=False):

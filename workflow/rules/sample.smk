@@ -18,7 +18,7 @@ rule sample:
         gpu=lambda wildcards: drawing_gpus(wildcards.family, helps=CONFIG.fit[wildcards.family].kind == "ldm"),
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "sample", wildcards.family, int(wildcards.shard)),
+        identity=fingerprint("sample"),
     shell:
         "calvaria sample --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
         " 2>&1 | tee -i {log:q}"

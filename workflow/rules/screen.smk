@@ -14,7 +14,7 @@ rule limits:
         runtime=60,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "limits"),
+        identity=fingerprint("limits"),
     shell:
         "calvaria limits --run {params.run:q} 2>&1 | tee -i {log:q}"
 
@@ -42,7 +42,7 @@ rule screen:
         gpu=lambda wildcards: drawing_gpus(wildcards.family),
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "screen", wildcards.family, int(wildcards.shard)),
+        identity=fingerprint("screen"),
     shell:
         "calvaria screen --run {params.run:q} --family {wildcards.family} --shard {wildcards.shard}"
         " 2>&1 | tee -i {log:q}"

@@ -20,6 +20,6 @@ rule sheet:
         runtime=60,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "sheet"),
+        identity=fingerprint("sheet"),
     shell:
         "calvaria sheet --run {params.run:q} --shard {wildcards.shard} 2>&1 | tee -i {log:q}"

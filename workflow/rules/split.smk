@@ -15,6 +15,6 @@ rule split:
         runtime=10,
     params:
         run=RUN.root,
-        identity=identity(CONFIG, "split"),
+        identity=fingerprint("split"),
     shell:
         "calvaria split --run {params.run:q} 2>&1 | tee -i {log:q}"

@@ -15,6 +15,6 @@ rule template:
         runtime=2 * 60,
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "template", wildcards.family),
+        identity=fingerprint("template"),
     shell:
         "calvaria template --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"

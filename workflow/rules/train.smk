@@ -21,6 +21,6 @@ rule train:
         gpu=TRAINING_GPUS,
     params:
         run=RUN.root,
-        identity=lambda wildcards: identity(CONFIG, "train", wildcards.arm),
+        identity=fingerprint("train"),
     shell:
         "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee -i {log:q}"

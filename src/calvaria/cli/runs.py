@@ -36,9 +36,10 @@ def estimate(
 
     from calvaria.config import load
     from calvaria.pipeline import estimate
+    from calvaria.stages import STAGES
 
     loaded = load(config)
-    found = estimate.estimate(loaded, estimate.source_kinds(loaded))
+    found = estimate.estimate(STAGES, loaded, estimate.source_kinds(loaded))
     typer.echo(json.dumps(asdict(found), indent=1) if as_json else estimate.text(found, cores))
 
 
@@ -55,10 +56,11 @@ def status(
     Example: calvaria status results/demo --watch
     """
     from calvaria.pipeline import status
+    from calvaria.stages import STAGES
 
     opened, config = opened_run(run)
     while True:
-        found = status.status(opened, config)
+        found = status.status(STAGES, opened, config)
         if watch:
             click.clear()
         typer.echo(status.as_json(found) if as_json else status.text(opened, config, found))
@@ -85,6 +87,7 @@ def verify(
     """
     from calvaria.pipeline import verify
     from calvaria.pipeline.manifest import read_manifest
+    from calvaria.stages import STAGES
     from calvaria.storage.paths import Run
 
     opened = Run(run)
@@ -92,7 +95,7 @@ def verify(
     if not found and recompute:
         import numpy as np
 
-        config, jobs = verify.choose(opened, recompute, np.random.default_rng())
+        config, jobs = verify.choose(STAGES, opened, recompute, np.random.default_rng())
         for job in jobs:
             differing = verify.recompute(opened, config, job)
             typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
@@ -116,9 +119,10 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
     Example: calvaria diff results/demo results/other
     """
     from calvaria.pipeline.diff import diff
+    from calvaria.stages import STAGES
     from calvaria.storage.paths import Run
 
-    same, lines = diff(Run(run), Run(other))
+    same, lines = diff(STAGES, Run(run), Run(other))
     typer.echo("\n".join(lines))
     if not same:
         raise typer.Exit(NOT_WELL)

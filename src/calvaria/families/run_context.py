@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.pipeline.fingerprint import code, identity
+from calvaria.pipeline import reads, roots
+from calvaria.pipeline.fingerprint import code, digest
 from calvaria.plugins.family import (
     Base,
     Context,
@@ -42,13 +43,14 @@ def registration_context(run: Run, config: Config, family: str) -> Context:
     return replace(
         new_context(run, config, family),
         registered=Registrations(template),
-        workspace=Workspace(run.fit(family), code=code(config, "register", family)),
+        workspace=Workspace(run.fit(family), code=code(roots.families(config, family))),
     )
 
 
 def fit_context(run: Run, config: Config, family: str) -> tuple[Context, Workspace]:
     """The context of ``fit``, and the workspace in it."""
-    workspace = Workspace(run.fit(family), identity(config, "fit", family))
+    identity = digest(reads.family(config, family), roots.families(config, family))
+    workspace = Workspace(run.fit(family), identity)
     return replace(context_of(run, config, family), workspace=workspace), workspace
 
 

@@ -7,13 +7,16 @@ them is reasoned: with voxels, with what a network's convolutions multiply, with
 ``benchmarks/estimate.md`` compares. A GPU was not measured.
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from calvaria.config import HELD_OUT, Config
-from calvaria.pipeline.plan import Job
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.pipeline.stage import Job
 
 # Seconds until a job's work begins: imports, reading the training skulls.
 START, START_TORCH = 0.6, 5.0
@@ -37,6 +40,21 @@ VAULT_BYTES, REPORT_BYTES = 80e3, 10e6
 MODEL_BYTES = {"vae": 45e6, "vqvae": 45e6, "introvae": 50e6, "wgan": 130e6, "ldm": 80e6, "ssm": 6e6}
 NETWORK_BYTES = 300  # per square of a channel: weights of a reconstruction network and their log
 
+RECORD_BYTES, SHEET_BYTES = 1e5, 25e3  # of a record or a table; per skull of a contact sheet
+
+# What a kind of family or source that was not measured counts as.
+UNKNOWN_NETWORK, UNKNOWN_FAMILY, UNKNOWN_SOURCE = "vae", "ssm", "folder"
+PATCH, CHANNELS = 4, (64,)  # of a network that does not say its own
+KNOWN_FAMILIES = ("real", *DRAW, "ldm")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job takes."""
+
+    seconds: float  # of one core
+    bytes: float  # that it leaves on disk
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -59,44 +77,35 @@ def sizes(config: Config, kinds: Sequence[str]) -> Sizes:
     return Sizes(tuple(kinds), max(1, len(kinds) - test - validation), validation, test)
 
 
-def seconds(job: Job, config: Config, sizes: Sizes) -> float:
-    """Seconds of one core that a job takes."""
-    return SECONDS[job.stage](job, config, sizes)
+def unknown(config: Config) -> list[str]:
+    """The families and sources whose kind was not measured, a line each, with what they count as."""
+    families, sources = config.fit.items(), config.ingest.sources.items()
+    parts: list[tuple[str, str, str]] = [
+        *((f"fit.{name}", family.kind, _kind(family)) for name, family in families),
+        *((f"ingest.sources.{name}", source.kind, _source(source.kind)) for name, source in sources),
+    ]
+    return [
+        f"unknown cost: {key} (kind {kind}), counted as {known}"
+        for key, kind, known in parts
+        if kind != known
+    ]
 
 
-def stored(job: Job, config: Config, sizes: Sizes) -> float:
-    """Bytes that a job leaves on disk."""
-    voxels = prod(config.grid.shape)
-    match job.stage:
-        case "ingest":
-            return _in_shard(job, sizes.skulls, config.ingest.shard_size) * (
-                VOLUME_BYTES * voxels + VAULT_BYTES
-            )
-        case "sheet":
-            return _in_shard(job, sizes.skulls, config.ingest.shard_size) * 25e3
-        case "register":  # both ways, float16, in the batch and in the files that an interrupted batch keeps
-            settings: Any = config.fit[job.subject]
-            values = 2 * 3 + (settings.mode == "template")
-            return 2 * _registrations(job, config, sizes) * 2 * values * _field_voxels(config, settings)
-        case "template":
-            return voxels
-        case "fit":
-            return MODEL_BYTES.get(config.fit[job.subject].kind, 1e4)
-        case "sample" | "screen":
-            return _drawn(job, config) * VOLUME_BYTES * voxels
-        case "inject":
-            return _cases(job, config, sizes) * VOLUME_BYTES * voxels
-        case "train":
-            return 5e5 + NETWORK_BYTES * sum(c * c for c in config.train.channels) * 3
-        case "refine":
-            assert config.refine is not None
-            return 5e5 + NETWORK_BYTES * sum(c * c for c in config.refine.channels) * 3
-        case "evaluate":
-            return _predictions(config, sizes) * VOLUME_BYTES * voxels
-        case "report":
-            return REPORT_BYTES
-        case _:
-            return 1e5  # a record or a table
+def _kind(settings: Any) -> str:
+    """The kind that a family counts as."""
+    if settings.kind in KNOWN_FAMILIES:
+        return str(settings.kind)
+    return UNKNOWN_NETWORK if settings.trains_network else UNKNOWN_FAMILY
+
+
+def _source(kind: str) -> str:
+    """The kind that a source counts as."""
+    return kind if kind in SCAN else UNKNOWN_SOURCE
+
+
+def record(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """What a job takes that only writes a record or a table; also one of which nothing is known."""
+    return Cost(START, RECORD_BYTES)
 
 
 def _work(voxels: float, patch: int, channels: Sequence[int]) -> float:
@@ -116,7 +125,7 @@ def _drawn(job: Job, config: Config) -> int:
 
 
 def _cases(job: Job, config: Config, sizes: Sizes) -> int:
-    if job.subject in HELD_OUT:
+    if job.subject not in config.fit:
         return _held_out(config, sizes.test if job.subject == "test" else sizes.validation, sizes)
     return _drawn(job, config) * config.inject.per_skull
 
@@ -133,23 +142,28 @@ def _predictions(config: Config, sizes: Sizes) -> int:
     return members * _held_out(config, sizes.test, sizes)
 
 
-def _ingest(job: Job, config: Config, sizes: Sizes) -> float:
+def _volumes_bytes(config: Config, volumes: float) -> float:
+    return volumes * VOLUME_BYTES * prod(config.grid.shape)
+
+
+def ingest(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Reading and resampling of a shard of scans."""
     size = config.ingest.shard_size
     kinds = sizes.kinds[job.number * size :][:size]
-    return START + sum(SCAN.get(kind, SCAN["folder"]) + RESAMPLE * prod(config.grid.shape) for kind in kinds)
+    seconds = sum(SCAN[_source(kind)] + RESAMPLE * prod(config.grid.shape) for kind in kinds)
+    stored = _volumes_bytes(config, len(kinds)) + len(kinds) * VAULT_BYTES
+    return Cost(START + seconds, stored)
 
 
-def _sheet(job: Job, config: Config, sizes: Sizes) -> float:
+def sheet(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Pictures of a shard of skulls."""
     skulls = _in_shard(job, sizes.skulls, config.ingest.shard_size)
-    return 1 + skulls * (0.15 + 8e-7 * prod(config.grid.shape))
+    return Cost(1 + skulls * (0.15 + 8e-7 * prod(config.grid.shape)), skulls * SHEET_BYTES)
 
 
-def _people(job: Job, config: Config, sizes: Sizes) -> float:
-    return START + PER_PAIR * comb(sizes.skulls, 2)
-
-
-def _split(job: Job, config: Config, sizes: Sizes) -> float:
-    return START
+def people(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Comparison of every pair of people."""
+    return Cost(START + PER_PAIR * comb(sizes.skulls, 2), RECORD_BYTES)
 
 
 def _field_voxels(config: Config, settings: Any, template: bool = False) -> float:
@@ -162,42 +176,57 @@ def _iterations(numbers: Sequence[int]) -> float:
     return sum(n / 8 ** (len(numbers) - 1 - level) for level, n in enumerate(numbers))
 
 
-def _template(job: Job, config: Config, sizes: Sizes) -> float:
+def template(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Rounds of registrations to the mean."""
     settings: Any = config.fit[job.subject]
     count = settings.template_rounds * min(settings.template_skulls, sizes.training)
     work = _iterations(settings.template_iterations) * _field_voxels(config, settings, template=True)
-    return START_TORCH + count * SYN * work
+    return Cost(START_TORCH + count * SYN * work, prod(config.grid.shape))
 
 
 def _registrations(job: Job, config: Config, sizes: Sizes) -> float:
     """Registrations of a batch; batches share them evenly."""
     settings: Any = config.fit[job.subject]
-    count = sizes.training if settings.mode == "template" else min(settings.pairs, comb(sizes.training, 2))
-    return count / config.batches(job.subject, sizes.skulls)
+    count = sizes.training
+    if settings.mode != "template":
+        count = comb(sizes.training, 2)
+        if settings.partners is not None:
+            count = min(count, sizes.training * settings.partners)
+        if settings.pairs is not None:
+            count = min(count, settings.pairs)
+    return count / job.stage.count(config, job.subject, sizes.skulls)
 
 
-def _register(job: Job, config: Config, sizes: Sizes) -> float:
+def register(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Registrations of a batch, and their fields.
+
+    Fields are stored both ways, float16, in the batch and in the files that an interrupted batch keeps.
+    """
     settings: Any = config.fit[job.subject]
-    voxels = prod(config.grid.shape)
-    each = SYN * _iterations(settings.iterations) * _field_voxels(config, settings)
-    each += 2 * DEMONS * voxels * (1 + settings.demons_rounds)
-    return START_TORCH + _registrations(job, config, sizes) * each
+    registrations = _registrations(job, config, sizes)
+    field = _field_voxels(config, settings)
+    each = SYN * _iterations(settings.iterations) * field
+    each += 2 * DEMONS * prod(config.grid.shape) * (1 + settings.demons_rounds)
+    values = 2 * 3 + (settings.mode == "template")
+    return Cost(START_TORCH + registrations * each, 2 * registrations * 2 * values * field)
 
 
-def _fit(job: Job, config: Config, sizes: Sizes) -> float:
+def fit(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Training of a family's network, or what the family does instead."""
     settings: Any = config.fit[job.subject]
-    voxels = prod(config.grid.shape)
-    match settings.kind:
+    kind = _kind(settings)
+    stored = MODEL_BYTES.get(kind, 1e4)
+    match kind:
         case "real":
-            return START
+            return Cost(START, stored)
         case "registration":
-            return 2.0
+            return Cost(2.0, stored)
         case "ssm":
-            return 2.0 + sizes.training * 4e-7 * voxels
-    each = STEP[settings.kind] * _family_work(settings, config)
-    if settings.kind == "wgan":
+            return Cost(2.0 + sizes.training * 4e-7 * prod(config.grid.shape), stored)
+    each = STEP[kind] * _family_work(settings, config)
+    if kind == "wgan":
         each *= (1 + settings.critic_steps) / 3
-    return START_TORCH + settings.optimiser.steps * settings.optimiser.batch_size * each
+    return Cost(START_TORCH + settings.optimiser.steps * settings.optimiser.batch_size * each, stored)
 
 
 def _family_work(settings: Any, config: Config) -> float:
@@ -207,8 +236,9 @@ def _family_work(settings: Any, config: Config) -> float:
         return _work(
             voxels / (below.patch * 2 ** (len(below.channels) - 1)) ** 3, settings.patch, settings.channels
         )
+    patch, channels = getattr(settings, "patch", PATCH), getattr(settings, "channels", CHANNELS)
     order = -1 if settings.kind == "wgan" else 1  # a generator's channels begin with its coarsest level
-    return _work(voxels, settings.patch, settings.channels[::order]) * getattr(settings, "blocks", 1)
+    return _work(voxels, patch, channels[::order]) * getattr(settings, "blocks", 1)
 
 
 def _draw(family: str, config: Config) -> float:
@@ -221,41 +251,57 @@ def _draw(family: str, config: Config) -> float:
         turns = settings.sampling_steps * (1 if settings.guidance == 1 else 2)
         return DENOISE * turns * _family_work(settings, config) + DECODE * voxels
     refined = settings.demons_rounds if getattr(settings, "mode", "") == "template" else 0
-    return (DRAW[settings.kind] + DEMONS * refined) * voxels
+    return (DRAW[_kind(settings)] + DEMONS * refined) * voxels
 
 
 def _start(family: str, config: Config) -> float:
     return START if config.fit[family].kind == "real" else START_TORCH
 
 
-def _sample(job: Job, config: Config, sizes: Sizes) -> float:
-    return _start(job.subject, config) + _drawn(job, config) * _draw(job.subject, config)
+def sample(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Draws of a shard."""
+    drawn = _drawn(job, config)
+    seconds = _start(job.subject, config) + drawn * _draw(job.subject, config)
+    return Cost(seconds, _volumes_bytes(config, drawn))
 
 
-def _screen(job: Job, config: Config, sizes: Sizes) -> float:
+def screen(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Measures of a shard of samples, and what is drawn again."""
+    drawn = _drawn(job, config)
     each = SCREEN * prod(config.grid.shape) + REDRAWN * _draw(job.subject, config)
-    return _start(job.subject, config) + _drawn(job, config) * each
+    return Cost(_start(job.subject, config) + drawn * each, _volumes_bytes(config, drawn))
 
 
-def _limits(job: Job, config: Config, sizes: Sizes) -> float:
-    return START + sizes.training * SCREEN * prod(config.grid.shape)
+def limits(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Measures of the training skulls."""
+    return Cost(START + sizes.training * SCREEN * prod(config.grid.shape), RECORD_BYTES)
 
 
-def _audit(job: Job, config: Config, sizes: Sizes) -> float:
+def audit(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Features of real and synthetic skulls."""
     measured = config.sample.count + 2 * sizes.training + sizes.validation + sizes.test
-    return _start(job.subject, config) + measured * (0.045 + 3.5e-8 * prod(config.grid.shape))
+    each = 0.045 + 3.5e-8 * prod(config.grid.shape)
+    return Cost(_start(job.subject, config) + measured * each, RECORD_BYTES)
 
 
-def _inject(job: Job, config: Config, sizes: Sizes) -> float:
-    return START + _cases(job, config, sizes) * CUT * prod(config.grid.shape)
+def inject(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Cases of a shard."""
+    cases = _cases(job, config, sizes)
+    return Cost(START + cases * CUT * prod(config.grid.shape), _volumes_bytes(config, cases))
 
 
-def _train(job: Job, config: Config, sizes: Sizes) -> float:
+def _network_bytes(channels: Sequence[int]) -> float:
+    return 5e5 + NETWORK_BYTES * sum(c * c for c in channels) * 3
+
+
+def train(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Training of a reconstruction network."""
     train = config.train
     each = STEP_TRAIN * _work(prod(config.grid.shape), train.patch, train.channels)
     if train.arms[job.subject].geometric != "none":
         each *= GEOMETRIC
-    return START_TORCH + train.optimiser.steps * train.optimiser.batch_size * each
+    seconds = START_TORCH + train.optimiser.steps * train.optimiser.batch_size * each
+    return Cost(seconds, _network_bytes(train.channels))
 
 
 def _window_work(config: Config) -> float:
@@ -264,40 +310,25 @@ def _window_work(config: Config) -> float:
     return _work(voxels, config.refine.patch, config.refine.channels)
 
 
-def _refine(job: Job, config: Config, sizes: Sizes) -> float:
+def refine(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Reading of the scans, and training of the fine network."""
     assert config.refine is not None
     optimiser = config.refine.optimiser
-    loading = sum(SCAN.get(kind, SCAN["folder"]) for kind in sizes.kinds[: sizes.training + sizes.validation])
-    return START_TORCH + loading + optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
+    loading = sum(SCAN[_source(kind)] for kind in sizes.kinds[: sizes.training + sizes.validation])
+    seconds = optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
+    return Cost(START_TORCH + loading + seconds, _network_bytes(config.refine.channels))
 
 
-def _evaluate(job: Job, config: Config, sizes: Sizes) -> float:
+def evaluate(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Predictions of an arm's networks in their scans, and scores."""
+    predictions = _predictions(config, sizes)
     each = PREDICT + (REFINE * _window_work(config) if config.refine else 0.0)
-    return START_TORCH + _predictions(config, sizes) * each
+    return Cost(START_TORCH + predictions * each, _volumes_bytes(config, predictions))
 
 
-def _report(job: Job, config: Config, sizes: Sizes) -> float:
+def report(job: Job, config: Config, sizes: Sizes) -> Cost:
+    """Figures of the page, and digests of all files."""
     parts = len(config.fit) + len(config.train.arms)
     volumes = len(config.fit) * config.sample.count * (2 + config.inject.per_skull)
-    hashing = 1e-9 * VOLUME_BYTES * volumes * prod(config.grid.shape) + 1e-4 * volumes
-    return START + parts * (0.8 + 4e-6 * prod(config.grid.shape)) + hashing
-
-
-SECONDS: dict[str, Callable[[Job, Config, Sizes], float]] = {
-    "ingest": _ingest,
-    "sheet": _sheet,
-    "people": _people,
-    "split": _split,
-    "template": _template,
-    "register": _register,
-    "fit": _fit,
-    "sample": _sample,
-    "limits": _limits,
-    "screen": _screen,
-    "audit": _audit,
-    "inject": _inject,
-    "train": _train,
-    "refine": _refine,
-    "evaluate": _evaluate,
-    "report": _report,
-}
+    hashing = 1e-9 * _volumes_bytes(config, volumes) + 1e-4 * volumes
+    return Cost(START + parts * (0.8 + 4e-6 * prod(config.grid.shape)) + hashing, REPORT_BYTES)

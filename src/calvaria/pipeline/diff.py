@@ -1,13 +1,14 @@
 """What differs between two finished runs, in words, and where it started."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from calvaria.config import Config, parse
-from calvaria.pipeline.fingerprint import modules, sections
-from calvaria.pipeline.manifest import NOT_DATA, read_manifest
-from calvaria.pipeline.plan import STAGES, Job, jobs
+from calvaria.pipeline.fingerprint import modules
+from calvaria.pipeline.manifest import read_manifest
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job, Stage
 from calvaria.storage.paths import Run
 
 SHOWN = 5  # jobs that are named of a stage
@@ -24,19 +25,19 @@ class Side:
     ]  # jobs by name in their order, with the sha256 of their files
 
     @classmethod
-    def of(cls, run: Run) -> "Side":
+    def of(cls, stages: Sequence[Stage], run: Run) -> "Side":
         """What a finished run says of itself."""
         manifest = read_manifest(run)
         config = parse(manifest["config"], f"{run.manifest}: config")
         made = {}
-        for job in jobs(run, config, len(run.ingest)):
-            if job.stage not in NOT_DATA:
+        for job in jobs(stages, run, config, len(run.ingest)):
+            if job.stage.is_data:
                 names = [path.relative_to(run.root).as_posix() for path in job.outputs]
                 made[job.name] = job, [manifest["files"].get(name) for name in names]
         return cls(manifest, config, made)
 
 
-def diff(one: Run, other: Run) -> tuple[bool, list[str]]:
+def diff(stages: Sequence[Stage], one: Run, other: Run) -> tuple[bool, list[str]]:
     """Compares two runs by their manifests.
 
     Returns:
@@ -45,17 +46,19 @@ def diff(one: Run, other: Run) -> tuple[bool, list[str]]:
     Raises:
         StoreError: if one has no manifest, or a damaged one.
     """
-    left, right = Side.of(one), Side.of(other)
+    left, right = Side.of(stages, one), Side.of(stages, other)
     told = _changes("config", left.manifest["config"], right.manifest["config"])
     told += changes(left.manifest, right.manifest)
     if left.manifest["digest"] == right.manifest["digest"]:
         return True, [f"the data is the same: digest {left.manifest['digest']}", *told]
     made = {**left.made, **right.made}
-    order = sorted(made, key=lambda name: STAGES.index(made[name][0].stage))  # stable
+    order = sorted(made, key=lambda name: stages.index(made[name][0].stage))  # stable
     differing = [name for name in order if _shas(left, name) != _shas(right, name)]
     for stage in dict.fromkeys(made[name][0].stage for name in order):
         of_stage = [name for name in order if made[name][0].stage == stage]
-        told.append(_told(stage, of_stage, [name for name in of_stage if name in differing], left, right))
+        told.append(
+            _told(stage.name, of_stage, [name for name in of_stage if name in differing], left, right)
+        )
     return False, [*told, _start(made[differing[0]][0], left, right)] if differing else told
 
 
@@ -116,12 +119,11 @@ def _start(job: Job, left: Side, right: Side) -> str:
     """Where it started: the first job that differs, and what of it may be the cause."""
     if only := _only(job.name, left, right):
         return f"it started at {job.name}{only}"
-    mine, theirs = (sections(side.config, job.stage, job.subject, job.number) for side in (left, right))
+    mine, theirs = (job.stage.reads(side.config, job.subject, job.number) for side in (left, right))
     used = {module for side in (left, right) for module in modules(side.config, job.stage, job.subject)}
     changed = _changed_modules(left.manifest, right.manifest)
-    own = job.stage in ("inject", "train", "refine")  # they run the user's own recipes
     causes = [line.split(":")[0] for line in _changes("config", mine, theirs)]
-    causes += [name for name in changed if name in used or (own and not name.startswith("calvaria."))]
+    causes += [name for name in changed if name in used]
     for part in ("versions", "hardware"):
         causes += [line.split(":")[0] for line in _changes(part, left.manifest[part], right.manifest[part])]
     told = ", ".join(causes) or "nothing that is recorded: look at its sources, and at faults of the machine"

@@ -8,7 +8,8 @@ from pathlib import Path
 from calvaria import sources
 from calvaria.config import Config
 from calvaria.pipeline import costs
-from calvaria.pipeline.plan import STAGES, Job, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job, Stage
 from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
 
@@ -29,6 +30,7 @@ class Estimate:
     """What a run will take."""
 
     stages: tuple[StageEstimate, ...]
+    unknown: tuple[str, ...] = ()  # lines about kinds that were not measured
 
     @property
     def jobs(self) -> int:
@@ -53,19 +55,20 @@ class Estimate:
         return self.seconds / cores + chain * (1 - 1 / cores)
 
 
-def estimate(config: Config, kinds: Sequence[str]) -> Estimate:
-    """Estimates a run on skulls of sources of these kinds."""
+def estimate(stages: Sequence[Stage], config: Config, kinds: Sequence[str]) -> Estimate:
+    """Estimate a run on skulls of sources of these kinds."""
     sizes = costs.sizes(config, kinds)
-    of_stage: dict[str, list[Job]] = {stage: [] for stage in STAGES}
-    for job in jobs(Run(Path("results") / config.name), config, len(kinds)):
-        of_stage[job.stage].append(job)
-    return Estimate(tuple(_stage(stage, some, config, sizes) for stage, some in of_stage.items() if some))
+    of_stage: dict[str, list[Job]] = {stage.name: [] for stage in stages}
+    for job in jobs(stages, Run(Path("results") / config.name), config, len(kinds)):
+        of_stage[job.stage.name].append(job)
+    rows = [_stage(name, some, config, sizes) for name, some in of_stage.items() if some]
+    return Estimate(tuple(rows), tuple(costs.unknown(config)))
 
 
-def _stage(stage: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -> StageEstimate:
-    took = [costs.seconds(job, config, sizes) for job in some]
-    stored = sum(costs.stored(job, config, sizes) for job in some)
-    return StageEstimate(stage, len(some), sum(took), max(took), stored)
+def _stage(name: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -> StageEstimate:
+    each = [job.stage.cost(job, config, sizes) for job in some]
+    seconds = [cost.seconds for cost in each]
+    return StageEstimate(name, len(some), sum(seconds), max(seconds), sum(cost.bytes for cost in each))
 
 
 def source_kinds(config: Config) -> list[str]:
@@ -90,6 +93,7 @@ def text(found: Estimate, cores: int | None = None) -> str:
     lines.append("")
     lines += [f"{duration(found.wall_s(n))} on {n} core{'s' * (n > 1)}" for n in several]
     lines.append("")
+    lines += found.unknown
     lines.append(
         "Measured on one core of a virtual machine and scaled; right to a factor of two where it was checked "
         "(benchmarks/estimate.md). With a GPU: not measured."

@@ -5,6 +5,7 @@ machine nor the path nor the time.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from calvaria.config import Config
 from calvaria.errors import StoreError
 from calvaria.pipeline.plan import jobs
 from calvaria.pipeline.provenance import provenance
+from calvaria.pipeline.stage import Stage
 from calvaria.storage.paths import Run
 from calvaria.storage.store import METADATA, Store, read_json, write_json
 
 KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "ancestry", "files")
-NOT_DATA = ("sheet", "report")  # pictures and pages for people
 
 
 def stores(run: Run, config: Config) -> list[Store]:
@@ -27,16 +28,13 @@ def stores(run: Run, config: Config) -> list[Store]:
     return [run.ingest, *synthetic, *(run.inject(cohort) for cohort in cohorts), *scored]
 
 
-def data_files(run: Run, config: Config) -> list[Path]:
+def data_files(stages: Sequence[Stage], run: Run, config: Config) -> list[Path]:
     """The files that make up a run, relative to its root: stores, tables, weights, records."""
-    made = [
-        path
-        for job in jobs(run, config, len(run.ingest))
-        if job.stage not in NOT_DATA
-        for path in job.outputs
-    ]
-    described = [store.path / name for store in stores(run, config) for name in METADATA]
-    return sorted(path.relative_to(run.root) for path in (*made, *described))
+    every = jobs(stages, run, config, len(run.ingest))
+    written = [path for job in every if job.stage.is_data for path in job.outputs]
+    of_stores = {parent for path in written for parent in path.parents if parent.suffix == ".zarr"}
+    metadata = [store / name for store in of_stores for name in METADATA]
+    return sorted(path.relative_to(run.root) for path in (*written, *metadata))
 
 
 def ancestry(run: Run, config: Config) -> dict[str, Any]:
@@ -83,9 +81,9 @@ def digest(files: dict[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_manifest(run: Run, config: Config) -> None:
-    """Writes ``manifest.json`` of a finished run."""
-    files = {path.as_posix(): sha256(run.root / path) for path in data_files(run, config)}
+def write_manifest(stages: Sequence[Stage], run: Run, config: Config) -> None:
+    """Write ``manifest.json`` of a finished run."""
+    files = {path.as_posix(): sha256(run.root / path) for path in data_files(stages, run, config)}
     content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
     made = {**provenance(config), "ancestry": ancestry(run, config)}
     write_json(run.manifest, {**content, **made, "files": files})

@@ -26,14 +26,13 @@ from pathlib import Path
 from calvaria import sources
 from calvaria.config import Config
 from calvaria.pipeline import costs
-from calvaria.pipeline.plan import STAGES, Job, jobs
+from calvaria.pipeline.plan import jobs
+from calvaria.pipeline.stage import Job, Stage
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json
 from calvaria.utils.progress import duration
 
 STATES = ("done", "running", "submitted", "interrupted", "failed", "left")
-SUBJECTS = ("--family", "--arm", "--cohort")
-NUMBERS = ("--shard", "--batch", "--seed")
 TAIL_BYTES = 4096
 SHOWN = 6  # names in a line
 
@@ -50,14 +49,15 @@ class JobStatus:
     log: Path | None = None
 
 
-def status(run: Run, config: Config) -> list[JobStatus]:
+def status(stages: Sequence[Stage], run: Run, config: Config) -> list[JobStatus]:
     """How every job of a run stands, in the order of the work. Reads only.
 
     Raises:
         CalvariaError: if nothing was ingested yet and the sources cannot be listed.
     """
-    working, started = _working(run), _unfinished(run)
-    return [_status(run, job, working, started) for job in jobs(run, config, ingested(run, config))]
+    working, started = _working(stages, run), _unfinished(run)
+    every = jobs(stages, run, config, ingested(run, config))
+    return [_status(run, job, working, started) for job in every]
 
 
 def ingested(run: Run, config: Config) -> int:
@@ -72,7 +72,7 @@ def _status(run: Run, job: Job, working: set[Key], started: dict[Path, str | Non
     name = job.name
     log, benchmark = run.log(name), run.benchmark(name)
     unfinished = [path for path in job.outputs if path in started]
-    if (job.stage, job.subject, job.number) in working:
+    if (job.stage.name, job.subject, job.number) in working:
         return JobStatus(job, "running", _last_line(log), log)
     if unfinished:
         at_cluster = started[unfinished[0]]
@@ -89,25 +89,27 @@ def _status(run: Run, job: Job, working: set[Key], started: dict[Path, str | Non
     return JobStatus(job, "left")
 
 
-def _working(run: Run) -> set[Key]:
+def _working(stages: Sequence[Stage], run: Run) -> set[Key]:
     """The jobs of the run on which a process of this machine works."""
     import psutil
 
     root = run.root.resolve()
+    by_name = {stage.name: stage for stage in stages}
     found = set()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, where = process.info["cmdline"] or [], process.info["cwd"]
         if where and "--run" in words[:-1] and (Path(where) / _value(words, "--run")).resolve() == root:
-            stage = next((word for word in words[: words.index("--run")] if word in STAGES), None)
-            if stage:
-                subject = next((_value(words, option) for option in SUBJECTS if option in words[:-1]), "")
-                number = next((_value(words, option) for option in NUMBERS if option in words[:-1]), "0")
-                found.add((stage, subject, int(number) if number.isdigit() else 0))
+            name = next((word for word in words[: words.index("--run")] if word in by_name), None)
+            if name:
+                key, numbered = by_name[name].key, by_name[name].number
+                subject = _value(words, f"--{key.option}") if key else ""
+                number = _value(words, f"--{numbered.option}") if numbered else ""
+                found.add((name, subject, int(number) if number.isdigit() else 0))
     return found
 
 
 def _value(words: Sequence[str], option: str) -> str:
-    return words[words.index(option) + 1]
+    return words[words.index(option) + 1] if option in words[:-1] else ""
 
 
 def _unfinished(run: Run) -> dict[Path, str | None]:
@@ -175,7 +177,7 @@ def left_s(run: Run, config: Config, found: Sequence[JobStatus]) -> float:
     """
     kinds = [source.kind for source in config.ingest.sources.values()]
     sizes = costs.sizes(config, list(islice(cycle(kinds), ingested(run, config))))
-    return sum(costs.seconds(one.job, config, sizes) for one in found if one.state != "done")
+    return sum(one.job.stage.cost(one.job, config, sizes).seconds for one in found if one.state != "done")
 
 
 def text(run: Run, config: Config, found: Sequence[JobStatus]) -> str:
@@ -186,11 +188,10 @@ def text(run: Run, config: Config, found: Sequence[JobStatus]) -> str:
     if counts["done"] < len(found):
         lines.append(f"What is not done takes about {duration(left_s(run, config, found))} of one core.")
     lines.append("")
-    for stage in STAGES:
+    for stage in dict.fromkeys(one.job.stage for one in found):
         mine = [one for one in found if one.job.stage == stage]
-        if mine:
-            done = sum(one.state == "done" for one in mine)
-            lines.append(f"{stage:<10}{done:>5} of {len(mine):<5}{_missing(mine)}".rstrip())
+        done = sum(one.state == "done" for one in mine)
+        lines.append(f"{stage.name:<10}{done:>5} of {len(mine):<5}{_missing(mine)}".rstrip())
     for state in STATES[1:-1]:
         told = [one for one in found if one.state == state]
         lines += ["", f"{state}:"] if told else []
@@ -215,6 +216,7 @@ def _missing(some: Sequence[JobStatus]) -> str:
 def as_json(found: Sequence[JobStatus]) -> str:
     """For programs: an object per job."""
     rows = [
-        {"job": one.job.name, "stage": one.job.stage, "state": one.state, "said": one.said} for one in found
+        {"job": one.job.name, "stage": one.job.stage.name, "state": one.state, "said": one.said}
+        for one in found
     ]
     return json.dumps(rows, indent=1)

@@ -1,6 +1,7 @@
 """Whether a run is what its manifest says, and whether it can be made again."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,10 @@ from calvaria.config import Config, load, parse
 from calvaria.errors import StoreError
 from calvaria.pipeline.diff import changes
 from calvaria.pipeline.manifest import read_manifest, sha256
-from calvaria.pipeline.plan import Job, jobs
+from calvaria.pipeline.plan import jobs
 from calvaria.pipeline.provenance import provenance
+from calvaria.pipeline.stage import Job, Stage
 from calvaria.storage.paths import Run
-
-SHARDED = ("ingest", "sample", "screen", "inject", "evaluate")  # stages whose jobs write a shard
 
 
 def faults(run: Run) -> list[str]:
@@ -37,14 +37,16 @@ def faults(run: Run) -> list[str]:
     return found
 
 
-def choose(run: Run, count: int, rng: np.random.Generator) -> tuple[Config, list[Job]]:
+def choose(
+    stages: Sequence[Stage], run: Run, count: int, rng: np.random.Generator
+) -> tuple[Config, list[Job]]:
     """The config of a finished run, and so many of its jobs that write a shard; all, if there are fewer.
 
     Raises:
         StoreError: if there is no manifest, or it is damaged.
     """
     config = parse(read_manifest(run)["config"], f"{run.manifest}: config")
-    sharded = [job for job in jobs(run, config, len(run.ingest)) if job.stage in SHARDED]
+    sharded = [job for job in jobs(stages, run, config, len(run.ingest)) if job.stage.recomputable]
     chosen = rng.choice(len(sharded), size=min(count, len(sharded)), replace=False)
     return config, [sharded[number] for number in sorted(chosen)]
 

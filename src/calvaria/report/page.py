@@ -1,6 +1,7 @@
 """The report: one HTML file that holds everything, made from a finished run."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -63,13 +64,16 @@ class ArmPart:
     recipes: list[tables.Score | None]
 
 
-def write_report(run: Run, config: Config) -> None:
-    """Reads a finished run and writes ``report.html``.
+def write_report(run: Run, config: Config, stages: Sequence[str]) -> None:
+    """Read a finished run and write ``report.html``.
+
+    Args:
+        stages: names of stages in the order of the work.
 
     Raises:
         StoreError: naming the file that is missing or damaged.
     """
-    write_atomically(run.report, _page(_content(run, config)))
+    write_atomically(run.report, _page(_content(run, config, stages)))
 
 
 def _page(content: dict[str, Any]) -> str:
@@ -86,7 +90,7 @@ def _page(content: dict[str, Any]) -> str:
     return environment.get_template("page.html").render(content)
 
 
-def _content(run: Run, config: Config) -> dict[str, Any]:
+def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
     """Everything that the template shows, by the names that it uses."""
     limits = read_json(run.limits)
     manifest = read_json(run.manifest) if run.manifest.is_file() else None
@@ -95,7 +99,7 @@ def _content(run: Run, config: Config) -> dict[str, Any]:
     scored = {arm: run.evaluate(arm).rows() for arm in config.train.arms}
     recipes = list(dict.fromkeys(row["recipe"] for rows in scored.values() for row in rows))
     best = tables.best_arm(scored)
-    costs = tables.costs(run.root / "benchmarks")
+    costs = tables.costs(run.root / "benchmarks", stages)
     steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
     found = versus(scored, baselines, config.seed)

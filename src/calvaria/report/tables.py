@@ -15,11 +15,6 @@ from calvaria.metrics.comparison import Versus, interval, score_of, single
 from calvaria.metrics.statistics import Interval
 from calvaria.storage.rows import EvaluateRow, GatedRegistration, Network, ScreenRow, is_ensemble
 
-STAGES = (
-    *("ingest", "sheet", "people", "split", "limits", "template", "register", "fit", "sample", "screen"),
-    *("audit", "inject", "train", "refine", "evaluate", "report"),
-)
-
 
 @dataclass(frozen=True)
 class Quantity:
@@ -350,13 +345,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def costs(folder: Path) -> list[Cost]:
-    """Time and memory per stage from Snakemake's benchmark files, ``STAGE.tsv`` or any below ``STAGE/``."""
+def costs(folder: Path, stages: Sequence[str]) -> list[Cost]:
+    """Time and memory per stage from Snakemake's benchmark files, ``STAGE.tsv`` or any below ``STAGE/``.
+
+    Args:
+        stages: names of stages in the order of the work; others come last.
+    """
     jobs: dict[str, list[dict[str, str]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
         jobs.setdefault(stage, []).extend(_benchmark(path))
-    known = [stage for stage in STAGES if stage in jobs]
+    known = [stage for stage in stages if stage in jobs]
     return [_cost(stage, jobs[stage]) for stage in known + sorted(set(jobs) - set(known))]
 
 

@@ -3,3 +3,43 @@
 ingest -> split -> fit[family] -> sample[family] -> screen[family] -> inject[cohort]
                                     train[arm] -> evaluate[arm] -> report
 """
+
+from calvaria.pipeline.stage import Stage
+from calvaria.stages import (
+    audit,
+    evaluate,
+    fit,
+    ingest,
+    inject,
+    limits,
+    people,
+    refine,
+    register,
+    report,
+    sample,
+    screen,
+    sheet,
+    split,
+    template,
+    train,
+)
+
+# In the order of the work: the one list from which commands, jobs, fingerprints and the manifest are derived.
+STAGES: tuple[Stage, ...] = (
+    ingest.STAGE,
+    sheet.STAGE,
+    people.STAGE,
+    split.STAGE,
+    template.STAGE,
+    register.STAGE,
+    fit.STAGE,
+    sample.STAGE,
+    limits.STAGE,
+    screen.STAGE,
+    audit.STAGE,
+    inject.STAGE,
+    train.STAGE,
+    refine.STAGE,
+    evaluate.STAGE,
+    report.STAGE,
+)

@@ -1,22 +1,21 @@
-"""audit: how real a family's skulls are, how varied, and whether they are copies."""
+"""Compare a family's skulls with real ones that it has not learned from.
+
+Example: calvaria audit --run results/demo --family vae
+"""
+
+from __future__ import annotations
 
 import math
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import FAMILY, Stage
 
-from calvaria.config import HELD_OUT, Config
-from calvaria.families.run_context import context_of
-from calvaria.metrics.fidelity import fidelity, memorisation
-from calvaria.metrics.rebuilding import compare
-from calvaria.metrics.shape import all_features, scale_of
-from calvaria.storage.cohorts import skulls
-from calvaria.storage.models import load_model
-from calvaria.storage.paths import Run
-from calvaria.storage.store import write_json
-from calvaria.utils.progress import Progress
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
 
 
 def audit(run: Run, config: Config, family: str) -> None:
@@ -25,6 +24,15 @@ def audit(run: Run, config: Config, family: str) -> None:
     The family's screened skulls are compared with those of the validation and test people; whether they are
     copies is asked of the training skulls and their mirror images. An autoencoder rebuilds the test skulls.
     """
+    import numpy as np
+
+    from calvaria.config import HELD_OUT
+    from calvaria.metrics.fidelity import fidelity, memorisation
+    from calvaria.metrics.shape import all_features, scale_of
+    from calvaria.storage.cohorts import skulls
+    from calvaria.storage.store import write_json
+    from calvaria.utils.progress import Progress
+
     grid = config.grid.voxels()
     training = skulls(run, "training")[1]
     held_out = np.concatenate([skulls(run, cohort)[1] for cohort in HELD_OUT])
@@ -53,6 +61,13 @@ def audit(run: Run, config: Config, family: str) -> None:
 
 def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
     """Means over the test skulls, and how many came back empty; None for a family that rebuilds nothing."""
+    import numpy as np
+
+    from calvaria.families.run_context import context_of
+    from calvaria.metrics.rebuilding import compare
+    from calvaria.storage.cohorts import skulls
+    from calvaria.storage.models import load_model
+
     settings = config.fit[family]
     if not settings.reconstructs:
         return None
@@ -69,3 +84,15 @@ def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | N
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value if value is None else round(value, 4) for name, value in values.items()}
+
+
+STAGE = Stage(
+    name="audit",
+    help=__doc__,
+    run=audit,
+    outputs=lambda run, family, _: (run.audit(family),),
+    reads=lambda config, family, _: reads.family(config, family) | reads.section(config, "audit"),
+    key=FAMILY,
+    roots=roots.families,
+    cost=costs.audit,
+)

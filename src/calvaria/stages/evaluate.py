@@ -1,37 +1,38 @@
-"""evaluate: predict the implants of the test cohort with an arm's networks and score every prediction."""
+"""Predict the implants of the test cohort and score them.
+
+Example: calvaria evaluate --run results/demo --arm ldm
+"""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
-from calvaria import sources
-from calvaria.config import Config
-from calvaria.defects.defect import from_json
-from calvaria.defects.native_grid import OwnGrid, cut
-from calvaria.geometry.grid import BONE, IMPLANT
-from calvaria.metrics.scores import Scores, score
-from calvaria.reconstruction.native_case import NativeCase
-from calvaria.stages.inject import OWN
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import (
-    ENSEMBLE,
-    CaseColumns,
-    EvaluateColumns,
-    InjectRow,
-    Network,
-    ScoreColumns,
-    ScoreValues,
-)
-from calvaria.storage.store import write_shard
-from calvaria.storage.tensors import read_tensors
-from calvaria.utils.progress import Progress
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import ARM, Stage, shard_files
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from calvaria import sources
+    from calvaria.config import Config
+    from calvaria.metrics.scores import Scores
+    from calvaria.reconstruction.native_case import NativeCase
     from calvaria.reconstruction.predictor import Prediction, Predictor
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import (
+        CaseColumns,
+        EvaluateColumns,
+        InjectRow,
+        Network,
+        ScoreColumns,
+        ScoreValues,
+    )
+
+NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")  # its shape
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
     Every network has a row per case, and so has their ensemble if it is configured. Scores are those on the
     native grid; ``grid`` has those of the coarse networks alone, on the canonical grid.
     """
+    import numpy as np
+
+    from calvaria.geometry.grid import BONE, IMPLANT
+    from calvaria.storage.rows import ENSEMBLE
+    from calvaria.storage.store import write_shard
+    from calvaria.utils.progress import Progress
+
     members: dict[Network, tuple[int, ...]] = {seed: (seed,) for seed in range(config.train.seeds)}
     if config.evaluate.ensemble and config.train.seeds > 1:
         members[ENSEMBLE] = tuple(range(config.train.seeds))
@@ -70,8 +78,8 @@ def evaluate(run: Run, config: Config, arm: str) -> None:
 
 
 def predictions(
-    predictors: Mapping[Network, "Predictor"], cases: Iterator[Case], batch_size: int
-) -> Iterator[tuple[Case, Network, "Prediction"]]:
+    predictors: Mapping[Network, Predictor], cases: Iterator[Case], batch_size: int
+) -> Iterator[tuple[Case, Network, Prediction]]:
     """Predict every case with each of several named predictors."""
     for batch in _batches(cases, batch_size):
         for name, predictor in predictors.items():
@@ -80,8 +88,13 @@ def predictions(
                 yield case, name, prediction
 
 
-def case_scores(config: Config, case: Case, prediction: "Prediction") -> ScoreColumns:
+def case_scores(config: Config, case: Case, prediction: Prediction) -> ScoreColumns:
     """Return scores on the native grid; under ``grid`` those of the coarse networks on the canonical grid."""
+    import numpy as np
+
+    from calvaria.geometry.grid import BONE, IMPLANT
+    from calvaria.metrics.scores import score
+
     skull = case.skull
     i, j, k = (float(length) for length in np.linalg.norm(skull.affine[:3, :3], axis=0))
     native = score(prediction.native, skull.native_labels == IMPLANT, skull.native_bone, (i, j, k))
@@ -95,13 +108,14 @@ def _batches(items: Iterator[Case], size: int) -> Iterator[list[Case]]:
         yield batch
 
 
-def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "Predictor":
+def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> Predictor:
     """Load a predictor with an arm's trained networks.
 
     Raises:
         StoreError: if a network has not been trained, or its file is damaged.
     """
     from calvaria.reconstruction.predictor import build_predictor
+    from calvaria.storage.tensors import read_tensors
     from calvaria.training.device import prepare_device
 
     networks = {seed: read_tensors(run.train(arm, seed) / "model.safetensors") for seed in seeds}
@@ -111,6 +125,14 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> "P
 
 def cases(run: Run, config: Config) -> Iterator[Case]:
     """Yield the test cases; read each scan once."""
+    import numpy as np
+
+    from calvaria import sources
+    from calvaria.defects.defect import from_json
+    from calvaria.defects.native_grid import OwnGrid, cut
+    from calvaria.reconstruction.native_case import NativeCase
+    from calvaria.stages.inject import OWN
+
     store = run.inject("test")
     rows = store.rows()
     ingested = {row["id"]: row for row in run.ingest.rows()}
@@ -137,5 +159,29 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
 
 def _finite(scores: Scores) -> ScoreValues:
     """Return scores with None for infinity, which JSON does not have."""
+    from calvaria.storage.rows import ScoreValues
+
     finite = {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
     return cast(ScoreValues, finite)
+
+
+def _reads(config: Config, arm: str, _: int) -> dict[str, Any]:
+    network = config.train.model_dump(mode="json", include=set(NETWORK))
+    return (
+        reads.compute(config)
+        | reads.section(config, "evaluate", "refine")
+        | {"network": network, "seeds": config.train.seeds, "sources": reads.sources(config)}
+    )
+
+
+STAGE = Stage(
+    name="evaluate",
+    help=__doc__,
+    run=evaluate,
+    outputs=lambda run, arm, _: shard_files(run.evaluate(arm), 0),
+    reads=_reads,
+    key=ARM,
+    roots=roots.sources,
+    cost=costs.evaluate,
+    recomputable=True,
+)

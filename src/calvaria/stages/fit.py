@@ -1,18 +1,29 @@
-"""fit: one augmentation family learns from the training skulls."""
+"""Fit an augmentation family to the training skulls.
 
-from typing import cast
+An interrupted training goes on from its last checkpoint, and ends with the same bits.
 
-from calvaria.config import Config
-from calvaria.families.network_family import NetworkFamily
-from calvaria.families.run_context import fit_context
-from calvaria.plugins.family import Model
-from calvaria.storage.cohorts import training_population
-from calvaria.storage.models import save_model
-from calvaria.storage.paths import Run
+Example: calvaria fit --run results/demo --family vae --dry-run
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import FAMILY, Stage, weight_files
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
 
 
 def fit(run: Run, config: Config, family: str) -> None:
     """Writes ``fit/FAMILY``: ``model.safetensors``, ``fit.json`` and, for networks, ``steps.jsonl``."""
+    from calvaria.families.run_context import fit_context
+    from calvaria.plugins.family import Model
+    from calvaria.storage.cohorts import training_population
+    from calvaria.storage.models import save_model
+
     settings = config.fit[family]
     if settings.trains_network:
         from calvaria.training.workers import is_main, launched
@@ -31,6 +42,10 @@ def fit(run: Run, config: Config, family: str) -> None:
 
 def dry_run(run: Run, config: Config, family: str) -> str:
     """What fitting a family would take: parameters, peak memory and time, from a few steps at full size."""
+    from calvaria.families.network_family import NetworkFamily
+    from calvaria.families.run_context import fit_context
+    from calvaria.storage.cohorts import training_population
+
     settings = config.fit[family]
     if not settings.trains_network:
         return f"fit {family}: a family of kind {settings.kind} trains no network"
@@ -42,3 +57,21 @@ def dry_run(run: Run, config: Config, family: str) -> str:
     optimiser = cast(NetworkFamily, settings).optimiser
     found = estimate(training, config, optimiser.accumulate, prepare_device(config))
     return f"fit {family}: {found.text(optimiser.steps)}"
+
+
+def _each_after_its_base(config: Config) -> list[str]:
+    return sorted(config.fit, key=lambda family: config.below(family) is not None)
+
+
+STAGE = Stage(
+    name="fit",
+    help=__doc__,
+    run=fit,
+    outputs=lambda run, family, _: weight_files(run.fit(family), "fit.json"),
+    reads=reads.family,
+    key=FAMILY,
+    names=_each_after_its_base,
+    roots=roots.families,
+    cost=costs.fit,
+    dry_run=dry_run,
+)

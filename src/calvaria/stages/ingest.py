@@ -1,24 +1,26 @@
-"""ingest: skulls from their sources onto the canonical grid, with a verdict for each."""
+"""Read skulls from their sources, check them and conform them to the grid.
+
+Example: calvaria ingest --run results/demo --shard 0
+"""
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from calvaria import sources
-from calvaria.config import Config
 from calvaria.errors import InputError
-from calvaria.skull import ACCEPTED, DOUBTFUL, is_accepted
-from calvaria.skull.examine import Examined, examine
-from calvaria.skull.quality import Finding
-from calvaria.skull.vault_map import SIZE
-from calvaria.sources import Entry, Scan
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import IngestColumns
-from calvaria.storage.store import write_shard
-from calvaria.storage.tensors import write_tensors
-from calvaria.utils.progress import Progress
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import SHARD, Stage, ingest_shards, shard_files
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.skull.examine import Examined
+    from calvaria.skull.quality import Finding
+    from calvaria.sources import Entry, Scan
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import IngestColumns
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,17 @@ def ingest(run: Run, config: Config, shard: int) -> None:
     A skull with a fault or a doubt keeps its place, with its verdict; one that cannot be read is an empty
     volume.
     """
+    import numpy as np
+
+    from calvaria import sources
+    from calvaria.skull import ACCEPTED, is_accepted
+    from calvaria.skull.examine import examine
+    from calvaria.skull.quality import Finding
+    from calvaria.skull.vault_map import SIZE
+    from calvaria.storage.store import write_shard
+    from calvaria.storage.tensors import write_tensors
+    from calvaria.utils.progress import Progress
+
     entries = sources.catalogue(config.ingest.sources)
     size = config.ingest.shard_size
     grid = config.grid.voxels()
@@ -62,6 +75,8 @@ def _row(
     entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]
 ) -> IngestColumns:
     """Whose skull it is and its verdict; a doubtful one that a pattern names has that as ``accepted_by``."""
+    from calvaria.skull import ACCEPTED, DOUBTFUL
+
     row: IngestColumns = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}
     if fault is not None:
         return row | {"verdict": fault.verdict, "reason": fault.reason}
@@ -78,3 +93,22 @@ def _add_geometry(row: IngestColumns, scan: Scan, found: Examined) -> None:
     if found.pose is not None and found.to_box is not None:
         row["pose"] = found.to_box.tolist()
         row["template"] = {"residual_mm": found.pose.residual_mm, "size": found.pose.size.tolist()}
+
+
+def _reads(config: Config, _: str, shard: int) -> dict[str, Any]:
+    keys = ("sources", "top_margin_mm", "shard_size", "accept")
+    return reads.base(config) | {"ingest": config.ingest.model_dump(mode="json", include=set(keys))}
+
+
+STAGE = Stage(
+    name="ingest",
+    help=__doc__,
+    run=ingest,
+    outputs=lambda run, _, shard: (*shard_files(run.ingest, shard), run.vaults(shard)),
+    reads=_reads,
+    number=SHARD,
+    count=ingest_shards,
+    roots=roots.sources,
+    cost=costs.ingest,
+    recomputable=True,
+)

@@ -1,21 +1,23 @@
-"""inject: cuts synthetic defects into the skulls of a family, or into held-out real skulls."""
+"""Cut synthetic defects into the skulls of a family, or into held-out real skulls.
+
+Example: calvaria inject --run results/demo --cohort vae --shard 0
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import COHORT, SHARD, Stage, sample_shards, shard_files
 
-from calvaria import seeds
-from calvaria.config import HELD_OUT, Config
-from calvaria.defects.defect import to_json
-from calvaria.defects.injection import inject_defect
-from calvaria.geometry.grid import IMPLANT
-from calvaria.skull.vault import find_vault
-from calvaria.storage.cohorts import cohort as held_out
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import CaseSkull, InjectColumns, Origin
-from calvaria.storage.store import write_shard
-from calvaria.utils.progress import Progress
+if TYPE_CHECKING:
+    import numpy as np
+
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import CaseSkull, InjectColumns, Origin
 
 OWN = "own"  # the recipe's name where a held-out skull came with a defect of its own
 
@@ -32,6 +34,17 @@ class Subject:
 
 def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
     """Writes one shard of cases; every row says how its defect can be made again."""
+    import numpy as np
+
+    from calvaria import seeds
+    from calvaria.config import HELD_OUT
+    from calvaria.defects.defect import to_json
+    from calvaria.defects.injection import inject_defect
+    from calvaria.geometry.grid import IMPLANT
+    from calvaria.skull.vault import find_vault
+    from calvaria.storage.store import write_shard
+    from calvaria.utils.progress import Progress
+
     grid = config.grid.voxels()
     volumes: list[np.ndarray] = []
     rows: list[InjectColumns] = []
@@ -88,6 +101,8 @@ def _synthetic(run: Run, config: Config, family: str, shard: int) -> Iterator[Su
 
 
 def _held_out(run: Run, config: Config, cohort: str) -> Iterator[Subject]:
+    from calvaria.storage.cohorts import cohort as held_out
+
     rows = held_out(run, cohort)
     for row, labels in zip(rows, run.ingest.volumes(rows), strict=True):
         ancestry: Origin = {"parents": [row["id"]], "person": row["person"]}
@@ -95,5 +110,37 @@ def _held_out(run: Run, config: Config, cohort: str) -> Iterator[Subject]:
 
 
 def _implant_ml(labels: np.ndarray, config: Config) -> float:
+    import numpy as np
+
+    from calvaria.geometry.grid import IMPLANT
+
     voxels = np.count_nonzero(labels == IMPLANT)
     return round(voxels * config.grid.spacing_mm**3 / 1000, 3)
+
+
+def _reads(config: Config, cohort: str, shard: int) -> dict[str, Any]:
+    defects = reads.defects(config)
+    if cohort not in config.fit:
+        defects["per_held_out_skull"] = config.inject.per_held_out_skull
+        return reads.base(config) | {"inject": defects}
+    defects["per_skull"] = config.inject.per_skull
+    return reads.base(config) | {"inject": defects} | reads.shard(config, shard)
+
+
+def _shards(config: Config, cohort: str, skulls: int) -> int:
+    return sample_shards(config, cohort, skulls) if cohort in config.fit else 1
+
+
+STAGE = Stage(
+    name="inject",
+    help=__doc__,
+    run=inject,
+    outputs=lambda run, cohort, shard: shard_files(run.inject(cohort), shard),
+    reads=_reads,
+    key=COHORT,
+    number=SHARD,
+    count=_shards,
+    roots=roots.recipes,
+    cost=costs.inject,
+    recomputable=True,
+)

@@ -1,19 +1,40 @@
-"""limits: measures the training skulls; the screen accepts what is like them."""
+"""Measure the training skulls; the screen accepts what is like them.
+
+Example: calvaria limits --run results/demo
+"""
+
+from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from calvaria.config import Config
-from calvaria.skull.measures import measure
-from calvaria.skull.screening import limits as limits_of
-from calvaria.storage.cohorts import training_population
-from calvaria.storage.paths import Run
-from calvaria.storage.store import write_json
+from calvaria.pipeline import costs, reads
+from calvaria.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
 
 
 def limits(run: Run, config: Config) -> None:
     """Writes ``screen/limits.json``: the accepted range of every measure and the training skulls' own."""
+    from calvaria.skull.measures import measure
+    from calvaria.skull.screening import limits as limits_of
+    from calvaria.storage.cohorts import training_population
+    from calvaria.storage.store import write_json
+
     population = training_population(run)
     training = [measure(mask, config.grid.voxels()) for mask in population.masks]
     accepted = limits_of(training, config.screen)
     rows = [{"id": name, **asdict(one)} for name, one in zip(population.ids, training, strict=True)]
     write_json(run.limits, {**accepted, "training": rows})
+
+
+STAGE = Stage(
+    name="limits",
+    help=__doc__,
+    run=limits,
+    outputs=lambda run, *_: (run.limits,),
+    reads=lambda config, *_: reads.section(config, "grid", "screen"),
+    cost=costs.limits,
+)

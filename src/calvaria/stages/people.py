@@ -1,21 +1,23 @@
-"""people: who is who. Scans of one person are found by content, whatever the files are called."""
+"""Find scans of the same person.
+
+Example: calvaria people --run results/demo
+"""
+
+from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from calvaria.config import Config
 from calvaria.errors import InputError
-from calvaria.skull import DOUBTFUL, is_accepted
-from calvaria.skull.matching import match, mirror, shape
-from calvaria.skull.vault_map import VaultPicture
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import IngestRow
-from calvaria.storage.store import write_json
-from calvaria.storage.tensors import read_tensors
-from calvaria.utils.progress import Progress
+from calvaria.pipeline import costs, reads
+from calvaria.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.skull.vault_map import VaultPicture
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import IngestRow
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,9 @@ def people(run: Run, config: Config) -> None:
     Raises:
         InputError: if ``ingest.strict`` is set and a skull was left out, naming every one.
     """
+    from calvaria.skull import DOUBTFUL, is_accepted
+    from calvaria.storage.store import write_json
+
     rows = run.ingest.rows()
     left_out = [f"{row['id']}: {row['verdict']}: {row['reason']}" for row in rows if not is_accepted(row)]
     if left_out and config.ingest.strict:
@@ -81,6 +86,9 @@ def people(run: Run, config: Config) -> None:
 
 
 def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPicture]:
+    from calvaria.skull.vault_map import VaultPicture
+    from calvaria.storage.tensors import read_tensors
+
     size = config.ingest.shard_size
     shards = {row["index"] // size for row in rows}
     tensors = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in shards}
@@ -92,6 +100,11 @@ def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str,
 
     Several cases of one skull have one vault; it is compared once, and the others count as its person's.
     """
+    import numpy as np
+
+    from calvaria.skull.matching import match, mirror, shape
+    from calvaria.utils.progress import Progress
+
     first_of: dict[tuple[str, bytes], int] = {}
     for number, (row, vault) in enumerate(zip(rows, vaults, strict=True)):
         first_of.setdefault((row["person"], np.stack([vault.inner_mm, vault.outer_mm]).tobytes()), number)
@@ -124,3 +137,13 @@ def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
         low, high = sorted((find(a), find(b)))
         root[high] = low
     return [names[find(number)] for number in range(len(names))]
+
+
+STAGE = Stage(
+    name="people",
+    help=__doc__,
+    run=people,
+    outputs=lambda run, *_: (run.people,),
+    reads=lambda config, *_: {**reads.section(config, "people"), "strict": config.ingest.strict},
+    cost=costs.people,
+)

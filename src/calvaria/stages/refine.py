@@ -1,10 +1,19 @@
-"""refine: a network learns to draw implants on a finer grid, around a defect."""
+"""Train the network that draws implants on the finer grid.
 
-from calvaria.config import Config
+Example: calvaria refine --run results/demo
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from calvaria.errors import CalvariaError
-from calvaria.storage.paths import Run
-from calvaria.storage.store import write_json
-from calvaria.storage.tensors import write_tensors
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import Stage, weight_files
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
 
 
 def refine(run: Run, config: Config) -> None:
@@ -14,6 +23,8 @@ def refine(run: Run, config: Config) -> None:
         CalvariaError: if the config does not ask for it.
     """
     from calvaria.reconstruction.fine.training import place_of, train_fine
+    from calvaria.storage.store import write_json
+    from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import remove_checkpoint
     from calvaria.training.workers import is_main, launched
@@ -28,3 +39,15 @@ def refine(run: Run, config: Config) -> None:
     write_tensors(run.refine / "model.safetensors", weights)
     write_json(run.refine / "refine.json", {"steps": config.refine.optimiser.steps, **record})
     remove_checkpoint(place_of(run, config))
+
+
+STAGE = Stage(
+    name="refine",
+    help=__doc__,
+    run=refine,
+    outputs=lambda run, *_: weight_files(run.refine, "refine.json"),
+    reads=reads.fine_network,
+    names=lambda config: ("",) if config.refine else (),
+    roots=roots.sources_and_recipes,
+    cost=costs.refine,
+)

@@ -1,19 +1,32 @@
-"""sample: draws skulls from a fitted family, one shard a job."""
+"""Draw skulls from a fitted family.
 
-import numpy as np
+Example: calvaria sample --run results/demo --family vae --shard 0
+"""
 
-from calvaria.config import Config
-from calvaria.families.run_context import draw_skulls
-from calvaria.plugins.family import Draw, Drawn
-from calvaria.storage.cohorts import training_population
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import SampleColumns
-from calvaria.storage.store import write_shard
-from calvaria.utils.progress import Progress
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import FAMILY, SHARD, Stage, sample_shards, shard_files
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.plugins.family import Draw, Drawn
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import SampleColumns
 
 
 def sample(run: Run, config: Config, family: str, shard: int) -> None:
     """Writes one shard of the family's sample store: the first attempt of every sample."""
+    import numpy as np
+
+    from calvaria.families.run_context import draw_skulls
+    from calvaria.plugins.family import Draw
+    from calvaria.storage.cohorts import training_population
+    from calvaria.storage.store import write_shard
+    from calvaria.utils.progress import Progress
+
     size, count = config.sample.shard_size, config.sample.count
     draws = [Draw(index, 0) for index in range(shard * size, min((shard + 1) * size, count))]
     progress = Progress(f"sample {family} {shard}", len(draws), "skulls")
@@ -32,3 +45,18 @@ def ancestry(draw: Draw, family: str, drawn: Drawn) -> SampleColumns:
         "parameters": drawn.parameters,
         "fault": drawn.fault,
     }
+
+
+STAGE = Stage(
+    name="sample",
+    help=__doc__,
+    run=sample,
+    outputs=lambda run, family, shard: shard_files(run.sample(family), shard),
+    reads=reads.draws,
+    key=FAMILY,
+    number=SHARD,
+    count=sample_shards,
+    roots=roots.families,
+    cost=costs.sample,
+    recomputable=True,
+)

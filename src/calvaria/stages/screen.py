@@ -1,23 +1,26 @@
-"""screen: rejects implausible samples of a family and redraws them until the shard is full."""
+"""Reject implausible skulls of a family and redraw them.
+
+Example: calvaria screen --run results/demo --family vae --shard 0
+"""
+
+from __future__ import annotations
 
 import logging
 from collections import Counter
 from dataclasses import asdict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from calvaria.config import Config
 from calvaria.errors import BudgetError
-from calvaria.families.run_context import draw_skulls
-from calvaria.plugins.family import Draw, Drawn
-from calvaria.skull.screening import Limits, Originals, screen_skull
-from calvaria.stages.sample import ancestry
-from calvaria.storage.cohorts import training_population
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import Measures, Nearest, Rejection, ScreenColumns
-from calvaria.storage.store import read_json, write_shard
-from calvaria.utils.progress import Progress
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import FAMILY, SHARD, Stage, sample_shards, shard_files
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from calvaria.config import Config
+    from calvaria.skull.screening import Limits
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import Rejection, ScreenColumns
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,17 @@ def screen(run: Run, config: Config, family: str, shard: int) -> None:
     Raises:
         BudgetError: if a sample is still rejected after the last attempt.
     """
+    import numpy as np
+
+    from calvaria.families.run_context import draw_skulls
+    from calvaria.plugins.family import Draw, Drawn
+    from calvaria.skull.screening import Originals, screen_skull
+    from calvaria.stages.sample import ancestry
+    from calvaria.storage.cohorts import training_population
+    from calvaria.storage.rows import Measures, Nearest
+    from calvaria.storage.store import read_json, write_shard
+    from calvaria.utils.progress import Progress
+
     grid, settings = config.grid.voxels(), config.screen
     accepted = {name: tuple(range_) for name, range_ in read_json(run.limits).items() if name != "training"}
     sampled = run.sample(family).shard_rows(shard)
@@ -97,3 +111,18 @@ def _give_up(
         f"{told}; accepted ranges: {accepted}; train fit.{family} longer, widen the tolerances of screen, "
         f"or raise screen.attempts"
     )
+
+
+STAGE = Stage(
+    name="screen",
+    help=__doc__,
+    run=screen,
+    outputs=lambda run, family, shard: shard_files(run.screen(family), shard),
+    reads=lambda config, family, shard: reads.draws(config, family, shard) | reads.section(config, "screen"),
+    key=FAMILY,
+    number=SHARD,
+    count=sample_shards,
+    roots=roots.families,
+    cost=costs.screen,
+    recomputable=True,
+)

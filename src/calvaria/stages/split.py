@@ -1,11 +1,20 @@
-"""split: who is trained on, who is validated on, who is tested on. People are split, not scans."""
+"""Divide the people into training, validation and test.
 
-from calvaria import seeds
-from calvaria.config import Config
+Example: calvaria split --run results/demo
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from calvaria.errors import InputError
-from calvaria.storage.paths import Run
-from calvaria.storage.rows import CohortRow
-from calvaria.storage.store import read_json, write_json
+from calvaria.pipeline import reads
+from calvaria.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
+    from calvaria.storage.rows import CohortRow
 
 COHORTS = ("training", "validation", "test")
 LEAST_PEOPLE = 4
@@ -17,6 +26,9 @@ def split(run: Run, config: Config) -> None:
     Raises:
         InputError: if too few people are left.
     """
+    from calvaria import seeds
+    from calvaria.storage.store import read_json, write_json
+
     person_of = read_json(run.people)["person"]
     rows = [row for row in run.ingest.rows() if row["id"] in person_of]
     people = sorted(set(person_of.values()))
@@ -38,3 +50,12 @@ def split(run: Run, config: Config) -> None:
         entry: CohortRow = {"index": row["index"], "id": row["id"], "person": person, "sha256": row["sha256"]}
         members[cohort_of[person]].append(entry)
     write_json(run.split, members)
+
+
+STAGE = Stage(
+    name="split",
+    help=__doc__,
+    run=split,
+    outputs=lambda run, *_: (run.split,),
+    reads=lambda config, *_: reads.section(config, "seed", "split"),
+)

@@ -1,14 +1,25 @@
-"""train: a reconstruction network learns from its arm's mixture of cases."""
+"""Train a reconstruction network of an arm.
 
-from calvaria.config import Config
-from calvaria.storage.paths import Run
-from calvaria.storage.store import write_json
-from calvaria.storage.tensors import write_tensors
+Example: calvaria train --run results/demo --arm ldm --seed 0
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calvaria.pipeline import costs, reads, roots
+from calvaria.pipeline.stage import ARM, SEED, Stage, weight_files
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+    from calvaria.storage.paths import Run
 
 
 def train(run: Run, config: Config, arm: str, seed: int) -> None:
     """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
     from calvaria.reconstruction.coarse.training import Member, train_member
+    from calvaria.storage.store import write_json
+    from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import remove_checkpoint
     from calvaria.training.workers import is_main, launched
@@ -25,3 +36,17 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
         run.train(arm, seed) / "train.json", {**about, "steps": config.train.optimiser.steps, **record}
     )
     remove_checkpoint(member.place)
+
+
+STAGE = Stage(
+    name="train",
+    help=__doc__,
+    run=train,
+    outputs=lambda run, arm, seed: weight_files(run.train(arm, seed), "train.json"),
+    reads=reads.arm,
+    key=ARM,
+    number=SEED,
+    count=lambda config, *_: config.train.seeds,
+    roots=roots.fresh_recipes,
+    cost=costs.train,
+)

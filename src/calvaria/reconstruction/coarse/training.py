@@ -14,7 +14,8 @@ from calvaria import seeds
 from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import IMPLANT
-from calvaria.pipeline.fingerprint import identity
+from calvaria.pipeline import reads, roots
+from calvaria.pipeline.fingerprint import digest
 from calvaria.reconstruction.coarse.augmentation import Change, apply_changes, sample_change
 from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities, remaining_bone
 from calvaria.reconstruction.coarse.network import (
@@ -55,7 +56,7 @@ class Member:
         directory = self.run.train(self.arm, self.seed)
         return Place(
             title=f"train {self.arm} {self.seed}",
-            identity=identity(self.config, "train", self.arm),
+            identity=digest(reads.arm(self.config, self.arm), [__name__, *roots.fresh_recipes(self.config)]),
             log=directory / "steps.jsonl",
             checkpoint=directory / "scratch" / "checkpoint.safetensors",
             config=self.config,

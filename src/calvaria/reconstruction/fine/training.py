@@ -17,7 +17,8 @@ from calvaria.config import Config
 from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.geometry.resample import resample
-from calvaria.pipeline.fingerprint import identity
+from calvaria.pipeline import reads, roots
+from calvaria.pipeline.fingerprint import digest
 from calvaria.reconstruction.coarse.network import ReconstructionNetwork
 from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
 from calvaria.reconstruction.fine.inputs import Frame, fine_input
@@ -189,7 +190,7 @@ def place_of(run: Run, config: Config) -> Place:
     assert config.refine is not None
     return Place(
         title="refine",
-        identity=identity(config, "refine"),
+        identity=digest(reads.fine_network(config), [__name__, *roots.sources_and_recipes(config)]),
         log=run.refine / "steps.jsonl",
         checkpoint=run.refine / "scratch" / "checkpoint.safetensors",
         config=config,

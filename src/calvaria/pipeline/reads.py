@@ -1,0 +1,96 @@
+"""The parts of the config that several stages depend on, each as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calvaria.config import Config
+
+COMPUTE = ("device", "threads", "precision", "processes")
+USED_LATER = ("fraction", "gates")  # of registrations
+SHARES = ("validation", "test")
+PER_SKULL = ("per_skull", "per_held_out_skull")
+
+
+def section(config: Config, *keys: str) -> dict[str, Any]:
+    """Some top-level keys of the config."""
+    return config.model_dump(mode="json", include=set(keys))
+
+
+def base(config: Config) -> dict[str, Any]:
+    """What all that handles volumes at random depends on."""
+    return section(config, "seed", "grid")
+
+
+def compute(config: Config) -> dict[str, Any]:
+    """What all that runs a network or a registration depends on."""
+    return section(config, "seed", "grid", *COMPUTE)
+
+
+def families(config: Config, name: str) -> list[str]:
+    """A family, and the one that it builds on."""
+    return [name, below] if (below := config.below(name)) else [name]
+
+
+def family(config: Config, name: str, number: int = 0) -> dict[str, Any]:
+    """What fitting a family depends on."""
+    settings = section(config, "fit")["fit"]
+    return compute(config) | {"fit": {each: settings[each] for each in families(config, name)}}
+
+
+def registrations(config: Config, name: str, number: int = 0) -> dict[str, Any]:
+    """What registrations for a family depend on; ``USED_LATER`` says how they are used."""
+    parts = family(config, name)
+    parts["fit"][name] = {key: value for key, value in parts["fit"][name].items() if key not in USED_LATER}
+    # The number of skulls that are trained on decides which registration is in which batch.
+    shares = {key: value for key, value in section(config, "split")["split"].items() if key in SHARES}
+    return parts | {"split": shares}
+
+
+def shard(config: Config, number: int) -> dict[str, Any]:
+    """Which samples a shard has. A store may grow; then only its last shard, if it was not full, changes."""
+    size = config.sample.shard_size
+    return {"shard_size": size, "in_shard": min(size, config.sample.count - number * size)}
+
+
+def draws(config: Config, name: str, number: int) -> dict[str, Any]:
+    """What drawing a shard of samples from a family depends on."""
+    return family(config, name) | shard(config, number) | {"batch_size": config.sample.batch_size}
+
+
+def defects(config: Config) -> dict[str, Any]:
+    """How defects are made, whatever their number."""
+    inject = section(config, "inject")["inject"]
+    return {key: value for key, value in inject.items() if key not in PER_SKULL}
+
+
+def sources(config: Config) -> dict[str, Any]:
+    """The sources of the skulls."""
+    found: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
+    return found
+
+
+def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:
+    """What training a network of an arm depends on."""
+    c = section(config, "train", "evaluate")
+    train = {key: value for key, value in c["train"].items() if key != "seeds"}
+    fresh = {"inject": defects(config)} if config.train.fresh_defects else {}
+    # A level of augmentation stands for numbers that are in the code of the config.
+    augmentation = config.train.arms[name].augmentation
+    geometric = {"geometric": augmentation.model_dump(mode="json") if augmentation else None}
+    return (
+        compute(config)
+        | fresh
+        | {
+            "train": train | {"arms": c["train"]["arms"][name] | geometric},
+            "evaluate": c["evaluate"],
+            "per_skull": config.inject.per_skull,
+        }
+    )
+
+
+def fine_network(config: Config, name: str = "", number: int = 0) -> dict[str, Any]:
+    """What training the fine network depends on."""
+    c = section(config, "refine")
+    return compute(config) | {"refine": c["refine"], "inject": defects(config), "sources": sources(config)}
