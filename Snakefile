@@ -1,6 +1,6 @@
 # calvaria: skulls in; synthetic cases, trained networks and a report out.
 #
-# One file per stage, in the order of the work; a rule calls the command of the same name.
+# One file of rules per phase, in the order of the work; a rule calls the command of the same name.
 
 
 # A config given with --configfile stands for itself; nothing of the demo's is mixed into it.
@@ -14,20 +14,9 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
-include: "workflow/rules/ingest.smk"
-include: "workflow/rules/sheet.smk"
-include: "workflow/rules/people.smk"
-include: "workflow/rules/split.smk"
-include: "workflow/rules/template.smk"
-include: "workflow/rules/register.smk"
-include: "workflow/rules/fit.smk"
-include: "workflow/rules/sample.smk"
-include: "workflow/rules/screen.smk"
-include: "workflow/rules/audit.smk"
-include: "workflow/rules/inject.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/refine.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/families.smk"
+include: "workflow/rules/arms.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -175,16 +175,17 @@ def test_lint(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_rules_commands_modules_and_sections_share_their_names():
-    """One word all along: rule file, command, module and, where it has settings, config section."""
+def test_rules_commands_and_modules_share_the_names_of_the_stages():
+    """One word all along: rule, command, module and, where it has settings, config section."""
     help_text = subprocess.run(
         [shutil.which("calvaria", path=Path(sys.executable).parent) or "calvaria", "--help"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    for stage in set(STAGES) - {"limits"}:
-        assert (ROOT / "workflow" / "rules" / f"{stage}.smk").is_file()
-        assert f"rule {stage}:" in (ROOT / "workflow" / "rules" / f"{stage}.smk").read_text()
-        assert (ROOT / "src" / "calvaria" / "stages" / f"{stage}.py").is_file()
-        assert stage in help_text
+    files = [ROOT / "workflow" / "rules" / f"{phase}.smk" for phase in ("data", "families", "arms", "report")]
+    rules = [name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)]
+    assert sorted(rules) == sorted(["audits", *(stage.name for stage in EVERY_STAGE)])
+    for stage in EVERY_STAGE:
+        assert (ROOT / "src" / "calvaria" / "stages" / f"{stage.name}.py").is_file()
+        assert stage.name in help_text

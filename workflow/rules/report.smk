@@ -1,25 +1,34 @@
+# What people and machines read at the end.
+
+
 rule report:
     input:
-        RUN.people,
-        [RUN.sheet(k) for k in SKULL_SHARDS],
-        RUN.split,
-        RUN.limits,
-        shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
-        [RUN.fit(family) / "fit.json" for family in CONFIG.fit],
-        [shards(RUN.sample(family), CONFIG.sample.count, CONFIG.sample.shard_size) for family in CONFIG.fit],
-        [shards(RUN.screen(family), CONFIG.sample.count, CONFIG.sample.shard_size) for family in CONFIG.fit],
-        [RUN.audit(family) for family in CONFIG.fit],
-        [cases(cohort) for cohort in [*CONFIG.fit, *configuration.HELD_OUT]],
-        [networks(arm) for arm in CONFIG.train.arms],
-        [shards(RUN.evaluate(arm), 1, 1) for arm in CONFIG.train.arms],
+        people=RUN.people,
+        sheets=[RUN.sheet(k) for k in SKULL_SHARDS],
+        split=RUN.split,
+        limits=RUN.limits,
+        ingested=shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
+        fits=[RUN.fit(family) / "fit.json" for family in CONFIG.fit],
+        samples=[
+            shards(RUN.sample(family), CONFIG.sample.count, CONFIG.sample.shard_size)
+            for family in CONFIG.fit
+        ],
+        screened=[
+            shards(RUN.screen(family), CONFIG.sample.count, CONFIG.sample.shard_size)
+            for family in CONFIG.fit
+        ],
+        audits=[RUN.audit(family) for family in CONFIG.fit],
+        cases=[cases(cohort) for cohort in [*CONFIG.fit, *configuration.HELD_OUT]],
+        networks=[networks(arm) for arm in CONFIG.train.arms],
+        scores=[shards(RUN.evaluate(arm), 1, 1) for arm in CONFIG.train.arms],
     output:
-        report(
+        page=report(
             RUN.report,
             caption="../report/report.rst",
             category="Result",
             labels={"file": "report"},
         ),
-        report(
+        manifest=report(
             RUN.manifest,
             caption="../report/manifest.rst",
             category="Provenance",

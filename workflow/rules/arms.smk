@@ -1,0 +1,106 @@
+# Cases, and the networks that are compared on them.
+#
+# inject -> train -> evaluate
+#          refine -> evaluate
+
+
+rule inject:
+    input:
+        skulls=whole,
+    output:
+        volumes=RUN.inject("{cohort}").shard("{shard}"),
+        rows=RUN.inject("{cohort}").table("{shard}"),
+    log:
+        RUN.log("inject/{cohort}/{shard}"),
+    benchmark:
+        RUN.benchmark("inject/{cohort}/{shard}")
+    conda:
+        "../../envs/calvaria.yaml"
+    resources:
+        mem_mb=memory(200, 2.5 * CONFIG.sample.shard_size * (1 + CONFIG.inject.per_skull)),
+        runtime=60,
+    params:
+        run=RUN.root,
+        identity=fingerprint("inject"),
+    shell:
+        "calvaria inject --run {params.run:q} --cohort {wildcards.cohort} --shard {wildcards.shard}"
+        " 2>&1 | tee -i {log:q}"
+
+
+rule train:
+    input:
+        skulls=skulls,
+        cases=lambda wildcards: [
+            path for family in CONFIG.train.arms[wildcards.arm].families for path in cases(family)
+        ],
+        validation=cases("validation"),
+    output:
+        record=RUN.train("{arm}", "{seed}") / "train.json",
+        weights=RUN.train("{arm}", "{seed}") / "model.safetensors",
+    log:
+        RUN.log("train/{arm}/{seed}"),
+    benchmark:
+        RUN.benchmark("train/{arm}/{seed}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: TRAINING_CPUS
+    resources:
+        mem_mb=memory(750, 1600),
+        runtime=training_time(CONFIG.train.optimiser),
+        gpu=TRAINING_GPUS,
+    params:
+        run=RUN.root,
+        identity=fingerprint("train"),
+    shell:
+        "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee -i {log:q}"
+
+
+rule refine:
+    input:
+        skulls=skulls,
+    output:
+        record=RUN.refine / "refine.json",
+        weights=RUN.refine / "model.safetensors",
+    log:
+        RUN.log("refine"),
+    benchmark:
+        RUN.benchmark("refine")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: TRAINING_CPUS
+    resources:
+        mem_mb=memory(1100, per_million_fine=90 + 1.2 * len(SKULLS)),
+        runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # it sees windows
+        gpu=TRAINING_GPUS,
+    params:
+        run=RUN.root,
+        identity=fingerprint("refine"),
+    shell:
+        "calvaria refine --run {params.run:q} 2>&1 | tee -i {log:q}"
+
+
+rule evaluate:
+    input:
+        cases=cases("test"),
+        skulls=skulls,
+        networks=lambda wildcards: networks(wildcards.arm),
+    output:
+        volumes=RUN.evaluate("{arm}").shard(0),
+        rows=RUN.evaluate("{arm}").table(0),
+    log:
+        RUN.log("evaluate/{arm}"),
+    benchmark:
+        RUN.benchmark("evaluate/{arm}")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=memory(750, 800, 90),
+        # four times the 26 s of a case, if there are as many of them as of skulls
+        runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
+        gpu=int(CONFIG.device == "cuda"),  # a quarter of its time is the networks
+    params:
+        run=RUN.root,
+        identity=fingerprint("evaluate"),
+    shell:
+        "calvaria evaluate --run {params.run:q} --arm {wildcards.arm} 2>&1 | tee -i {log:q}"
