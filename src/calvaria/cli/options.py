@@ -45,7 +45,7 @@ StartedRun = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a 
 FinishedRun = Annotated[
     Path, typer.Argument(metavar="RUN", help="Directory of a finished run, results/NAME.")
 ]
-Shard = Annotated[int, typer.Option(help="Number of the shard.", min=0)]
+Cohort = Annotated[str, typer.Option(help="Name of a family, or validation, or test.")]
 Family = Annotated[
     str, typer.Option(help="Name of a family of the config's fit section.", autocompletion=_names("fit"))
 ]
