@@ -106,9 +106,10 @@ def test_a_change_of_a_package_changes_what_depends_on_it(site, config):
         "from calvaria.config import load\n"
         "from calvaria.pipeline.fingerprint import modules, source_code\n"
         "config = load(Path('mine.yaml'))\n"
-        "for stage in ('ingest', 'inject'):\n"
+        "from calvaria.stages import ingest, inject\n"
+        "for stage in (ingest.STAGE, inject.STAGE):\n"
         "    names = modules(config, stage, 'test')\n"
-        "    print(stage, *[name for name in names if 'my_' in name and source_code(name)])\n"
+        "    print(stage.name, *[name for name in names if 'my_' in name and source_code(name)])\n"
     )
     assert python(site, config.parent, "-c", code) == "ingest my_skulls\ninject my_recipes\n"
 
