@@ -7,7 +7,7 @@ def rotation_of_half_tangents(a: float, b: float, c: float) -> tuple[Row, Row, R
     """Return the rotation about (a, b, c) by twice the arc tangent of its length.
 
     It is that of the normalised quaternion (1, a, b, c): sums, products and quotients alone, which are
-    rounded the same everywhere, unlike sine and cosine. Half angles in radians may stand in for their tangents.
+    rounded the same everywhere, unlike sine and cosine. Half angles in radians approximate their tangents.
 
     Returns:
         The three rows of the matrix.
