@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from calvaria.report.page import write_report
+from calvaria.stages import STAGES
 from tests.unit.made_up import a_config, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,7 +41,7 @@ def report(tmp_path_factory) -> Path:
     """The report of a made-up run."""
     config = a_config()
     run = write_run(tmp_path_factory.mktemp("browser") / "run", config)
-    write_report(run, config)
+    write_report(run, config, [stage.name for stage in STAGES])
     return run.report
 
 
