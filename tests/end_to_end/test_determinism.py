@@ -133,8 +133,8 @@ def test_shards_and_loaders_do_not_matter_to_a_sample(runs):
     done = calvaria("diff", here.root, cut.root)
     assert done.returncode == 4
     assert "config.ingest.shard_size: 4 -> 3" in done.stdout
-    cause = "what it depends on and differs: config.ingest.shard_size\n"
-    assert done.stdout.endswith(f"it started at ingest/0; {cause}")
+    cause = "changed dependencies: config.ingest.shard_size\n"
+    assert done.stdout.endswith(f"first difference at ingest/0; {cause}")
 
 
 def test_jobs_import_only_what_their_identity_knows(runs):

@@ -208,7 +208,7 @@ CORPUS: list[Case] = [
         "4 axes in space",
     ),
     ("NRRD sizes", read_volume, nrrd(sizes="6 5"), "2 sizes for 3 axes"),
-    ("NRRD no space", read_volume, nrrd(space=None), "left cannot be told from right"),
+    ("NRRD no space", read_volume, nrrd(space=None), "left and right are undefined"),
     ("NRRD other space", read_volume, nrrd(space="scanner-xyz"), "space is scanner-xyz"),
     ("NRRD in inches", read_volume, nrrd(space_units='"in" "in" "in"'), "in in, expected mm"),
     ("NRRD singular", read_volume, nrrd(space_directions="(1,0,0) (1,0,0) (0,0,1)"), "singular"),

@@ -34,7 +34,7 @@ def test_a_changed_key_is_the_cause_where_it_is_used(one, tmp_path):
     assert "split: the same" in told
     assert "fit: 1 of 2 jobs differ: fit/vae" in told
     assert "evaluate: the same" in told
-    assert told[-1] == "it started at fit/vae; what it depends on and differs: config.fit.vae.kl_weight"
+    assert told[-1] == "first difference at fit/vae; changed dependencies: config.fit.vae.kl_weight"
 
 
 def test_only_code_that_the_job_uses_is_a_cause(one, tmp_path):
@@ -44,7 +44,7 @@ def test_only_code_that_the_job_uses_is_a_cause(one, tmp_path):
     _, told = diff(STAGES, one, other)
     assert "code.version: 1 -> 2" in told
     assert "code.modules: 2 differ: calvaria.report.page, calvaria.stages.split" in told
-    assert told[-1] == "it started at split; what it depends on and differs: calvaria.stages.split"
+    assert told[-1] == "first difference at split; changed dependencies: calvaria.stages.split"
 
 
 def test_versions_and_hardware_may_be_the_cause(one, tmp_path):
@@ -52,13 +52,13 @@ def test_versions_and_hardware_may_be_the_cause(one, tmp_path):
     other, _ = finished(tmp_path / "other", tiny(), "ingest", **made_with)
     _, told = diff(STAGES, one, other)
     causes = "versions.numpy, hardware.cpu"
-    assert told[-1] == f"it started at ingest/0; what it depends on and differs: {causes}"
+    assert told[-1] == f"first difference at ingest/0; changed dependencies: {causes}"
 
 
 def test_a_difference_without_a_recorded_cause_is_said_to_have_none(one, tmp_path):
     other, _ = finished(tmp_path / "other", tiny(), "inject/test")
     _, told = diff(STAGES, one, other)
-    assert told[-1].startswith("it started at inject/test/0; what it depends on and differs: nothing that is")
+    assert told[-1].startswith("first difference at inject/test/0; changed dependencies: nothing recorded")
 
 
 def test_jobs_that_only_one_run_has_are_named(one, tmp_path):
@@ -70,7 +70,7 @@ def test_jobs_that_only_one_run_has_are_named(one, tmp_path):
         "sample: 2 of 4 jobs differ: sample/real/1 (only in the second), sample/vae/1 (only in the second)"
         in told
     )
-    assert told[-1] == "it started at sample/real/1 (only in the second)"
+    assert told[-1] == "first difference at sample/real/1 (only in the second)"
 
 
 def test_a_manifest_of_an_older_version_is_refused(one, tmp_path):

@@ -15,7 +15,8 @@ from calvaria.stages.people import people
 from calvaria.stages.sheet import sheet
 from calvaria.stages.split import split
 from calvaria.storage.paths import Run
-from calvaria.storage.store import Row, read_json
+from calvaria.storage.rows import IngestRow
+from calvaria.storage.store import read_json
 from tests.unit.builders import write_nifti, write_nrrd, write_series
 from tests.unit.heads import head, with_hole
 from tests.unit.test_mug500 import surface
@@ -112,7 +113,7 @@ def done(tmp_path_factory) -> tuple[Run, Config]:
 
 
 @pytest.fixture(scope="module")
-def rows(done) -> dict[str, Row]:
+def rows(done) -> dict[str, IngestRow]:
     return {row["id"]: row for row in done[0].ingest.rows()}
 
 

@@ -1,4 +1,4 @@
-"""The command line: one command per stage, and those for runs and for files of one's own.
+"""The command line: one command per stage, and those for runs and for single files.
 
 Nothing heavy is imported before a command runs, so that ``calvaria --help`` is quick.
 """

@@ -1,4 +1,4 @@
-"""``python -m calvaria.cli``, for whoever has no ``calvaria`` on the path."""
+"""``python -m calvaria.cli``, the same as ``calvaria``."""
 
 from calvaria.cli import main
 

@@ -75,12 +75,12 @@ def status(
 def verify(
     run: FinishedRun,
     recompute: Annotated[
-        int, typer.Option(help="Also make so many random shards anew, and compare.", min=0)
+        int, typer.Option(help="Also recompute so many random shards, and compare.", min=0)
     ] = 0,
 ) -> None:
     """Check every file of a finished RUN against its manifest.
 
-    Shards are made anew from what they were made from, in a directory that is deleted again; this runs where
+    Shards are recomputed from their inputs in a temporary directory; this runs where
     snakemake ran, since sources are found from there. Exit code 4: something is not as it was.
 
     Example: calvaria verify results/demo --recompute 3
@@ -99,7 +99,7 @@ def verify(
         for job in jobs:
             differing = verify.recompute(opened, config, job)
             typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
-            found += [f"{run / name}: comes out otherwise when it is made anew" for name in differing]
+            found += [f"{run / name}: differs when recomputed" for name in differing]
         found += verify.made_otherwise(opened, config) if found else []
     if found:
         logger.error("calvaria: %s", "\n".join(found))

@@ -34,7 +34,7 @@ def inject_defect(
 ) -> Injected:
     """Draws defects until one makes a usable case.
 
-    The recipe is picked once, with the generator of attempt 0: picking it anew after a failed draw would
+    The recipe is picked once, with the generator of attempt 0: picking it again after a failed draw would
     shift the mixture away from its weights, towards the recipes that fail less.
 
     Args:
@@ -46,7 +46,7 @@ def inject_defect(
     Raises:
         BudgetError: if no draw was usable; it says why they were not.
         InputError: if the skull has no vault.
-        ConfigError: if a function of the user's own cannot be called.
+        ConfigError: if a custom function cannot be called.
     """
     vault = vault or find_vault(skull, grid)
     rng = rng_for_attempt(0)

@@ -58,8 +58,8 @@ def _depth(mask: np.ndarray) -> np.ndarray:
 def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Two solids whose difference is the skull, exactly: the head with its cavity filled, and the cavity.
 
-    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends higher up, lest
-    a skull that is read from both be closed below.
+    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends higher up, so
+    that the decoded skull stays open at the base.
 
     Args:
         bone: (x, y, z) bool, a complete skull.

@@ -71,7 +71,7 @@ def resolve(
     if sform is None:
         if qform is None:
             raise ValueError(
-                "its header has neither sform nor qform, so left cannot be told from right; set the sform"
+                "its header has neither sform nor qform, so left and right are undefined; set the sform"
             )
         return qform
     _check_lengths(sform, spacing)

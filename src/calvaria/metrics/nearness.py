@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.metrics.borders import Box, box_of, voxels_of, within
 
 BORDER_MM, BORDER_VOXELS = 10.0, 10
-# Distances that are meant to be equal to a limit count as within it, whatever rounding made of them.
+# Distances that are meant to be equal to a limit count as within it, despite rounding.
 SLACK = 1e-6
 
 

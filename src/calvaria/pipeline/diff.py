@@ -47,19 +47,19 @@ def diff(stages: Sequence[Stage], one: Run, other: Run) -> tuple[bool, list[str]
         StoreError: if one has no manifest, or a damaged one.
     """
     left, right = Side.of(stages, one), Side.of(stages, other)
-    told = _changes("config", left.manifest["config"], right.manifest["config"])
-    told += changes(left.manifest, right.manifest)
+    lines = _changes("config", left.manifest["config"], right.manifest["config"])
+    lines += changes(left.manifest, right.manifest)
     if left.manifest["digest"] == right.manifest["digest"]:
-        return True, [f"the data is the same: digest {left.manifest['digest']}", *told]
+        return True, [f"the data is the same: digest {left.manifest['digest']}", *lines]
     made = {**left.made, **right.made}
     order = sorted(made, key=lambda name: stages.index(made[name][0].stage))  # stable
     differing = [name for name in order if _shas(left, name) != _shas(right, name)]
     for stage in dict.fromkeys(made[name][0].stage for name in order):
         of_stage = [name for name in order if made[name][0].stage == stage]
-        told.append(
-            _told(stage.name, of_stage, [name for name in of_stage if name in differing], left, right)
+        lines.append(
+            _stage_line(stage.name, of_stage, [name for name in of_stage if name in differing], left, right)
         )
-    return False, [*told, _start(made[differing[0]][0], left, right)] if differing else told
+    return False, [*lines, _start(made[differing[0]][0], left, right)] if differing else lines
 
 
 def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -101,7 +101,7 @@ def _shas(side: Side, name: str) -> list[str | None]:
     return side.made[name][1] if name in side.made else []
 
 
-def _told(stage: str, names: list[str], differing: list[str], left: Side, right: Side) -> str:
+def _stage_line(stage: str, names: list[str], differing: list[str], left: Side, right: Side) -> str:
     if not differing:
         return f"{stage}: the same"
     shown = ", ".join(name + _only(name, left, right) for name in differing[:SHOWN])
@@ -118,7 +118,7 @@ def _only(name: str, left: Side, right: Side) -> str:
 def _start(job: Job, left: Side, right: Side) -> str:
     """Where it started: the first job that differs, and what of it may be the cause."""
     if only := _only(job.name, left, right):
-        return f"it started at {job.name}{only}"
+        return f"first difference at {job.name}{only}"
     mine, theirs = (job.stage.reads(side.config, job.subject, job.number) for side in (left, right))
     used = {module for side in (left, right) for module in modules(side.config, job.stage, job.subject)}
     changed = _changed_modules(left.manifest, right.manifest)
@@ -126,5 +126,5 @@ def _start(job: Job, left: Side, right: Side) -> str:
     causes += [name for name in changed if name in used]
     for part in ("versions", "hardware"):
         causes += [line.split(":")[0] for line in _changes(part, left.manifest[part], right.manifest[part])]
-    told = ", ".join(causes) or "nothing that is recorded: look at its sources, and at faults of the machine"
-    return f"it started at {job.name}; what it depends on and differs: {told}"
+    dependencies = ", ".join(causes) or "nothing recorded; check its sources and the machine"
+    return f"first difference at {job.name}; changed dependencies: {dependencies}"

@@ -1,6 +1,6 @@
 """Refuses to start in the directory of another run, whose results would be overwritten one after the other.
 
-A run's config may be edited and run again: what depends on the edit is made anew, the rest is kept. With
+A run's config may be edited and run again: what depends on the edit is recomputed, the rest is kept. With
 another seed, grid or source nothing can be kept. So from the first fit on these make a run this run.
 """
 

@@ -1,4 +1,4 @@
-"""The manifest: what a run is made of and how it was made, and one digest of all its data.
+"""The manifest: the files of a run, its provenance, and one digest of all its data.
 
 The digest covers names and bytes of stores, tables, weights and records, and nothing else: neither the
 machine nor the path nor the time.

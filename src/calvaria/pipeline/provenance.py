@@ -106,10 +106,10 @@ def _gpu() -> str | None:
     if not torch.cuda.is_available():
         return None
     try:
-        told = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        version = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
     except OSError:
-        told = ""
-    driver = re.search(r"\d+\.\d[\d.]*", told)
+        version = ""
+    driver = re.search(r"\d+\.\d[\d.]*", version)
     name = driver.group() if driver else "unknown"
     return f"{torch.cuda.get_device_name()}, driver {name}, CUDA {torch.version.cuda}"
 

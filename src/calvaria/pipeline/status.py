@@ -11,7 +11,7 @@ failed       if it was started and its log ends with an error
 left         otherwise
 ===========  =======================================================================================
 
-Whether what is done would be made anew because the config or the code has changed, says
+Whether finished jobs would be re-run because the config or the code has changed, says
 ``snakemake --dry-run``.
 """
 
@@ -193,9 +193,9 @@ def text(run: Run, config: Config, found: Sequence[JobStatus]) -> str:
         done = sum(one.state == "done" for one in mine)
         lines.append(f"{stage.name:<10}{done:>5} of {len(mine):<5}{_missing(mine)}".rstrip())
     for state in STATES[1:-1]:
-        told = [one for one in found if one.state == state]
-        lines += ["", f"{state}:"] if told else []
-        for one in told:
+        selected = [one for one in found if one.state == state]
+        lines += ["", f"{state}:"] if selected else []
+        for one in selected:
             lines.append(f"  {one.job.name}: {one.said or 'has said nothing'}")
             if state in ("failed", "interrupted"):
                 lines.append(f"    log: {one.log}")

@@ -7,7 +7,7 @@ truth than most single predictions.
 
 import numpy as np
 
-from calvaria.reconstruction.masks import largest_component
+from calvaria.geometry.components import largest_component
 from calvaria.reconstruction.native_case import NativeCase
 from calvaria.reconstruction.predictor import Predictor
 from calvaria.skull.pose import rotation_about

@@ -3,21 +3,6 @@
 import numpy as np
 
 
-def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
-    """Return the largest connected component of a mask, or the mask itself if it is empty.
-
-    Args:
-        mask: (x, y, z) bool.
-        connectivity: 26 (voxels share a corner) for masks that are interpolated afterwards; 6 (voxels share
-            a face) for solids.
-    """
-    import cc3d
-
-    if not mask.any():
-        return mask
-    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=connectivity, binary_image=True)) > 0
-
-
 def dilate(mask: np.ndarray, iterations: int = 1) -> np.ndarray:
     """Dilate a mask (x, y, z) by its 26-neighbours."""
     from scipy.ndimage import binary_dilation

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from calvaria.config import Config, Evaluate
+from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import restore_level
 from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
@@ -17,7 +18,7 @@ from calvaria.reconstruction.coarse.network import ReconstructionNetwork, coarse
 from calvaria.reconstruction.fine.inputs import Frame
 from calvaria.reconstruction.fine.network import fine_architecture
 from calvaria.reconstruction.fine.refiner import SURFACES, Refiner
-from calvaria.reconstruction.masks import block_majority, dilate, largest_component
+from calvaria.reconstruction.masks import block_majority, dilate
 from calvaria.reconstruction.native_case import NativeCase
 from calvaria.training.weights import restore
 

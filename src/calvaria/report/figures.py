@@ -236,7 +236,7 @@ def _curve(steps: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], 
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
-    """A running mean over a fiftieth of the curve, so that the curves of several arms can be told apart."""
+    """Return a running mean over a fiftieth of the curve, so that several curves can be distinguished."""
     window = max(1, len(values) // 50)
     padded = np.pad(np.asarray(values, float), (window - 1, 0), mode="edge")
     return np.convolve(padded, np.full(window, 1 / window), mode="valid")

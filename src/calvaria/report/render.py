@@ -31,7 +31,7 @@ FINE_MM = 1.3  # least spacing at which the blurred field is sampled
 FINE_VOXELS = 176  # most samples along an axis of the field
 LIGHT_OFFSET_MM = 6.0  # where, outside the surface, the ambient light is read
 KEY_LIGHT = np.array([-0.50, 0.60, 0.62])  # towards the light: viewer's right, up, towards the viewer
-EDGE = 0.2  # range of colour among neighbours from which a pixel is drawn anew with more rays
+EDGE = 0.2  # range of colour among neighbours above which a pixel is redrawn with more rays
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Both surfaces of one vault, as points, are moved rigidly onto the other's picture until the radial distances
 are least (Gauss-Newton with Huber weights, from the poses that the template gave). A head that was scanned
 twice, at another time, spacing, place or field of view, leaves a fraction of a voxel; two people leave more,
-since the inner surface carries the imprint of one's own brain. Mirrored copies are found by mirroring one.
+since the inner surface carries the imprint of the person's brain. Mirrored copies are found by mirroring one.
 """
 
 from collections.abc import Sequence

@@ -96,7 +96,7 @@ def identify(path: Path) -> Item | None:
 def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
     """Entries in the order of their ids, the first ``limit`` of them; `_ids` says what their ids are.
 
-    Files that cannot be told apart get a fault, and their whole names as ids.
+    Files with equal names get a fault, and their whole names as ids.
 
     Raises:
         InputError: if there are no items, or the expression for people is malformed or has no group.

@@ -89,7 +89,7 @@ def read_solid(path: Path) -> tuple[Points, Faces]:
 
 
 def merged(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
-    """The mesh with vertices (n, 3) that coincide made one; triangles that collapse thereby are left out."""
+    """Merge coinciding vertices (n, 3) of a mesh; drop the triangles that collapse."""
     cells, where = np.unique(np.rint(vertices / _MERGE), axis=0, return_inverse=True)
     faces = where.reshape(-1)[faces]
     a, b, c = faces.T
@@ -106,7 +106,7 @@ def lids(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     """Triangles that close the mesh: all vertices including new ones (n, 3), and the new faces (m, 3).
 
     An edge is open unless it is walked as often forwards as backwards. Open edges form closed walks; each
-    connected group of them is joined to its mean. A triangle turned the wrong way is set right thereby.
+    connected group of them is joined to its mean. A triangle turned the wrong way is corrected.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

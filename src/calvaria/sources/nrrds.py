@@ -146,7 +146,7 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
     space = str(header.get("space", "none")).lower()
     if space not in _SPACES:
         raise InputError(
-            f"{path}: its space is {space}, so left cannot be told from right; expected "
+            f"{path}: its space is {space}, so left and right are undefined; expected "
             "left-posterior-superior, right-anterior-superior or left-anterior-superior; repair the header"
         )
     # Rows of axes outside space, such as colours, are none, which pynrrd makes NaN.

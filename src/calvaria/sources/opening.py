@@ -49,7 +49,7 @@ def data_file_beside(header: Path, name: str) -> Path:
     """
     if name.startswith("LIST") or "%" in name:
         raise InputError(f"{header}: its voxels are in a list of files, expected one; export it as one file")
-    # A file that is itself a link is fine: whoever made the link chose what is read.
+    # A file that is itself a link is fine: its author chose what is read.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
             f"{header}: its data file {name} is outside the header's folder, expected one beside it; move it "

@@ -105,10 +105,10 @@ def _give_up(
     attempts: int,
 ) -> str:
     reasons = Counter(one["reason"] for many in rejections.values() for one in many)
-    told = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    summary = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     return (
         f"screen {family} shard {shard}: {left} of {len(rejections)} samples were rejected {attempts} times: "
-        f"{told}; accepted ranges: {accepted}; train fit.{family} longer, widen the tolerances of screen, "
+        f"{summary}; accepted ranges: {accepted}; train fit.{family} longer, widen the tolerances of screen, "
         f"or raise screen.attempts"
     )
 

@@ -41,7 +41,7 @@ class LdmFamily(NetworkFamily):
     temperature: float = Field(1.0, gt=0, le=1)
     """Scale of the noise that sampling starts from, beside the components; below 1 skulls are smoother."""
     condition: tuple[Literal["volume_ml", "width_mm", "length_mm", "height_mm"], ...] = ()
-    """Measures of the skull that the network is told; for samples they are drawn like those in training."""
+    """Shape measures used as condition; those of samples are drawn from their distribution in training."""
     unconditional: float = Field(0.1, ge=0, lt=1)
     """Share of the training in which the condition is withheld, for guidance."""
     guidance: float = Field(1.0, ge=0)

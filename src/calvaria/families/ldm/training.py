@@ -48,8 +48,8 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
     clean = torch.from_numpy((base.tensors["latents"] - centre) / scale)
     validation = torch.from_numpy((base.tensors["validation_latents"] - centre) / scale)
     measured = conditions(population.masks, settings, context.grid)
-    told = _standardised(measured)
-    told_validation = _standardised(conditions(population.validation, settings, context.grid), measured)
+    condition_rows = _standardised(measured)
+    validation_conditions = _standardised(conditions(population.validation, settings, context.grid), measured)
     with seeded(context.torch_generator("weights")):
         network = Denoiser(
             tuple(clean.shape[1:]),
@@ -70,7 +70,7 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
         picked = rng.integers(len(clean), size=size)
         levels = torch.from_numpy(rng.random(size, np.float32))
         noise = torch.randn((size, *clean.shape[1:]), generator=context.torch_generator("noise", step))
-        condition = told[picked].clone()
+        condition = condition_rows[picked].clone()
         condition[torch.from_numpy(rng.random(size) < settings.unconditional)] = torch.nan
         batch = (clean[picked], levels, noise, condition)
         return {"loss": objective(network, settings, *(part.of(one).to(device) for one in batch))}
@@ -80,7 +80,7 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
         total = 0.0
         for number in range(VALIDATION_TIMES):
             level = torch.full((len(validation),), (number + 0.5) / VALIDATION_TIMES)
-            noisy = (validation, level, noise.roll(number, 0), told_validation)
+            noisy = (validation, level, noise.roll(number, 0), validation_conditions)
             for first in range(0, len(validation), size):
                 some = [one[first : first + size].to(device) for one in noisy]
                 total += float(objective(network, settings, *some)) * len(some[0])
@@ -90,7 +90,7 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
         networks={"denoiser": network},
         updates=(Update("denoiser", trainable(network), loss),),
         averaged=network,
-        fingerprint=fingerprint(clean, validation, told),
+        fingerprint=fingerprint(clean, validation, condition_rows),
         validate=validation_loss,
         validation="validation_loss",
     )
@@ -264,12 +264,12 @@ class Maker:
         settings, tensors = self.settings, self.model.tensors
         asked = [_condition(tensors["conditions"], rng) for rng in rngs]
         noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
-        told = _standardised(np.stack(asked), tensors["conditions"])[: len(rngs)].to(self.device)
+        condition = _standardised(np.stack(asked), tensors["conditions"])[: len(rngs)].to(self.device)
         start = torch.from_numpy(np.stack(noise)).to(self.device)
         shape = self.denoiser.gaussian.along(start)
         start = shape + settings.temperature * (start - shape)
         with torch.inference_mode(), autocast(self.compute, self.device):
-            latents = denoise(self.denoiser, start, told, steps, settings)
+            latents = denoise(self.denoiser, start, condition, steps, settings)
         return self.fields(latents), asked
 
     def fields(self, latents: torch.Tensor) -> np.ndarray:

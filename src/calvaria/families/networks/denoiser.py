@@ -67,8 +67,8 @@ class Denoiser(ModelMixin, ConfigMixin):
         folded = fold(padded.contiguous(), self.patch)
         if self.conditions:
             assert condition is not None
-            told = torch.cat([condition.nan_to_num(0), condition[:, :1].isnan().float()], dim=1)
-            planes = told[:, :, None, None, None].expand(-1, -1, *folded.shape[2:])
+            channels = torch.cat([condition.nan_to_num(0), condition[:, :1].isnan().float()], dim=1)
+            planes = channels[:, :, None, None, None].expand(-1, -1, *folded.shape[2:])
             folded = torch.cat([folded, planes], dim=1)
         result: torch.Tensor = self.network(folded.contiguous(memory_format=LAYOUT), timesteps=times)
         learned = unfold(result.float(), self.patch)[:, :, :i, :j, :k]

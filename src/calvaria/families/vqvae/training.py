@@ -74,7 +74,7 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
 
 
 def code_use(network: Autoencoder) -> torch.Tensor:
-    """(codes,) share of the latents that each code has stood for of late."""
+    """(codes,) fraction of latents assigned to each code, as a moving average."""
     sizes = network.quantiser.ema_cluster_size
     return sizes / sizes.sum().clamp(min=1e-12)
 

@@ -10,6 +10,8 @@ those of Rousseeuw 1984.
 import torch
 from torch.nn import functional
 
+from calvaria.training.principal_components import principal_components
+
 NOISE_VARIANCE = 0.05  # of a block's bone fraction around the linear model
 MISSING_RESIDUAL = 0.35  # of a block's bone fraction below the estimate; larger ones count as missing
 ITERATIONS = 2
@@ -39,15 +41,11 @@ class Completion(torch.nn.Module):
         both = torch.cat([skulls, skulls.flip(2)]).float()
         rows = functional.avg_pool3d(both, self.patch).flatten(1).double()
         self.mean.copy_(rows.mean(0))
-        rows = rows - rows.mean(0)
-        squares, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
         kept = min(len(self.components), len(rows) - 1)
-        axes = vectors.flip(1)[:, :kept].T @ rows
-        axes = axes / axes.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        signs = axes[torch.arange(kept), axes.abs().argmax(1)].sign()
+        components, variances = principal_components(rows - rows.mean(0), kept)
         # Few skulls have fewer components than configured; the others stay zero and have no effect.
-        self.components[:kept].copy_(axes * signs[:, None])
-        self.variances[:kept].copy_(squares.flip(0)[:kept].clamp(min=1e-6))
+        self.components[:kept].copy_(components)
+        self.variances[:kept].copy_(variances[:kept].clamp(min=1e-6))
 
     @torch.no_grad()
     def forward(self, bone: torch.Tensor) -> torch.Tensor:

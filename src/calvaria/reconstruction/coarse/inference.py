@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from calvaria.config import Evaluate
+from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE
 from calvaria.reconstruction.coarse.network import ReconstructionNetwork, network_input
-from calvaria.reconstruction.masks import largest_component
 
 
 def mean_probabilities(

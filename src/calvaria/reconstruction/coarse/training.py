@@ -14,6 +14,7 @@ from calvaria import seeds
 from calvaria.config import Arm, Config
 from calvaria.defects.injection import inject_defect
 from calvaria.geometry.grid import IMPLANT
+from calvaria.geometry.overlap import dice
 from calvaria.pipeline import reads, roots
 from calvaria.pipeline.fingerprint import digest
 from calvaria.reconstruction.coarse.augmentation import Change, apply_changes, sample_change
@@ -191,12 +192,7 @@ def _mean_dsc(network: ReconstructionNetwork, cases: torch.Tensor, config: Confi
     bone = remaining_bone(cases)
     expected = (cases == IMPLANT).cpu().numpy()
     scores = [
-        _dsc(extract_implant(probability, left, config.evaluate, config.train.predicts), target)
+        dice(extract_implant(probability, left, config.evaluate, config.train.predicts), target)
         for probability, left, target in zip(probabilities, bone, expected, strict=True)
     ]
     return float(np.mean(scores))
-
-
-def _dsc(prediction: np.ndarray, reference: np.ndarray) -> float:
-    total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return 2 * np.count_nonzero(prediction & reference) / total if total else 1.0

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calvaria.geometry.components import largest_component
 from calvaria.reconstruction.implant.space import Space
 
 CONE_DEG = 40.0  # around the outward direction; directions of insertion are searched within it
@@ -77,12 +78,11 @@ def cone(axis: np.ndarray) -> np.ndarray:
 
 def _largest(level: np.ndarray) -> np.ndarray:
     """Return the level set of the largest 6-connected component with its cavities filled."""
-    import cc3d
     from scipy.ndimage import binary_fill_holes
 
     inside = level < 0
     if not inside.any():
         return level
-    component = cc3d.largest_k(inside, k=1, connectivity=6) > 0
+    component = largest_component(inside, connectivity=6)
     filled = binary_fill_holes(component)
     return np.where(filled & ~inside, -np.abs(level), np.where(inside & ~filled, np.abs(level) + 1e-3, level))

@@ -4,7 +4,7 @@ Frame: millimetres in the head's own axes (x to the patient's right, y to the fr
 z = 0 is the Frankfurt plane through the ear canals and the lower orbital rims; y = 0 lies at the ear canals
 and x = 0 is the midline. Lengths describe a skull of mean size; `build.py` scales, skews and turns it.
 
-Method: the braincase is an offset shell around an endocast made of the brain's lobes, the face is a smooth
+Method: the braincase is an offset shell around an endocast (the brain's lobes), the face is a smooth
 union of bars and ellipsoids, and the orbits, sinuses and airways are carved out of it. Distances are negative
 inside. Paired parts are modelled once and read through |x|; asymmetry comes from skewing the points.
 

@@ -64,7 +64,7 @@ def smooth_step(value: Field, low: float, high: float) -> Field:
 
 
 def wave(value: Field) -> Field:
-    """A sine's stand-in of period 1 and amplitude 1 made of parabolas."""
+    """An approximate sine of period 1 and amplitude 1, from parabolas."""
     w = 2.0 * (value - np.floor(value + 0.5))
     return 4.0 * w * (1.0 - np.abs(w))
 
