@@ -115,6 +115,10 @@ def test_kinds_that_were_not_measured_have_a_default_cost_and_are_named():
     class Halfway(Family):
         kind: Literal["halfway"] = "halfway"
         least: float = 0.25
+        builds_template: ClassVar[bool] = True
+
+        def registration_batches(self, skulls):
+            return 2
 
         def fit(self, population, context):
             return Model()

@@ -179,6 +179,8 @@ def _iterations(numbers: Sequence[int]) -> float:
 def template(job: Job, config: Config, sizes: Sizes) -> Cost:
     """Rounds of registrations to the mean."""
     settings: Any = config.fit[job.subject]
+    if settings.kind not in KNOWN_FAMILIES:
+        return record(job, config, sizes)
     count = settings.template_rounds * min(settings.template_skulls, sizes.training)
     work = _iterations(settings.template_iterations) * _field_voxels(config, settings, template=True)
     return Cost(START_TORCH + count * SYN * work, prod(config.grid.shape))
@@ -203,6 +205,8 @@ def register(job: Job, config: Config, sizes: Sizes) -> Cost:
     Fields are stored both ways, float16, in the batch and in the files that an interrupted batch keeps.
     """
     settings: Any = config.fit[job.subject]
+    if settings.kind not in KNOWN_FAMILIES:
+        return record(job, config, sizes)
     registrations = _registrations(job, config, sizes)
     field = _field_voxels(config, settings)
     each = SYN * _iterations(settings.iterations) * field
