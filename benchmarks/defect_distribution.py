@@ -1,4 +1,4 @@
-"""Compares generated SkullFix-like defects with the real ones, and writes the section of docs/defects.md.
+"""Compare generated SkullFix-like defects with the real ones; write benchmarks/defect_distribution.md.
 
     .venv/bin/python benchmarks/defect_distribution.py
 
@@ -134,7 +134,7 @@ def report(heads: dict[str, np.ndarray]) -> str:
 
 
 if __name__ == "__main__":
-    page = ROOT / "docs" / "defects.md"
+    page = ROOT / "benchmarks" / "defect_distribution.md"
     before, _, rest = page.read_text(encoding="utf-8").partition("<!-- measured -->\n")
     _, _, after = rest.partition("<!-- end -->\n")
     text = f"{before}<!-- measured -->\n{report(skulls())}\n<!-- end -->\n{after}"

@@ -1,4 +1,4 @@
-# What a job asks a cluster for. Derived from measured peaks and times, which docs/cluster.md has; a run on one
+# What a job asks a cluster for. Derived from measured peaks and times, which benchmarks/cluster.md has; a run on one
 # machine takes no notice of it.
 import math
 
