@@ -1,3 +1,3 @@
-"""calvaria: synthetic skulls and cranial defects, and an honest comparison of what they are worth."""
+"""calvaria: synthetic skulls and cranial defects, and a benchmark of their value as training data."""
 
 __version__ = "0.2.0"

@@ -1,12 +1,12 @@
-"""Errors that a user can act on: they name the file or key, what was found, what was wanted, what to do."""
+"""Errors that a user can act on: they name the file or key, expected and actual value, and the remedy."""
 
 
 class CalvariaError(Exception):
-    """An expected failure; the command line prints its text alone, without a traceback."""
+    """An expected failure; the command line prints only its text, without a traceback."""
 
 
 class ConfigError(CalvariaError):
-    """The config is wrong; nothing was started."""
+    """The config is invalid; nothing was started."""
 
 
 class InputError(CalvariaError):
@@ -14,8 +14,8 @@ class InputError(CalvariaError):
 
 
 class StoreError(CalvariaError):
-    """A store, weight file or table is missing, damaged, or of another run."""
+    """A store, weight file or table is missing, damaged, or belongs to another run."""
 
 
 class BudgetError(CalvariaError):
-    """A bounded number of random tries was used up."""
+    """A limited number of random draws was exhausted."""

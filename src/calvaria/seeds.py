@@ -1,7 +1,7 @@
-"""Every random choice of a run takes its generator from here.
+"""Random generators of a run.
 
-A generator is keyed by what it is for (stage, family, index, ...), never by the shard, batch, job or
-process that happens to need it; so a sample stays the same however the work is cut into jobs.
+A generator is keyed by its purpose (stage, family, index, ...), never by the shard, batch, job or process
+that uses it, so results do not depend on how the work is divided into jobs.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _word(key: str | int) -> int:
-    """A key as an unsigned integer; text goes through SHA-256, which is the same everywhere."""
+    """Return a key as an unsigned integer; text is hashed with SHA-256, equal on every machine."""
     if isinstance(key, str):
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
     if key < 0:
@@ -23,17 +23,17 @@ def _word(key: str | int) -> int:
 
 
 def sequence(root: int, *keys: str | int) -> np.random.SeedSequence:
-    """The seed sequence of one random choice: ``SeedSequence([root, *keys])``."""
+    """Return the seed sequence ``SeedSequence([root, *keys])``."""
     return np.random.SeedSequence([root, *(_word(key) for key in keys)])
 
 
 def generator(root: int, *keys: str | int) -> np.random.Generator:
-    """A NumPy generator (PCG64) for ``keys`` under the run's root seed."""
+    """Return a NumPy generator (PCG64) for ``keys`` under the run's root seed."""
     return np.random.Generator(np.random.PCG64(sequence(root, *keys)))
 
 
 def torch_generator(root: int, *keys: str | int) -> "torch.Generator":
-    """A CPU torch generator for ``keys``: noise is drawn on the CPU so that every device sees the same."""
+    """Return a torch generator for ``keys``, on the CPU so that noise is equal on every device."""
     import torch
 
     state = sequence(root, *keys).generate_state(1, np.uint64)[0]

@@ -49,7 +49,7 @@ def test_the_exit_codes_are_those_of_the_table():
     missing = calvaria("people", "--run", "no/such/run")
     assert missing.returncode == 1
     assert missing.stderr.startswith(
-        "calvaria: no/such/run: no run there, no/such/run/config.yaml is missing; "
+        "calvaria: no/such/run: not a run, no/such/run/config.yaml is missing; "
     )
     assert missing.stderr.count("\n") == 1
     assert calvaria("people", "--no-such-option").returncode == 2

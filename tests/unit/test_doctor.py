@@ -23,7 +23,7 @@ def test_this_environment_passes(tmp_path):
 def test_a_python_that_is_too_old(monkeypatch):
     monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 1))
     check = doctor.python()
-    assert check.verdict == "fault"
+    assert check.verdict == "error"
     assert "Python 3.11 to 3.13" in check.remedy
 
 
@@ -32,9 +32,9 @@ def test_versions_other_than_the_pinned_ones(tmp_path):
     pins.write_text("numpy==0.1\nnot-installed==1.0\n")
     check = doctor.packages(pins)
     assert check.verdict == "warning"
-    assert "numpy" in check.found
-    assert "pinned 0.1" in check.found
-    assert "not-installed" not in check.found, "extras need not be there"
+    assert "numpy" in check.details
+    assert "pinned 0.1" in check.details
+    assert "not-installed" not in check.details, "extras need not be there"
 
 
 def test_a_package_that_is_missing(monkeypatch, tmp_path):
@@ -42,15 +42,15 @@ def test_a_package_that_is_missing(monkeypatch, tmp_path):
         doctor, "requires", lambda _: ["numpy>=2", "no-such-package[x]>=1", 'dev; extra == "dev"']
     )
     check = doctor.packages(tmp_path / "none")
-    assert (check.verdict, check.found) == ("fault", "missing: no-such-package")
+    assert (check.verdict, check.details) == ("error", "missing: no-such-package")
     assert "pip install" in check.remedy
 
 
 def test_another_calvaria_on_the_path(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/elsewhere/{name}")
     check = doctor.commands()
-    assert check.verdict == "fault"
-    assert "calvaria is /elsewhere/calvaria" in check.found
+    assert check.verdict == "error"
+    assert "calvaria is /elsewhere/calvaria" in check.details
 
 
 def test_threads_that_would_crowd_the_cores(monkeypatch):
@@ -68,14 +68,14 @@ def test_a_container_with_fewer_cores_than_the_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "_affinity", lambda: 8)
     check = doctor.threads()
     assert check.verdict == "warning"
-    assert "the container has 1.5" in check.found
+    assert "the container has 1.5" in check.details
     assert "--cores 1;" in check.remedy
 
 
 @pytest.mark.parametrize(
     ("free", "verdict", "said"),
     [
-        (2e9, "fault", "end other"),
+        (2e9, "error", "end other"),
         (5e9, "warning", "refine"),
         (10e9, "warning", "mem_mb=10000"),
         (90e9, "ok", ""),
@@ -101,8 +101,8 @@ def test_a_full_disk(monkeypatch, tmp_path):
 
 def test_a_place_that_cannot_be_written():
     check = doctor.rights(Path("/proc/calvaria"))
-    assert check.verdict == "fault"
-    assert "/proc" in check.found
+    assert check.verdict == "error"
+    assert "/proc" in check.details
 
 
 def read_only(monkeypatch, *places: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_home_that_cannot_be_written(monkeypatch, tmp_path):
     assert doctor.home().verdict == "ok"
     read_only(monkeypatch, home)
     check = doctor.home()
-    assert check.verdict == "fault"
-    assert f"{home}/.cache: Read-only file system" in check.found
+    assert check.verdict == "error"
+    assert f"{home}/.cache: Read-only file system" in check.details
     assert "export XDG_CACHE_HOME=" in check.remedy
     assert "export MPLCONFIGDIR=" in check.remedy
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
@@ -157,8 +157,8 @@ def test_registrations_that_do_not_repeat(monkeypatch):
     assert doctor.ants_repeats().verdict == "warning"
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warning", 0), ("fault", 4)])
-def test_the_exit_code_tells_of_faults(monkeypatch, verdict, code):
+@pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warning", 0), ("error", 4)])
+def test_the_exit_code_is_that_of_failed_checks(monkeypatch, verdict, code):
     monkeypatch.setattr(doctor, "examine", lambda _: iter([Check("disk", verdict, "full", "make room")]))
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == code

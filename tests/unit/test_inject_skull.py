@@ -293,8 +293,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
         ([], "got neither"),
         (["skull.nii", "--run", "results"], "--run together with SKULL"),
         (["--run", "results", "--cohort", "test", "--seed", "0"], "--run --cohort together with --seed"),
-        (["skull.nii", "--recipe", "spheres"], "needs SKULL, --recipe and --out; got SKULL --recipe"),
-        (["--run", "results"], "needs --run and --cohort"),
+        (["skull.nii", "--recipe", "spheres"], "expected SKULL, --recipe and --out; got SKULL --recipe"),
+        (["--run", "results"], "expected both --run and --cohort"),
     ],
 )
 def test_both_forms_at_once_and_neither_are_errors(arguments, words):

@@ -226,7 +226,7 @@ def test_the_command_exports_an_arm_of_a_run(tmp_path, monkeypatch, capsys):
         return int(end.value.code or 0)
 
     assert call("--arm", "fancy", "--out", tmp_path / "model") == 1
-    assert "--arm: the config has no 'fancy', it has plain" in capsys.readouterr().err
+    assert "--arm: expected one of plain, got 'fancy'" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
     assert call("--arm", ARM, "--out", tmp_path / "model") == 0
     assert json.loads((tmp_path / "model" / "model.json").read_text())["arm"] == ARM

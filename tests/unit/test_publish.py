@@ -294,5 +294,5 @@ def test_the_command_passes_all_on(tmp_path, run):
     found = json.loads((tmp_path / "set" / "croissant.json").read_text())
     assert (found["alternateName"], found["version"], found["url"]) == ("T", "2.0.0", "https://x.org")
     assert read_json(tmp_path / "set" / "manifest.json")["digest"] in done.output
-    with pytest.raises(CalvariaError, match="wanted SOURCE=SPDX"):
+    with pytest.raises(CalvariaError, match="expected SOURCE=SPDX"):
         CliRunner().invoke(app, [*given, "--source-licence", "clinic"], catch_exceptions=False)

@@ -1,6 +1,6 @@
-"""The command line: one command per stage, and those for runs and for single files.
+"""The command line: one command per stage, commands for whole runs and commands for single files.
 
-Nothing heavy is imported before a command runs, so that ``calvaria --help`` is quick.
+Heavy packages are imported only when a command runs, so that ``calvaria --help`` is fast.
 """
 
 import logging
@@ -16,7 +16,7 @@ from calvaria.utils.interruption import Interrupted, ignore_signals, raise_on_si
 logger = logging.getLogger(__name__)
 
 app = typer.Typer(
-    help="Synthetic skulls with synthetic defects, and an honest comparison of what they are worth.",
+    help="Synthetic skulls and cranial defects, and a benchmark of their value as training data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -25,9 +25,9 @@ for part in (runs, files, installation, stages):
 
 
 def main() -> None:
-    """Runs a command.
+    """Run a command.
 
-    An expected failure is one message and exit code 1; Ctrl-C is one line and 130, SIGTERM one line and 143.
+    An expected failure prints one message and exits with 1; Ctrl-C exits with 130, SIGTERM with 143.
     """
     raise_on_signals()
     set_up_messages()

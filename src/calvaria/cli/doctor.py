@@ -1,4 +1,4 @@
-"""Whether this machine and this environment can do the work, and do it twice with the same result."""
+"""Checks of the installation, the machine and the reproducibility of results."""
 
 import os
 import re
@@ -14,26 +14,26 @@ import numpy as np
 
 from calvaria.geometry.grid import Grid
 
-PYTHONS = ((3, 11), (3, 14))  # from the first on, before the second
-JOB_BYTES, REFINE_BYTES = 3e9, 6e9  # what most rules ask for, and what the hungriest does
+PYTHONS = ((3, 11), (3, 14))  # first supported version, first unsupported one
+JOB_BYTES, REFINE_BYTES = 3e9, 6e9  # memory requests: of most rules, and the largest
 DISK_BYTES = 5e9  # the whole run on the real skulls takes 1.5 GB
-TEMPORARY_BYTES = 500e6  # fields that ANTs writes, a job each; a chunk of a store that verify unpacks
+TEMPORARY_BYTES = 500e6  # fields that ANTs writes, per job; a chunk of a store that verify unpacks
 PINS = Path(__file__).parents[3] / "envs" / "constraints.txt"
 CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the verdict."""
+    """Result of one check."""
 
     name: str
-    verdict: str  # "ok", "warning": results may be slow or differ from others', or "fault": runs will fail
-    found: str
+    verdict: str  # "ok", "warning" (slow, or results may differ from others') or "error" (runs will fail)
+    details: str
     remedy: str = ""
 
 
 def examine(directory: Path) -> Iterator[Check]:
-    """Checks one thing after the other; runs below ``directory`` would write there."""
+    """Run all checks; ``directory`` is the folder of runs."""
     yield python()
     yield packages(PINS)
     yield commands()
@@ -49,38 +49,37 @@ def examine(directory: Path) -> Iterator[Check]:
 
 
 def python() -> Check:
-    """The interpreter's version."""
-    found = f"{sys.version.split()[0]} at {sys.executable}"
+    """Check the version of Python."""
+    details = f"{sys.version.split()[0]} at {sys.executable}"
     first, last = PYTHONS
     if first <= sys.version_info[:2] < last:
-        return Check("Python", "ok", found)
+        return Check("Python", "ok", details)
     expected = f"{first[0]}.{first[1]} to {last[0]}.{last[1] - 1}"
     return Check(
-        "Python", "fault", found, f"make an environment with Python {expected}: make PYTHON=python3.12"
+        "Python", "error", details, f"create an environment with Python {expected}: make PYTHON=python3.12"
     )
 
 
 def packages(pins: Path) -> Check:
-    """What is installed, against what calvaria needs and, in a checkout, against its pinned versions."""
+    """Check that all dependencies are installed, in a checkout in their pinned versions."""
     missing = [name for name in _required() if _version(name) is None]
     if missing:
         remedy = f"python -m pip install --constraint envs/constraints.txt {' '.join(missing)}"
-        return Check("packages", "fault", f"missing: {', '.join(missing)}", remedy)
+        return Check("packages", "error", f"missing: {', '.join(missing)}", remedy)
     if not pins.is_file():
-        return Check("packages", "ok", "all there; installed without the pinned versions of a checkout")
+        return Check("packages", "ok", "all installed; versions not compared, since this is not a checkout")
     pinned = dict(line.split("==") for line in pins.read_text(encoding="utf-8").split())
-    other = {name: found for name in pinned if (found := _version(name)) not in (None, pinned[name])}
+    other = {name: installed for name in pinned if (installed := _version(name)) not in (None, pinned[name])}
     if other:
-        listed = ", ".join(f"{name} {found}, pinned {pinned[name]}" for name, found in other.items())
-        remedy = (
-            "only equal versions repeat results: python -m pip install --constraint envs/constraints.txt -e ."
-        )
+        listed = ", ".join(f"{name} {installed}, pinned {pinned[name]}" for name, installed in other.items())
+        command = "python -m pip install --constraint envs/constraints.txt -e ."
+        remedy = f"results repeat only with equal versions: {command}"
         return Check("packages", "warning", listed, remedy)
-    return Check("packages", "ok", f"all there, in the {len(pinned)} pinned versions")
+    return Check("packages", "ok", f"all installed, in the {len(pinned)} pinned versions")
 
 
 def _required() -> list[str]:
-    """The packages that calvaria cannot do without."""
+    """Return the names of the required packages."""
     lines = [line for line in requires("calvaria") or [] if "extra ==" not in line]
     return [re.split(r"[ ;<>=!~\[]", line)[0] for line in lines]
 
@@ -93,18 +92,18 @@ def _version(name: str) -> str | None:
 
 
 def commands() -> Check:
-    """The rules call `calvaria` by its name; it has to be this one."""
-    found = {name: shutil.which(name) for name in ("snakemake", "calvaria")}
+    """Check that `calvaria`, which the rules call by name, is this installation."""
+    paths = {name: shutil.which(name) for name in ("snakemake", "calvaria")}
     beside = Path(sys.executable).parent
-    wrong = [name for name, path in found.items() if path is None or Path(path).parent != beside]
+    wrong = [name for name, path in paths.items() if path is None or Path(path).parent != beside]
     if not wrong:
         return Check("commands", "ok", f"snakemake and calvaria in {beside}")
-    found_at = ", ".join(f"{name} is {found[name] or 'not on the path'}" for name in wrong)
-    return Check("commands", "fault", found_at, f'export PATH="{beside}:$PATH", or activate the environment')
+    details = ", ".join(f"{name} is {paths[name] or 'not on the path'}" for name in wrong)
+    return Check("commands", "error", details, f'export PATH="{beside}:$PATH", or activate the environment')
 
 
 def threads() -> Check:
-    """Cores that may be used, and settings of libraries that would get into their way."""
+    """Check the usable cores, and environment variables that set threads."""
     present, usable = os.cpu_count() or 1, _affinity()
     quota = _quota()
     most = max(1, int(min(usable, quota)))
@@ -112,10 +111,12 @@ def threads() -> Check:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
     given = {name: os.environ[name] for name in names if name in os.environ}
     about += "".join(f", {name}={value}" for name, value in given.items())
-    remedy = f"snakemake --cores {most}; `all` would start {usable} jobs at once" if most < usable else ""
+    remedy = f"snakemake --cores {most}; `all` would run {usable} jobs at once" if most < usable else ""
     too_many = [name for name, value in given.items() if value.isdigit() and int(value) > most]
     if too_many:
-        remedy = f"unset {' '.join(too_many)}: every job uses the config's `threads`, jobs run side by side"
+        remedy = (
+            f"unset {' '.join(too_many)}: every job uses `threads` of the config, and jobs run concurrently"
+        )
     return Check("threads", "warning" if remedy else "ok", about, remedy)
 
 
@@ -124,7 +125,7 @@ def _affinity() -> int:
 
 
 def _quota() -> float:
-    """Cores that the control group allows; infinite if it says nothing."""
+    """Return the cores that the control group allows; infinity without a limit."""
     words = _read(CGROUP / "cpu.max").split()
     return int(words[0]) / int(words[1]) if len(words) == 2 and words[0].isdigit() else float("inf")
 
@@ -137,7 +138,7 @@ def _read(path: Path) -> str:
 
 
 def memory() -> Check:
-    """Free memory, against what jobs ask for."""
+    """Compare the free memory with the requests of jobs."""
     import psutil
 
     limit = _read(CGROUP / "memory.max").strip()
@@ -146,88 +147,92 @@ def memory() -> Check:
         used = _read(CGROUP / "memory.current").strip()
         free = min(free, int(limit) - int(used or 0))
     jobs = int(free // JOB_BYTES)
-    found = f"{free / 1e9:.1f} GB free, enough for {jobs} jobs at once"
+    details = f"{free / 1e9:.1f} GB free, enough for {jobs} concurrent jobs"
     if free < JOB_BYTES:
         return Check(
-            "memory", "fault", found, f"a job takes up to {JOB_BYTES / 1e9:.0f} GB; end other programs"
+            "memory", "error", details, f"a job takes up to {JOB_BYTES / 1e9:.0f} GB; end other programs"
         )
     if free < REFINE_BYTES:
-        remedy = (
-            f"refine asks for {REFINE_BYTES / 1e9:.0f} GB: snakemake --cores 1, or leave that section out"
-        )
-        return Check("memory", "warning", found, remedy)
+        remedy = f"refine requests {REFINE_BYTES / 1e9:.0f} GB: snakemake --cores 1, or remove that section"
+        return Check("memory", "warning", details, remedy)
     if jobs < _affinity():
-        remedy = f"snakemake --resources mem_mb={int(free // 1e6)} keeps jobs from taking more than there is"
-        return Check("memory", "warning", found, remedy)
-    return Check("memory", "ok", found)
+        remedy = f"snakemake --resources mem_mb={int(free // 1e6)} limits the memory of concurrent jobs"
+        return Check("memory", "warning", details, remedy)
+    return Check("memory", "ok", details)
 
 
 def gpu() -> Check:
-    """What torch sees, and what the driver does."""
+    """Check whether torch detects the GPUs of the driver."""
     import torch
 
     if torch.cuda.is_available():
-        seen = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-        found = ", ".join(f"{one.name} with {one.total_memory / 1e9:.0f} GB" for one in seen)
-        return Check("GPU", "ok", f"{found}; CUDA {torch.version.cuda}")
+        devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+        details = ", ".join(f"{one.name} with {one.total_memory / 1e9:.0f} GB" for one in devices)
+        return Check("GPU", "ok", f"{details}; CUDA {torch.version.cuda}")
     if shutil.which("nvidia-smi"):
-        remedy = "install a torch that has CUDA (pytorch.org), and see whether nvidia-smi itself works"
-        return Check("GPU", "warning", f"a driver, but torch {torch.__version__} sees none", remedy)
-    return Check("GPU", "ok", "none; networks run on the processor")
+        remedy = "install torch with CUDA (pytorch.org), and check that nvidia-smi works"
+        return Check(
+            "GPU", "warning", f"driver installed, but torch {torch.__version__} detects no GPU", remedy
+        )
+    return Check("GPU", "ok", "none; networks run on the CPU")
 
 
 def disk(directory: Path) -> Check:
-    """Free space where runs are written."""
+    """Check the free disk space of the folder of runs."""
     free = shutil.disk_usage(_existing(directory)).free
-    found = f"{free / 1e9:.1f} GB free at {directory.resolve()}"
+    details = f"{free / 1e9:.1f} GB free at {directory.resolve()}"
     if free < DISK_BYTES:
-        return Check("disk", "warning", found, "`calvaria estimate CONFIG` says what a run takes; make room")
-    return Check("disk", "ok", found)
+        return Check(
+            "disk", "warning", details, "free space; `calvaria estimate CONFIG` prints what a run needs"
+        )
+    return Check("disk", "ok", details)
 
 
 def _existing(directory: Path) -> Path:
-    """The directory, or the nearest one above it that is there."""
+    """Return the directory, or its nearest existing parent."""
     return next(path for path in (directory.resolve(), *directory.resolve().parents) if path.is_dir())
 
 
 def rights(directory: Path) -> Check:
-    """Whether files can be written and renamed where runs and temporary files are."""
-    for place in (_existing(directory), Path(tempfile.gettempdir())):
-        if why := _unwritable(place):
-            remedy = f"choose another place with snakemake --directory, or chmod u+w {place}"
-            return Check("writing", "fault", f"{place}: {why}", remedy)
+    """Check that files can be written and renamed in the folders of runs and of temporary files."""
+    for folder in (_existing(directory), Path(tempfile.gettempdir())):
+        if reason := _unwritable(folder):
+            remedy = f"choose another folder with snakemake --directory, or chmod u+w {folder}"
+            return Check("writing", "error", f"{folder}: {reason}", remedy)
     return Check("writing", "ok", f"{_existing(directory)} and {tempfile.gettempdir()}")
 
 
 def temporary() -> Check:
-    """Free space for temporary files."""
+    """Check the free disk space for temporary files."""
     folder = Path(tempfile.gettempdir())
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.1f} GB free at {folder}"
+    details = f"{free / 1e9:.1f} GB free at {folder}"
     if free < TEMPORARY_BYTES:
         remedy = f"export TMPDIR=/a/folder/with {TEMPORARY_BYTES / 1e9:g} GB of free space"
-        return Check("temporary", "warning", found, remedy)
-    return Check("temporary", "ok", found)
+        return Check("temporary", "warning", details, remedy)
+    return Check("temporary", "ok", details)
 
 
 def home() -> Check:
-    """Whether Snakemake and Matplotlib can keep what they cache, by default below the home directory."""
+    """Check that Snakemake and Matplotlib can write their caches, by default in the home directory."""
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     variables = {"XDG_CACHE_HOME": "~/.cache", "MPLCONFIGDIR": f"{config}/matplotlib"}
-    places = {name: Path(os.environ.get(name) or default).expanduser() for name, default in variables.items()}
-    faults = {name: why for name, place in places.items() if (why := _unwritable(place))}
-    if not faults:
-        return Check("home", "ok", " and ".join(map(str, places.values())))
-    found = ", ".join(f"{places[name]}: {why}" for name, why in faults.items())
-    remedy = "; ".join(f"export {name}=/a/folder/that/can/be/written" for name in faults)
-    # Without its cache Snakemake does not start; Matplotlib only says so in every command.
-    return Check("home", "fault" if "XDG_CACHE_HOME" in faults else "warning", found, remedy)
+    folders = {
+        name: Path(os.environ.get(name) or default).expanduser() for name, default in variables.items()
+    }
+    errors = {name: reason for name, folder in folders.items() if (reason := _unwritable(folder))}
+    if not errors:
+        return Check("home", "ok", " and ".join(map(str, folders.values())))
+    details = ", ".join(f"{folders[name]}: {reason}" for name, reason in errors.items())
+    remedy = "; ".join(f"export {name}=/a/writable/folder" for name in errors)
+    # Without its cache Snakemake does not start; Matplotlib only warns in every command.
+    return Check("home", "error" if "XDG_CACHE_HOME" in errors else "warning", details, remedy)
 
 
-def _unwritable(place: Path) -> str | None:
-    """Why no file can be written and renamed in a folder, or in one that would have to be made for it."""
+def _unwritable(folder: Path) -> str | None:
+    """Return why no file can be written and renamed in a folder or its nearest existing parent, else None."""
     try:
-        with tempfile.TemporaryDirectory(dir=_existing(place), prefix=".calvaria-doctor-") as scratch:
+        with tempfile.TemporaryDirectory(dir=_existing(folder), prefix=".calvaria-doctor-") as scratch:
             (Path(scratch) / "a").write_bytes(b"calvaria")
             (Path(scratch) / "a").rename(Path(scratch) / "b")
     except OSError as error:
@@ -236,7 +241,7 @@ def _unwritable(place: Path) -> str | None:
 
 
 def ants_repeats() -> Check:
-    """Registers two small heads twice with the same seed; the bits have to be equal."""
+    """Register two small heads twice with the same seed and compare the bits."""
     from calvaria.families.registration import syn
 
     grid = Grid((24, 28, 24), 8.0)
@@ -252,17 +257,20 @@ def ants_repeats() -> Check:
     moved = float(np.abs(first).max())
     if moved < 1 or not np.isfinite(first).all():
         return Check(
-            "ANTs", "fault", f"moved a head by {moved:.2g} mm only", "reinstall antspyx, as it is pinned"
+            "ANTs",
+            "error",
+            f"registration moved a head by only {moved:.2g} mm",
+            "reinstall the pinned antspyx",
         )
     if first.tobytes() != second.tobytes():
         off = float(np.abs(first - second).max())
-        remedy = "unset ITK_* and ANTS_* variables; without repeating, registrations cannot be made again"
+        remedy = "unset ITK_* and ANTS_* variables; otherwise registrations are not reproducible"
         return Check("ANTs", "warning", f"two equal registrations differ by up to {off:.2g} mm", remedy)
     return Check("ANTs", "ok", "two equal registrations have equal bits")
 
 
 def networks_repeat() -> Check:
-    """Two equal training steps have to give equal gradients, on the device that would be used."""
+    """Compare the gradients of two equal training steps, on the device of trainings."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -284,11 +292,11 @@ def networks_repeat() -> Check:
 
     if gradients() == gradients():
         return Check("networks", "ok", f"two equal training steps have equal bits on {device.type}")
-    remedy = "device: cpu in the config; and please report it with the output of this command"
+    remedy = "set device: cpu in the config, and please report this output"
     return Check("networks", "warning", f"two equal training steps differ on {device.type}", remedy)
 
 
 def text(check: Check) -> str:
-    """One line, and the remedy below it."""
-    line = f"{check.verdict:<8} {check.name:<9} {check.found}"
+    """Return one line, with the remedy below it."""
+    line = f"{check.verdict:<8} {check.name:<9} {check.details}"
     return f"{line}\n{'':<18} -> {check.remedy}" if check.remedy else line

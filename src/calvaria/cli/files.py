@@ -1,4 +1,4 @@
-"""Commands for files outside of a run."""
+"""Commands for single files outside of a run."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from calvaria.cli.options import NO_DEFECT, NOT_WELL
+from calvaria.cli.options import CHECK_FAILED, NO_DEFECT
 from calvaria.utils.interruption import keeps_nothing
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,14 @@ def score(
     prediction: Annotated[
         Path, typer.Option(help="Mask of the predicted implant: NIfTI, NRRD or MetaImage.")
     ],
-    reference: Annotated[Path, typer.Option(help="Mask of the real implant, on the same grid.")],
+    reference: Annotated[Path, typer.Option(help="Mask of the reference implant, on the same grid.")],
     defective: Annotated[Path, typer.Option(help="Mask of the defective skull, on the same grid.")],
 ) -> None:
-    """Score one predicted implant: prints one JSON object.
+    """Score a predicted implant and print one JSON object.
 
-    Distances are in mm; null stands for an infinite one, as JSON has none: that of an empty prediction.
-    Axes may be stored in another order than the reference's. Files on another grid, by more than a tenth of a
-    voxel at a corner, are an error: nothing is resampled.
+    Distances are in mm; null is infinity, for an empty prediction. Axes may be stored in another order than
+    in the reference. Nothing is resampled: grids that differ by more than a tenth of a voxel at a corner are
+    an error.
 
     Example: calvaria score --prediction p.nrrd --reference r.nrrd --defective d.nrrd
     """
@@ -41,32 +41,28 @@ def score(
 @command
 @keeps_nothing()
 def reconstruct(
-    scan: Annotated[Path, typer.Argument(help="A CT, a folder of DICOM slices, or a mask of bone.")],
-    out: Annotated[Path, typer.Option(help="The implant as a mask on the input's grid: .nii.gz or .nii.")],
+    scan: Annotated[Path, typer.Argument(help="CT, folder of DICOM slices, or bone mask.")],
+    out: Annotated[Path, typer.Option(help="Implant as a mask on the input's grid: .nii.gz or .nii.")],
     model: Annotated[
-        Path | None, typer.Option(help="Folder that calvaria export wrote; if none, the pretrained model.")
+        Path | None, typer.Option(help="Folder written by calvaria export; by default the pretrained model.")
     ] = None,
-    stl: Annotated[
-        Path | None, typer.Option(help="The implant as a mesh to be printed: .stl or .ply.")
-    ] = None,
-    checks: Annotated[
-        Path | None, typer.Option("--json", help="What was read, found and checked: .json.")
-    ] = None,
+    stl: Annotated[Path | None, typer.Option(help="Implant as a mesh: .stl or .ply.")] = None,
+    checks: Annotated[Path | None, typer.Option("--json", help="Input, findings and checks: .json.")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Skull and implant from four sides, with the warnings: .png.")
+        Path | None, typer.Option(help="Skull and implant from four sides, and warnings: .png.")
     ] = None,
-    gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone.", min=0)] = 0.5,
-    thickness_mm: Annotated[float, typer.Option(help="Least thickness that passes.", min=0)] = 2.0,
-    threshold_hu: Annotated[float, typer.Option(help="Least density of bone in a CT.")] = 300.0,
+    gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone, mm.", min=0)] = 0.5,
+    thickness_mm: Annotated[float, typer.Option(help="Minimum thickness that passes, mm.", min=0)] = 2.0,
+    threshold_hu: Annotated[float, typer.Option(help="Bone threshold of a CT, HU.")] = 300.0,
     series: Annotated[
         str | None, typer.Option(help="DICOM series: number, UID or part of the description.")
     ] = None,
 ) -> None:
-    """Design the implant for one skull. For research; not a medical device.
+    """Design the implant for one skull. For research only; not a medical device.
 
-    Standard error says what was read, and warns of what is unusual about the skull. The verdict of every
-    check is printed. Exit code 0: an implant that passes them all; 1: an error, nothing was written; 3: no
-    defect found, nothing was written; 4: an implant that fails a check.
+    Standard error reports the input and warns of unusual findings; the result of every check is printed.
+    Exit code 0: the implant passes every check; 1: error, nothing was written; 3: no defect detected, nothing
+    was written; 4: the implant was written but fails a check.
 
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
@@ -74,7 +70,7 @@ def reconstruct(
     from calvaria.storage.shipped import pretrained
 
     try:
-        found = reconstruct(
+        results = reconstruct(
             scan,
             model or pretrained(),
             Options(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
@@ -82,9 +78,9 @@ def reconstruct(
     except NoDefectError as error:
         logger.error("calvaria: %s", error)
         raise typer.Exit(NO_DEFECT) from None
-    typer.echo(json.dumps(found, indent=2))
-    if not found["passed"]:
-        raise typer.Exit(NOT_WELL)
+    typer.echo(json.dumps(results, indent=2))
+    if not results["passed"]:
+        raise typer.Exit(CHECK_FAILED)
 
 
 @command
@@ -92,20 +88,22 @@ def reconstruct(
 def extract(
     store: Annotated[
         Path,
-        typer.Argument(help="A store of a run or a published one, such as results/demo/inject/test.zarr."),
+        typer.Argument(
+            help="Store of a run or of a published data set, such as results/demo/inject/test.zarr."
+        ),
     ],
-    index: Annotated[int, typer.Argument(help="Which volume: its index in the store's rows.", min=0)],
-    out: Annotated[Path, typer.Option(help="File to be written: .nii.gz, .nii, .seg.nrrd or .nrrd.")],
+    index: Annotated[int, typer.Argument(help="Index of the volume in the store's rows.", min=0)],
+    out: Annotated[Path, typer.Option(help="Output file: .nii.gz, .nii, .seg.nrrd or .nrrd.")],
     view: Annotated[
         Literal["case", "skull", "defective", "implant"],
-        typer.Option(help="Labels 0 background, 1 remaining bone, 2 implant; or one of them as a mask."),
+        typer.Option(help="Labels (0 background, 1 remaining bone, 2 implant), or one structure as a mask."),
     ] = "case",
-    scan: Annotated[bool, typer.Option("--scan", help="On the grid of the scan that it came from.")] = False,
+    scan: Annotated[bool, typer.Option("--scan", help="Resample to the native grid of its scan.")] = False,
 ) -> None:
     """Write one volume of a store as a file for 3D Slicer, ITK-SNAP, napari and others.
 
-    It lies on the run's grid, in RAS+ millimetres of the Frankfurt plane. With --scan it is put back onto its
-    scan, smoothed; synthetic skulls have none.
+    The volume is on the canonical grid, in RAS+ millimetres of the Frankfurt plane. With --scan it is
+    smoothly resampled to the native grid of its scan; synthetic skulls have no scan.
 
     Example: calvaria extract results/demo/inject/test.zarr 0 --view implant --out implant.nii.gz
     """
@@ -119,16 +117,16 @@ def extract(
 @command
 @keeps_nothing()
 def convert(
-    to: Annotated[Literal["monai", "onnx"], typer.Option(help="A MONAI bundle, or an ONNX file.")],
-    out: Annotated[Path, typer.Option(help="Folder to be made for the bundle; or a file, .onnx.")],
+    to: Annotated[Literal["monai", "onnx"], typer.Option(help="MONAI bundle or ONNX file.")],
+    out: Annotated[Path, typer.Option(help="New folder for the bundle, or .onnx file.")],
     model: Annotated[
-        Path | None, typer.Option(help="Folder that calvaria export wrote; if none, the pretrained model.")
+        Path | None, typer.Option(help="Folder written by calvaria export; by default the pretrained model.")
     ] = None,
 ) -> None:
-    """Write a model's networks of the coarse grid for other programs.
+    """Convert a model's coarse networks for other programs.
 
-    They take the remaining bone on the canonical grid. What reconstruct uses besides, the head's pose and the
-    network of the fine grid, is no part of it.
+    Input is the remaining bone on the canonical grid; pose estimation and the fine network of reconstruct are
+    not included.
 
     Example: calvaria convert --to monai --out bundle
     """
@@ -138,9 +136,9 @@ def convert(
         from calvaria.reconstruction.export.onnx import write_onnx
 
         write_onnx(model or pretrained(), out)
-        typer.echo(f"{out}: an ONNX file")
+        typer.echo(f"{out}: ONNX file")
     else:
         from calvaria.reconstruction.export.monai_bundle import write_bundle
 
         write_bundle(model or pretrained(), out)
-        typer.echo(f"{out}: a MONAI bundle")
+        typer.echo(f"{out}: MONAI bundle")

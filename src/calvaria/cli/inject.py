@@ -1,4 +1,4 @@
-"""The command ``inject``, which takes either a cohort of a run or one skull."""
+"""The command ``inject``: defects for a cohort of a run, or for one skull."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,23 +13,23 @@ from calvaria.utils.interruption import keeps_nothing
 def inject(
     skull: Annotated[
         Path | None,
-        typer.Argument(help="A complete skull as a mask, NIfTI, NRRD or MetaImage; then --recipe and --out."),
+        typer.Argument(help="Mask of a complete skull: NIfTI, NRRD or MetaImage; with --recipe and --out."),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Directory of a run; then --cohort.")] = None,
-    cohort: Annotated[str | None, typer.Option(help="Name of a family, or validation, or test.")] = None,
-    shard: Annotated[int | None, typer.Option(help="Number of the shard, 0 if not given.", min=0)] = None,
+    run: Annotated[Path | None, typer.Option(help="Directory of a run; with --cohort.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="Name of a family, validation, or test.")] = None,
+    shard: Annotated[int | None, typer.Option(help="Index of the shard; 0 by default.", min=0)] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Kind of recipe, such as spheres; or a name in --config.")
+        str | None, typer.Option(help="Kind of recipe, such as spheres, or a name in --config.")
     ] = None,
-    count: Annotated[int | None, typer.Option(help="How many cases, 1 if not given.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draws, 0 if not given.", min=0)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to be made for the cases.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Config that has the recipe.")] = None,
+    count: Annotated[int | None, typer.Option(help="Number of cases; 1 by default.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; 0 by default.", min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for the cases.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Config with the recipe.")] = None,
 ) -> None:
-    """Cut synthetic defects into one SKULL, or into those of a run's cohort.
+    """Cut synthetic defects into one SKULL, or into the skulls of a run's cohort.
 
-    Of a SKULL it writes OUT/000.nii.gz ..., label volumes on the skull's own grid (0 background, 1 remaining
-    bone, 2 implant), and OUT/defects.jsonl, which says how each was made. OUT must not exist or be empty.
+    For a SKULL, write OUT/000.nii.gz ..., label volumes on its native grid (0 background, 1 remaining bone,
+    2 implant), and OUT/defects.jsonl, their parameters. OUT must not exist, or be empty.
 
     Example: calvaria inject skull.nii.gz --recipe spheres --count 10 --out cases
     """
@@ -40,20 +40,20 @@ def inject(
         for part in (of_run, {**of_skull, "--config": config})
     ]
     if bool(given[0]) == bool(given[1]):
-        found = f"{' '.join(given[0])} together with {' '.join(given[1])}" if given[0] else "neither"
+        got = f"{' '.join(given[0])} together with {' '.join(given[1])}" if given[0] else "neither"
         raise CalvariaError(
-            f"inject takes either SKULL --recipe NAME --out DIR, or --run DIR --cohort NAME; got {found}"
+            f"inject: expected either SKULL --recipe NAME --out DIR, or --run DIR --cohort NAME; got {got}"
         )
     if given[0]:
         _inject_cohort(run, cohort, shard or 0)
     elif skull is None or recipe is None or out is None:
-        raise CalvariaError(f"inject of one skull needs SKULL, --recipe and --out; got {' '.join(given[1])}")
+        raise CalvariaError(f"inject: expected SKULL, --recipe and --out; got {' '.join(given[1])}")
     else:
         with keeps_nothing():
             from calvaria.defects.inject_skull import inject_skull
 
             inject_skull(skull, recipe, count or 1, seed or 0, out, config)
-        typer.echo(f"{out}: {count or 1} case(s), and how each was made in defects.jsonl")
+        typer.echo(f"{out}: {count or 1} case(s), with their parameters in defects.jsonl")
 
 
 def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:
@@ -61,7 +61,7 @@ def _inject_cohort(run: Path | None, cohort: str | None, shard: int) -> None:
     from calvaria.stages.inject import inject
 
     if run is None or cohort is None:
-        raise CalvariaError("inject into a cohort needs --run and --cohort")
+        raise CalvariaError("inject: expected both --run and --cohort")
     opened, config = opened_run(run)
     check_name(cohort, [*config.fit, *HELD_OUT], "--cohort")
     inject(opened, config, cohort, shard)

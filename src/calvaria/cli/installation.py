@@ -1,4 +1,4 @@
-"""Commands that tell what is installed, and whether it works."""
+"""Commands that check the installation."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from calvaria import __version__
-from calvaria.cli.options import NOT_WELL
+from calvaria.cli.options import CHECK_FAILED
 
 app = typer.Typer()
 command = app.command(rich_help_panel="This installation")
@@ -14,23 +14,23 @@ command = app.command(rich_help_panel="This installation")
 
 @command
 def doctor(
-    directory: Annotated[Path, typer.Argument(help="Where runs would be written.")] = Path("results"),
+    directory: Annotated[Path, typer.Argument(help="Directory of runs.")] = Path("results"),
 ) -> None:
-    """Check whether this machine and this environment can do the work, and do it twice alike.
+    """Check the installation, the machine and the reproducibility of results.
 
-    Exit code 4: runs would fail. Takes some ten seconds.
+    Takes about ten seconds. Exit code 4: runs would fail.
 
     Example: calvaria doctor
     """
     from calvaria.cli.doctor import examine, text
 
-    faults = 0
+    errors = 0
     for check in examine(directory):
         typer.echo(text(check))
-        faults += check.verdict == "fault"
-    typer.echo(f"\n{faults} fault(s): fix them first" if faults else "\nready")
-    if faults:
-        raise typer.Exit(NOT_WELL)
+        errors += check.verdict == "error"
+    typer.echo(f"\n{errors} error(s): fix these first" if errors else "\nready")
+    if errors:
+        raise typer.Exit(CHECK_FAILED)
 
 
 @command

@@ -1,7 +1,7 @@
-"""Messages of the command line on standard error, through ``logging``.
+"""Log messages of the command line, on standard error.
 
-Modules log with a logger of their own name. From Python nothing is set up, so that a notebook or another
-program decides what it shows; a command shows every message from ``logging.INFO``.
+Every module has its own logger. Commands show messages from ``logging.INFO`` on; the Python package itself
+configures nothing, so that notebooks and other programs decide what they show.
 """
 
 import logging
@@ -11,7 +11,7 @@ from calvaria.utils.terminal import console
 
 
 class PlainHandler(logging.Handler):
-    """Write each message as it is, one line in the log of a job, to the current standard error."""
+    """Write each message as a plain line to the current standard error, for logs of jobs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one message."""
@@ -19,7 +19,7 @@ class PlainHandler(logging.Handler):
 
 
 def set_up_messages() -> None:
-    """Show the messages of the package, with their level in a terminal, as plain lines otherwise."""
+    """Show the package's messages: with their level in a terminal, as plain lines otherwise."""
     package = logging.getLogger("calvaria")
     package.setLevel(logging.INFO)
     package.handlers = [_handler()]

@@ -1,4 +1,4 @@
-"""Generates the config's JSON schema and the reference pages: ``python -m calvaria.cli.reference``."""
+"""Generate the config's JSON schema and the reference pages: ``python -m calvaria.cli.reference``."""
 
 import json
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ TABLES_PAGE = Path("docs/tables.md")
 
 
 def schema() -> str:
-    """The JSON schema of the config."""
+    """Return the JSON schema of the config."""
     return json.dumps(Config.model_json_schema(), indent=1) + "\n"
 
 
 def page() -> str:
-    """The reference page: a table of keys for every section."""
+    """Return the reference page of the config: a table of keys for every section."""
     described = Config.model_json_schema()
     sections = {
         "Config": {key: described[key] for key in ("properties", "description", "required")},
@@ -34,8 +34,8 @@ def page() -> str:
         "",
         "Generated from `src/calvaria/config/` by `make reference`; do not edit.",
         "",
-        "Run a config with `snakemake --cores all --configfile mine.yaml`; without one, "
-        "`config.yaml` is run. What a config does not say has the default below; unknown keys are refused.",
+        "Run a config with `snakemake --cores all --configfile mine.yaml`; `config.yaml` is the default. "
+        "Missing keys have the defaults below; unknown keys are errors.",
     ]
     for name, section in sections.items():
         lines += ["", f"## {name}", "", section.get("description", ""), ""]
@@ -49,7 +49,7 @@ def page() -> str:
 
 
 def commands() -> str:
-    """The reference page of the command line: exit codes, and every command with its options."""
+    """Return the reference page of the command line: exit codes, and every command with its options."""
     from typer.main import get_command
 
     from calvaria.cli import app
@@ -60,10 +60,10 @@ def commands() -> str:
         "",
         "Generated from `src/calvaria/cli/` by `make reference`; do not edit.",
         "",
-        "`calvaria --install-completion` makes the shell complete commands, options and the names of a run's "
-        "families and arms; `calvaria COMMAND --help` says what is below. `NO_COLOR=1` turns colours off.",
+        "`calvaria COMMAND --help` shows the same text. `calvaria --install-completion` enables "
+        "shell completion of commands, options and the names of a run's families and arms. `NO_COLOR=1` disables colours.",
         "",
-        "| exit code | when |",
+        "| exit code | meaning |",
         "|---|---|",
         *(f"| {code} | {when} |" for code, when in EXIT_CODES.items()),
     ]
@@ -92,7 +92,7 @@ def commands() -> str:
 
 
 def tables() -> str:
-    """The reference page of the tables of a run: every column with type, unit and meaning."""
+    """Return the reference page of the tables of a run: every column with type, unit and meaning."""
     lines = [
         "# Table reference",
         "",
@@ -119,7 +119,7 @@ def _column_lines(row: type, prefix: str = "") -> Iterator[str]:
 
 
 def _hint(hint: Any) -> str:
-    """A short name of a column's type."""
+    """Return a short name of a column's type."""
     if is_typeddict(hint) or get_origin(hint) is dict:
         return "object"
     if get_origin(hint) in (Union, UnionType):
@@ -135,7 +135,7 @@ _HINTS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneT
 
 
 def _type(value: dict[str, Any]) -> str:
-    """A short name of a JSON schema type."""
+    """Return a short name of a JSON schema type."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"

@@ -9,7 +9,15 @@ from typing import Annotated
 import click
 import typer
 
-from calvaria.cli.options import NOT_WELL, ArmName, FinishedRun, RunDir, StartedRun, check_name, opened_run
+from calvaria.cli.options import (
+    CHECK_FAILED,
+    ArmName,
+    FinishedRun,
+    RunDir,
+    StartedRun,
+    check_name,
+    opened_run,
+)
 from calvaria.errors import CalvariaError
 from calvaria.utils.interruption import keeps_nothing
 
@@ -18,17 +26,17 @@ logger = logging.getLogger(__name__)
 app = typer.Typer()
 command = app.command(rich_help_panel="Runs")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WATCH_S = 2.0
 
 
 @command
 def estimate(
-    config: Annotated[Path, typer.Argument(help="A config file.")],
-    cores: Annotated[int | None, typer.Option(help="Cores to count with, all if not given.", min=1)] = None,
+    config: Annotated[Path, typer.Argument(help="Config file.")],
+    cores: Annotated[int | None, typer.Option(help="Number of cores; all by default.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run would take: jobs, hours, gigabytes. Starts nothing.
+    """Estimate jobs, hours and gigabytes of a run, without starting it.
 
     Example: calvaria estimate workflow/presets/skullfix.yaml --cores 16
     """
@@ -39,19 +47,19 @@ def estimate(
     from calvaria.stages import STAGES
 
     loaded = load(config)
-    found = estimate.estimate(STAGES, loaded, estimate.source_kinds(loaded))
-    typer.echo(json.dumps(asdict(found), indent=1) if as_json else estimate.text(found, cores))
+    estimated = estimate.estimate(STAGES, loaded, estimate.source_kinds(loaded))
+    typer.echo(json.dumps(asdict(estimated), indent=1) if as_json else estimate.text(estimated, cores))
 
 
 @command
 def status(
     run: StartedRun,
-    watch: Annotated[bool, typer.Option(help="Show it again and again, until Ctrl-C or the end.")] = False,
+    watch: Annotated[bool, typer.Option(help="Refresh until the run ends or Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what of a run is done, running, failed and left. Reads only.
+    """Show which jobs of a run are done, running, failed and left. Writes nothing.
 
-    Exit code 4: a job has failed or was interrupted and does not run again.
+    Exit code 4: a job has failed, or was interrupted and is not running again.
 
     Example: calvaria status results/demo --watch
     """
@@ -60,28 +68,29 @@ def status(
 
     opened, config = opened_run(run)
     while True:
-        found = status.status(STAGES, opened, config)
+        jobs = status.status(STAGES, opened, config)
         if watch:
             click.clear()
-        typer.echo(status.as_json(found) if as_json else status.text(opened, config, found))
-        if not watch or all(one.state == "done" for one in found):
+        typer.echo(status.as_json(jobs) if as_json else status.text(opened, config, jobs))
+        if not watch or all(job.state == "done" for job in jobs):
             break
         time.sleep(WATCH_S)
-    if any(one.state in ("failed", "interrupted") for one in found):
-        raise typer.Exit(NOT_WELL)
+    if any(job.state in ("failed", "interrupted") for job in jobs):
+        raise typer.Exit(CHECK_FAILED)
 
 
 @command
 def verify(
     run: FinishedRun,
     recompute: Annotated[
-        int, typer.Option(help="Also recompute so many random shards, and compare.", min=0)
+        int, typer.Option(help="Number of random shards to recompute and compare.", min=0)
     ] = 0,
 ) -> None:
     """Check every file of a finished RUN against its manifest.
 
-    Shards are recomputed from their inputs in a temporary directory; this runs where
-    snakemake ran, since sources are found from there. Exit code 4: something is not as it was.
+    With --recompute, also recompute random shards from their inputs in a temporary directory and compare.
+    Run it where snakemake ran, since paths of sources are relative to that directory. Exit code 4: a file
+    differs.
 
     Example: calvaria verify results/demo --recompute 3
     """
@@ -91,30 +100,28 @@ def verify(
     from calvaria.storage.paths import Run
 
     opened = Run(run)
-    found = verify.faults(opened)
-    if not found and recompute:
+    faults = verify.faults(opened)
+    if not faults and recompute:
         import numpy as np
 
         config, jobs = verify.choose(STAGES, opened, recompute, np.random.default_rng())
         for job in jobs:
             differing = verify.recompute(opened, config, job)
             typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
-            found += [f"{run / name}: differs when recomputed" for name in differing]
-        found += verify.made_otherwise(opened, config) if found else []
-    if found:
-        logger.error("calvaria: %s", "\n".join(found))
-        raise typer.Exit(NOT_WELL)
+            faults += [f"{run / name}: differs when recomputed" for name in differing]
+        faults += verify.made_otherwise(opened, config) if faults else []
+    if faults:
+        logger.error("calvaria: %s", "\n".join(faults))
+        raise typer.Exit(CHECK_FAILED)
     manifest = read_manifest(opened)
-    typer.echo(
-        f"{run}: all {len(manifest['files'])} files are as they were written, digest {manifest['digest']}"
-    )
+    typer.echo(f"{run}: all {len(manifest['files'])} files match the manifest, digest {manifest['digest']}")
 
 
 @command
 def diff(run: FinishedRun, other: FinishedRun) -> None:
-    """Say what differs between two finished runs, and where it started.
+    """Compare two finished runs and show the first job that differs.
 
-    Config, code, package versions, hardware, and the data stage by stage. Exit code 4: the data differs.
+    Compares config, code, package versions, hardware, and the data by stage. Exit code 4: the data differs.
 
     Example: calvaria diff results/demo results/other
     """
@@ -125,19 +132,19 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
     same, lines = diff(STAGES, Run(run), Run(other))
     typer.echo("\n".join(lines))
     if not same:
-        raise typer.Exit(NOT_WELL)
+        raise typer.Exit(CHECK_FAILED)
 
 
 @command
 def ancestry(
     run: FinishedRun,
-    store: Annotated[str, typer.Argument(help="A store of the run, such as inject/ldm.zarr.")],
-    volume: Annotated[int, typer.Argument(help="Number of a volume in the store.", min=0)],
+    store: Annotated[str, typer.Argument(help="Store of the run, such as inject/ldm.zarr.")],
+    volume: Annotated[int, typer.Argument(help="Index of a volume in the store.", min=0)],
 ) -> None:
-    """Say what one volume was made from, back to the real skulls.
+    """Show the lineage of one volume, back to the real skulls.
 
-    Prints a JSON object a line: the volume's row, that of the skull or case it was made from, and so on, and
-    last those of the real skulls.
+    Prints one JSON object per line: the volume's row, the row of the volume that it derives from, and so on,
+    up to the real skulls.
 
     Example: calvaria ancestry results/demo inject/ldm.zarr 7
     """
@@ -153,9 +160,9 @@ def ancestry(
 def export(
     run: RunDir,
     arm: ArmName,
-    out: Annotated[Path, typer.Option(help="Folder to be made for the model.")],
+    out: Annotated[Path, typer.Option(help="New folder for the model.")],
 ) -> None:
-    """Write an arm's networks into a folder of their own, for reconstruct.
+    """Export an arm's networks into a folder for reconstruct.
 
     Example: calvaria export --run results/demo --arm ldm --out model
     """
@@ -164,32 +171,32 @@ def export(
     opened, config = opened_run(run)
     check_name(arm, config.train.arms, "--arm")
     export(opened, config, arm, out)
-    typer.echo(f"{out}: the networks of the arm {arm}, for calvaria reconstruct --model {out}")
+    typer.echo(f"{out}: networks of the arm {arm}; use them with calvaria reconstruct --model {out}")
 
 
 @command
 @keeps_nothing()
 def publish(
     run: FinishedRun,
-    out: Annotated[Path, typer.Option(help="Directory to be made for the data set.")],
-    licence: Annotated[str, typer.Option(help="Licence of the data set, by its SPDX identifier.")],
-    author: Annotated[list[str], typer.Option(help="Who publishes it; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="New directory for the data set.")],
+    licence: Annotated[str, typer.Option(help="Licence of the data set, an SPDX identifier.")],
+    author: Annotated[list[str], typer.Option(help="Author; may be repeated.")],
     source_licence: Annotated[
         list[str] | None,
-        typer.Option(metavar="SOURCE=SPDX", help="Licence of a source; one for each that reads files."),
+        typer.Option(metavar="SOURCE=SPDX", help="Licence of a source; required for every source of files."),
     ] = None,
     real: Annotated[
-        bool, typer.Option("--real", help="Also publish real skulls, if their licences allow it.")
+        bool, typer.Option("--real", help="Also publish real skulls, if their licences permit it.")
     ] = False,
     title: Annotated[str | None, typer.Option(help="Title of the data set.")] = None,
     number: Annotated[str, typer.Option("--version", help="Version of the data set.")] = "1.0.0",
-    url: Annotated[str | None, typer.Option(help="Where it will be found.")] = None,
+    url: Annotated[str | None, typer.Option(help="URL of the data set.")] = None,
 ) -> None:
-    """Write the data set of a finished RUN into a directory that stands for itself.
+    """Write the data set of a finished RUN into a self-contained directory.
 
-    Packed Zarr stores of synthetic skulls and cases with their rows, a manifest, a data-set card, a Croissant
-    description, a RO-Crate and checksums. Real skulls, and cases made from them, are left out without --real.
-    OUT must not exist or be empty.
+    It contains packed Zarr stores of synthetic skulls and cases with their rows, a manifest, a data-set card,
+    a Croissant description, a RO-Crate and checksums. Real skulls and cases derived from them are included
+    only with --real. OUT must not exist, or be empty.
 
     Example: calvaria publish results/demo --out published/demo --licence CC0-1.0 --author "A. Author"
     """
@@ -198,12 +205,12 @@ def publish(
 
     opened, config = opened_run(run)
     pairs = [pair.partition("=") for pair in source_licence or []]
-    for name, _, found in pairs:
-        if not (name and found):
-            raise CalvariaError(f"--source-licence {name}: wanted SOURCE=SPDX, such as fix=CC-BY-NC-SA-4.0")
+    for pair, (name, _, identifier) in zip(source_licence or [], pairs, strict=True):
+        if not (name and identifier):
+            raise CalvariaError(f"--source-licence {pair}: expected SOURCE=SPDX, such as fix=CC-BY-NC-SA-4.0")
     terms = Terms(
         licence=licence,
-        sources={name: found for name, _, found in pairs},
+        sources={name: identifier for name, _, identifier in pairs},
         authors=tuple(author),
         title=title or f"Synthetic skulls with cranial defects: {config.name}",
         version=number,
