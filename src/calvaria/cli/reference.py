@@ -61,7 +61,8 @@ def commands() -> str:
         "Generated from `src/calvaria/cli/` by `make reference`; do not edit.",
         "",
         "`calvaria COMMAND --help` shows the same text. `calvaria --install-completion` enables "
-        "shell completion of commands, options and the names of a run's families and arms. `NO_COLOR=1` disables colours.",
+        "shell completion of commands, options and the names of a run's families and arms. `NO_COLOR=1` "
+        "disables colours.",
         "",
         "| exit code | meaning |",
         "|---|---|",
