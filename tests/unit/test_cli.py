@@ -48,9 +48,7 @@ def test_the_exit_codes_are_those_of_the_table():
     assert calvaria("version").returncode == 0
     missing = calvaria("people", "--run", "no/such/run")
     assert missing.returncode == 1
-    assert missing.stderr.startswith(
-        "calvaria: no/such/run: not a run, no/such/run/config.yaml is missing; "
-    )
+    assert missing.stderr.startswith("calvaria: no/such/run: not a run, no/such/run/config.yaml is missing; ")
     assert missing.stderr.count("\n") == 1
     assert calvaria("people", "--no-such-option").returncode == 2
     assert set(EXIT_CODES) == {0, 1, 2, 3, 4, 130}

@@ -163,7 +163,7 @@ class Config(Section):
 
 
 def parse(raw: Any, where: str) -> Config:
-    """Validates a raw mapping; ``where`` names its origin in the error.
+    """Validate a raw mapping; ``where`` names its origin in the error.
 
     Raises:
         ConfigError: naming every wrong key, what it got and what it wants.

@@ -48,7 +48,7 @@ def cut_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> tuple[np.ndarra
 
 
 def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: Window) -> None:
-    """Marks as implant what a shape takes, and what healing takes around it."""
+    """Mark as implant what a shape takes, and what healing takes around it."""
     block = labels[window]
     centres = [grid.centres(axis)[part] for axis, part in enumerate(window)]
     bone = np.flatnonzero(block != 0)
@@ -114,7 +114,7 @@ def around(windows: list[Window]) -> Window:
 
 
 def _hide(labels: np.ndarray, grid: Grid, plane: Plane) -> None:
-    """Makes background of all that lies beyond a plane."""
+    """Make background of all that lies beyond a plane."""
     nx, ny, nz = plane.normal
     x, y, z = (grid.centres(axis) for axis in range(3))
     sheet = (y * ny)[:, None] + (z * nz)[None, :]

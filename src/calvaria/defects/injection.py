@@ -32,7 +32,7 @@ def inject_defect(
     rng_for_attempt: Callable[[int], np.random.Generator],
     vault: Vault | None = None,
 ) -> Injected:
-    """Draws defects until one makes a usable case.
+    """Draw defects until one makes a usable case.
 
     The recipe is picked once, with the generator of attempt 0: picking it again after a failed draw would
     shift the mixture away from its weights, towards the recipes that fail less.

@@ -90,7 +90,7 @@ def cut(skull: np.ndarray, own: OwnGrid, defect: Defect, conformed: np.ndarray, 
 
 
 def _hide(labels: np.ndarray, own: OwnGrid, normal: Vector, offset_mm: float) -> None:
-    """Makes background of all that lies beyond a plane."""
+    """Make background of all that lies beyond a plane."""
     steps = [sum(normal[row] * own.to_head[row, column] for row in range(3)) for column in range(4)]
     i, j, k = (np.arange(n, dtype=np.float64) * step for n, step in zip(own.shape, steps, strict=False))
     plane = i[:, None] + j[None, :]

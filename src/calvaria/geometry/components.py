@@ -28,7 +28,7 @@ class Pieces(NamedTuple):
 
 
 def pieces(labels: np.ndarray) -> Pieces:
-    """Finds the pieces of (x, y, z) uint8 labels."""
+    """Find the pieces of (x, y, z) uint8 labels."""
     import cc3d
 
     labels = np.ascontiguousarray(labels)
@@ -75,7 +75,7 @@ def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implant
 
 
 def settle(labels: np.ndarray, window: Box) -> Implants | None:
-    """Makes bone of specks of implant, and implant of splinters of bone, in place.
+    """Make bone of specks of implant, and implant of splinters of bone, in place.
 
     A splinter is bone that was joined to the rest by the implant alone. Bone that reaches the faces of the
     window goes on outside; bone that touches no implant was there before.

@@ -103,7 +103,7 @@ SLAB = 32  # scan voxels along the first axis that are interpolated at a time, t
 def restore(
     mask: np.ndarray, grid: Grid, affine: np.ndarray, pose: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Puts a mask on the canonical grid back onto a scan's own grid.
+    """Put a mask on the canonical grid back onto a scan's own grid.
 
     Args:
         mask: (x, y, z), non-zero inside.

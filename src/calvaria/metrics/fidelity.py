@@ -24,7 +24,7 @@ class Fidelity:
 
 
 def fidelity(samples: np.ndarray, real: np.ndarray, neighbours: int) -> Fidelity:
-    """Compares samples (n, f) with real ones (m, f), as many at a time of both.
+    """Compare samples (n, f) with real ones (m, f), as many at a time of both.
 
     All of these figures depend on how many points there are; so samples are taken in turns of m (or, if there
     are fewer, real ones are taken evenly), and the figures of all turns are averaged.
@@ -80,7 +80,7 @@ class Memorisation:
 
 
 def memorisation(samples: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> Memorisation:
-    """Compares distances to the nearest training skull, of samples (n, f) and of held-out skulls (m, f)."""
+    """Compare distances to the nearest training skull, of samples (n, f) and of held-out skulls (m, f)."""
     nearest = cdist(samples, training).min(1)
     held = cdist(held_out, training).min(1)
     test = mannwhitneyu(nearest, held, alternative="less")

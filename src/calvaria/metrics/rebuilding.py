@@ -25,7 +25,7 @@ class Rebuilt:
 
 
 def compare(found: np.ndarray, wanted: np.ndarray, grid: Grid) -> Rebuilt:
-    """Compares a reconstruction with its original, (x, y, z) non-zero where there is bone."""
+    """Compare a reconstruction with its original, (x, y, z) non-zero where there is bone."""
     a, b = found > 0, wanted > 0
     boxes = bounding_box(a), bounding_box(b)
     if boxes[0] is None or boxes[1] is None:

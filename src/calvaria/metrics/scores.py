@@ -42,7 +42,7 @@ def score(
     defective: np.ndarray,
     spacing_mm: tuple[float, float, float],
 ) -> Scores:
-    """Scores a predicted implant.
+    """Score a predicted implant.
 
     The border of a mask is the mask minus its 6-connected erosion, where everything outside the array
     is background; distances run between voxel centres. If both implants are empty the prediction is

@@ -58,7 +58,7 @@ def clustered_mean(values: Sequence[float], people: Sequence[str], rng: np.rando
 def compare(
     arm: Sequence[float], baseline: Sequence[float], people: Sequence[str], rng: np.random.Generator
 ) -> Comparison:
-    """Compares two arms on the same cases.
+    """Compare two arms on the same cases.
 
     Sources: Wilcoxon 1945; Kerby 2014, The simple difference formula (rank-biserial correlation).
     """

@@ -38,7 +38,7 @@ class Side:
 
 
 def diff(stages: Sequence[Stage], one: Run, other: Run) -> tuple[bool, list[str]]:
-    """Compares two runs by their manifests.
+    """Compare two runs by their manifests.
 
     Returns:
         whether their data is the same, and what to say, a line each.

@@ -12,7 +12,7 @@ from calvaria.storage.paths import Run
 
 
 def refuse_another_run(run: Run, config: Config) -> None:
-    """Looks at the directory of a run before anything is written there.
+    """Look at the directory of a run before anything is written there.
 
     Raises:
         StoreError: if it holds something, but no config that can be read; or a fit of another seed, grid or

@@ -52,7 +52,7 @@ def choose(
 
 
 def recompute(run: Run, config: Config, job: Job) -> list[str]:
-    """Does the work of one job again, in a directory that is deleted afterwards.
+    """Do the work of one job again, in a directory that is deleted afterwards.
 
     What it is made from is linked from the run, which has to be whole: see ``faults``.
 
@@ -92,7 +92,7 @@ def _whole(path: Path) -> Path:
 
 
 def _link(source: Path, target: Path, without: set[Path], inside: Path = Path()) -> None:
-    """Links everything of a directory but some paths, given relative to the top."""
+    """Link everything of a directory but some paths, given relative to the top."""
     target.mkdir()
     for entry in source.iterdir():
         place = inside / entry.name

@@ -260,7 +260,7 @@ def _figure(columns: int, width: float, height: float, share: bool = True) -> tu
 
 
 def _rows(panel: Any, names: Sequence[str]) -> None:
-    """Names the rows of a panel, the first on top."""
+    """Name the rows of a panel, the first on top."""
     panel.set_yticks(range(len(names)), names)
     panel.grid(axis="x", color=PALE, lw=0.6)
     panel.set_axisbelow(True)

@@ -77,7 +77,7 @@ def write_report(run: Run, config: Config, stages: Sequence[str]) -> None:
 
 
 def _page(content: dict[str, Any]) -> str:
-    """Fills the template; every value is escaped."""
+    """Fill the template; every value is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -134,7 +134,7 @@ def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]
 def compare(
     run: Run, config: Config, title: str, row: EvaluateRow, predicted: Mapping[str, EvaluateRow]
 ) -> Comparison:
-    """Renders one test case and its predictions, all from where the true implant is seen best."""
+    """Render one test case and its predictions, all from where the true implant is seen best."""
     grid = config.grid.voxels()
     truth = one(run.inject("test"), row["case"])
     view = facing(truth == IMPLANT, grid)

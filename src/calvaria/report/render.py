@@ -136,7 +136,7 @@ class Scene:
 
 
 def scene(labels: np.ndarray, grid: Grid, implant_colour: np.ndarray = TRUE_COLOUR) -> Scene:
-    """Blurs a (x, y, z) label volume for the renderer."""
+    """Blur a (x, y, z) label volume for the renderer."""
     spacing = max(FINE_MM, 0.45 * grid.spacing_mm, max(grid.extent_mm) / FINE_VOXELS)
     sharp = max(BLUR_VOXELS * grid.spacing_mm, 0.6 * spacing)
     soft = max(SMOOTH_VOXELS * grid.spacing_mm, 2.0 * spacing)
@@ -154,7 +154,7 @@ def scene(labels: np.ndarray, grid: Grid, implant_colour: np.ndarray = TRUE_COLO
 def render(
     labels: np.ndarray, grid: Grid, view: View, size: int, implant_colour: np.ndarray = TRUE_COLOUR
 ) -> np.ndarray:
-    """Draws a label volume.
+    """Draw a label volume.
 
     Args:
         labels: (x, y, z) labels; 0 background, 1 bone, 2 implant.

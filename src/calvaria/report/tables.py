@@ -126,7 +126,7 @@ def summarise(values: Sequence[float], digits: int) -> Score:
 
 
 def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
-    """Marks, per metric of METRICS, the arms with the best mean; none where that is infinite."""
+    """Mark, per metric of METRICS, the arms with the best mean; none where that is infinite."""
     columns = []
     for metric, column in zip(METRICS, zip(*arms, strict=True), strict=True):
         best = (max if metric.rises else min)(score.mean for score in column)
@@ -260,7 +260,7 @@ class MeasureRow:
 
 
 def measure_table(samples: Sequence[ScreenRow], limits: dict[str, Any]) -> list[MeasureRow]:
-    """Compares the measures of accepted samples with the training skulls and the accepted range.
+    """Compare the measures of accepted samples with the training skulls and the accepted range.
 
     Args:
         limits: (low, high) of every measure, and ``training``: the measures of each training skull.

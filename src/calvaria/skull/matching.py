@@ -40,7 +40,7 @@ class Shape:
 
 
 def shape(vault: VaultPicture) -> Shape:
-    """Makes a vault that has some bone ready to be matched."""
+    """Make a vault that has some bone ready to be matched."""
     surfaces = (vault.inner_mm, vault.outer_mm)
     return Shape(
         tuple((_points(surfaces[0], stride), _points(surfaces[1], stride)) for stride in STRIDES),
@@ -54,7 +54,7 @@ def mirror(vault: VaultPicture) -> VaultPicture:
 
 
 def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
-    """Compares two vaults as they are and with the second one mirrored, and gives what is closer."""
+    """Compare two vaults as they are and with the second one mirrored, and return the closer match."""
     plain, mirrored = vault_distance(first, second), vault_distance(first, second_mirrored)
     return Match(plain, False) if plain <= mirrored else Match(mirrored, True)
 

@@ -73,7 +73,7 @@ def extent(skull: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
-    """Casts ``RAYS`` rays from the vault's centre through a complete skull.
+    """Cast ``RAYS`` rays from the vault's centre through a complete skull.
 
     Args:
         skull: (x, y, z) non-zero where there is bone.

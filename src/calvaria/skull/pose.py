@@ -62,7 +62,7 @@ class Pose:
 
 
 def _turn(rotation: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Rotates (..., 3) points; not by a matrix product, whose last bits differ by machine."""
+    """Rotate (..., 3) points; not by a matrix product, whose last bits differ by machine."""
     return np.stack([sum(rotation[i, j] * points[..., j] for j in range(3)) for i in range(3)], axis=-1)
 
 

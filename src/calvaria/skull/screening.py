@@ -58,7 +58,7 @@ class Originals:
     """The training skulls and their mirror images, packed eight voxels to a byte for quick comparison."""
 
     def __init__(self, ids: tuple[str, ...], masks: np.ndarray) -> None:
-        """Takes (n, x, y, z) masks, non-zero where there is bone."""
+        """Take (n, x, y, z) masks, non-zero where there is bone."""
         both = np.concatenate([masks, masks[:, ::-1]]) > 0
         self._ids = ids
         self._packed = np.packbits(both.reshape(len(both), -1), axis=1)

@@ -59,7 +59,7 @@ def pixel_area() -> np.ndarray:
 
 
 def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -> VaultPicture:
-    """Casts the rays through a scan.
+    """Cast the rays through a scan.
 
     Args:
         labels: (i, j, k), non-zero where there is bone.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def audit(run: Run, config: Config, family: str) -> None:
-    """Writes ``audit/FAMILY.json``.
+    """Write ``audit/FAMILY.json``.
 
     The family's screened skulls are compared with those of the validation and test people; whether they are
     copies is asked of the training skulls and their mirror images. An autoencoder rebuilds the test skulls.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fit(run: Run, config: Config, family: str) -> None:
-    """Writes ``fit/FAMILY``: ``model.safetensors``, ``fit.json`` and, for networks, ``steps.jsonl``."""
+    """Write ``fit/FAMILY``: ``model.safetensors``, ``fit.json`` and, for networks, ``steps.jsonl``."""
     from calvaria.families.run_context import fit_context
     from calvaria.plugins.family import Model
     from calvaria.storage.cohorts import training_population

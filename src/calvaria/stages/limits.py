@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def limits(run: Run, config: Config) -> None:
-    """Writes ``screen/limits.json``: the accepted range of every measure and the training skulls' own."""
+    """Write ``screen/limits.json``: the accepted range of every measure and the training skulls' own."""
     from calvaria.skull.measures import measure
     from calvaria.skull.screening import limits as limits_of
     from calvaria.storage.cohorts import training_population

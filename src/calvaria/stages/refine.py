@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def refine(run: Run, config: Config) -> None:
-    """Writes ``refine``: ``model.safetensors``, ``refine.json``, ``steps.jsonl``.
+    """Write ``refine``: ``model.safetensors``, ``refine.json``, ``steps.jsonl``.
 
     Raises:
         CalvariaError: if the config does not ask for it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def register(run: Run, config: Config, family: str, batch: int) -> None:
-    """Writes ``fit/FAMILY/fields-BATCH.safetensors`` and ``registrations-BATCH.jsonl``."""
+    """Write ``fit/FAMILY/fields-BATCH.safetensors`` and ``registrations-BATCH.jsonl``."""
     from calvaria.families.run_context import registration_context
     from calvaria.storage.cohorts import training_population
     from calvaria.storage.store import write_rows

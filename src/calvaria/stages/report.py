@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def report(run: Run, config: Config) -> None:
-    """Writes ``manifest.json`` and ``report.html``."""
+    """Write ``manifest.json`` and ``report.html``."""
     from calvaria.pipeline.manifest import write_manifest
     from calvaria.report.page import write_report
     from calvaria.stages import STAGES

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sample(run: Run, config: Config, family: str, shard: int) -> None:
-    """Writes one shard of the family's sample store: the first attempt of every sample."""
+    """Write one shard of the family's sample store: the first attempt of every sample."""
     import numpy as np
 
     from calvaria.families.run_context import draw_skulls

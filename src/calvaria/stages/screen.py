@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def screen(run: Run, config: Config, family: str, shard: int) -> None:
-    """Writes one shard of plausible skulls, each with its measures and the reasons of rejected draws.
+    """Write one shard of plausible skulls, each with its measures and the reasons of rejected draws.
 
     The attempt is part of a draw's seed, so a redrawn sample does not depend on the others.
 

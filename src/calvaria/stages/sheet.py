@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sheet(run: Run, config: Config, shard: int) -> None:
-    """Writes the contact sheet of one shard of the ingest store."""
+    """Write the contact sheet of one shard of the ingest store."""
     from calvaria.report.sheet import contact_sheet
     from calvaria.storage.store import write_atomically
 

@@ -21,7 +21,7 @@ LEAST_PEOPLE = 4
 
 
 def split(run: Run, config: Config) -> None:
-    """Writes ``split.json``: the rows of every cohort.
+    """Write ``split.json``: the rows of every cohort.
 
     Raises:
         InputError: if too few people are left.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def template(run: Run, config: Config, family: str) -> None:
-    """Writes ``fit/FAMILY/template.safetensors``: ``mask``, (x, y, z) uint8 on the canonical grid."""
+    """Write ``fit/FAMILY/template.safetensors``: ``mask``, (x, y, z) uint8 on the canonical grid."""
     from calvaria.families.run_context import new_context
     from calvaria.storage.cohorts import training_population
     from calvaria.storage.tensors import write_tensors

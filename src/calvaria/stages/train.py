@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(run: Run, config: Config, arm: str, seed: int) -> None:
-    """Writes ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
+    """Write ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
     from calvaria.reconstruction.coarse.training import Member, train_member
     from calvaria.storage.store import write_json
     from calvaria.storage.tensors import write_tensors

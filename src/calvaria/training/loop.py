@@ -98,7 +98,7 @@ class Place:
 
 
 def train(training: Training, place: Place, device: torch.device) -> Position:
-    """Trains to the last step, or until the validation figure has not improved for long.
+    """Train to the last step, or until the validation figure has not improved for long.
 
     Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
     figure was best if there is one. An interrupted training resumes from its last checkpoint and ends with
@@ -137,7 +137,7 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
 
 
 def _append(log: Path, row: dict[str, float]) -> None:
-    """Adds a line to the log of a training."""
+    """Add a line to the log of a training."""
     with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as lines:
@@ -245,7 +245,7 @@ class _Loop:
         self.training.averaged.eval()
 
     def save(self) -> None:
-        """Writes the checkpoint."""
+        """Write the checkpoint."""
         tensors: Named = {f"best.{name}": value for name, value in self.best.items()}
         for name, network in self.training.networks.items():
             tensors |= {f"network.{name}.{key}": value for key, value in network.state_dict().items()}

@@ -25,7 +25,7 @@ def is_main() -> bool:
 
 
 def launched(config: Compute) -> bool:
-    """Starts this very command once per process if the config asks for several; false if it has to run here.
+    """Start this very command once per process if the config asks for several; false if it has to run here.
 
     Raises:
         CalvariaError: if one of the processes failed; it has said why.

@@ -124,7 +124,7 @@ def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, compute: Compute) 
 
 
 def fit(settings: IntrovaeFamily, population: Population, context: Context) -> Model:
-    """Trains encoder and decoder.
+    """Train encoder and decoder.
 
     Returns:
         ``network.*``; ``rebuilding_threshold`` and ``threshold``: as of ``autoencoding.finish``.
@@ -157,7 +157,7 @@ def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, conte
 def sample(
     settings: IntrovaeFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """Decodes one vector of the prior per draw."""
+    """Decode one vector of the prior per draw."""
     device = prepare_device(context.compute)
     network = network_of(DenseAutoencoder, model, device)
     threshold = float(model.tensors["threshold"])

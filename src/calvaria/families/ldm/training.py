@@ -174,7 +174,7 @@ def _schedule(settings: LdmFamily) -> dict[str, Any]:
 
 
 def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
-    """Trains the denoiser.
+    """Train the denoiser.
 
     Returns:
         ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) of the latents;
@@ -230,7 +230,7 @@ def _standardised(values: np.ndarray, reference: np.ndarray | None = None) -> to
 def sample(
     settings: LdmFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """Denoises latents, from one noise and one condition per draw, and decodes them."""
+    """Denoise latents, from one noise and one condition per draw, and decode them."""
     make = Maker(settings, model, context)
     threshold = float(model.tensors["threshold"])
     drawn = []

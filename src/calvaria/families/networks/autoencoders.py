@@ -75,7 +75,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         self.to(memory_format=LAYOUT)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Sets the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""
+        """Set the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.factor)
 

@@ -19,7 +19,7 @@ def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d
 def start_linear(
     project: torch.nn.Conv3d, expand: torch.nn.Conv3d, differences: torch.Tensor, factor: int
 ) -> None:
-    """Sets what ``linear`` gave to the principal components of the blocks of (n, c, x, y, z) differences."""
+    """Set what ``linear`` gave to the principal components of the blocks of (n, c, x, y, z) differences."""
     covariance = torch.zeros(project.in_channels, project.in_channels, dtype=torch.float64)
     for difference in differences:
         rows = fold(difference[None], factor)[0].flatten(1).double()
@@ -58,7 +58,7 @@ class Gaussian(torch.nn.Module):
         self.register_buffer("rest", torch.ones(()))
 
     def start(self, values: torch.Tensor) -> None:
-        """Fits it to (n, c, i, j, k) values."""
+        """Fit it to (n, c, i, j, k) values."""
         self.mean.copy_(values.mean(0))
         rows = (values - values.mean(0)).flatten(1).double()
         kept = len(self.deviations)
@@ -117,7 +117,7 @@ class ShapeModel(torch.nn.Module):
         self.requires_grad_(False)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Fits it to training fields (n, c, x, y, z), their mirror images and their mean (c, x, y, z)."""
+        """Fit it to training fields (n, c, x, y, z), their mirror images and their mean (c, x, y, z)."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.patch)
         both = torch.cat([fields, fields.flip(2)])

@@ -24,7 +24,7 @@ Network = TypeVar("Network", bound=ModelMixin)
 
 
 def recompute_activations(network: torch.nn.Module) -> None:
-    """Lets every residual block forget its activations and compute them again for the backward pass."""
+    """Let every residual block forget its activations and compute them again for the backward pass."""
     for module in network.modules():
         if isinstance(module, AEKLResBlock | DiffusionUNetResnetBlock):
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)

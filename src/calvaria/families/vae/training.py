@@ -53,7 +53,7 @@ def training(settings: VaeFamily, population: Population, context: Context) -> T
 
 
 def fit(settings: VaeFamily, population: Population, context: Context) -> Model:
-    """Trains the autoencoder; what it leaves: ``autoencoding.finish``."""
+    """Train the autoencoder; what it leaves: ``autoencoding.finish``."""
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
     record = {"best_step": position.best_step, "validation_error": position.best}

@@ -87,7 +87,7 @@ def perplexity(use: torch.Tensor) -> torch.Tensor:
 def move_codes(
     network: Autoencoder, which: torch.Tensor, latents: torch.Tensor, rng: np.random.Generator
 ) -> None:
-    """Moves codes, (codes,) bool, to different latents out of (n, c, i, j, k), each with an even share.
+    """Move codes, (codes,) bool, to different latents out of (n, c, i, j, k), each with an even share.
 
     Latents far from their codes are chosen more often (by the squared distance, as k-means++ does): most
     latents are of empty space, and all alike.
@@ -109,7 +109,7 @@ def move_codes(
 
 
 def fit(settings: VqvaeFamily, population: Population, context: Context) -> Model:
-    """Trains the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
+    """Train the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
     network: Autoencoder = trained.averaged  # type: ignore[assignment]

@@ -87,7 +87,7 @@ def training(settings: WganFamily, population: Population, context: Context) -> 
 
 
 def fit(settings: WganFamily, population: Population, context: Context) -> Model:
-    """Trains generator and critic.
+    """Train generator and critic.
 
     Returns:
         ``network.*``: the generator, its weights averaged; ``threshold``: () float32, at which samples have
