@@ -22,7 +22,7 @@ from calvaria.config import load
 from calvaria.reconstruction.coarse.training import Batch, Member, training
 from calvaria.storage.paths import Run
 from calvaria.training.device import autocast, prepare_device
-from calvaria.training.loop import Part
+from calvaria.training.loop import MicroBatch
 from calvaria.training.prefetch import Prefetcher
 
 WARM_UP = 3  # steps
@@ -90,7 +90,7 @@ def stepper(member: Member, device: torch.device, batch: Callable[[int], Batch])
     def step(number: int) -> None:
         optimiser.zero_grad()
         with autocast(member.config, device):
-            loss = update.loss(number, 0, Part())["loss"]
+            loss = update.loss(number, 0, MicroBatch())["loss"]
         loss.backward()
         optimiser.step()
         float(loss.detach())  # as the loop does, which looks at every loss

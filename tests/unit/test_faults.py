@@ -26,7 +26,7 @@ from calvaria.storage.store import (
 )
 from calvaria.storage.tensors import read_tensor, read_tensors, write_tensors
 from calvaria.training import checkpoint
-from calvaria.training.checkpoint import Position
+from calvaria.training.checkpoint import TrainingState
 
 GRID = Grid((8, 16, 8), 2.0)
 WEIGHTS = {"a": np.linspace(-1, 1, 60, dtype=np.float32).reshape(3, 4, 5), "b": np.arange(7, dtype=np.int64)}
@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path, caplog):
         tmp_path / "checkpoint.safetensors",
         {"w": torch.linspace(0, 1, 99), "n": torch.tensor(3.0)},
     )
-    checkpoint.save(path, Position("key", step=5), tensors)
+    checkpoint.save(path, TrainingState("key", step=5), tensors)
     content, ignored = path.read_bytes(), 0
     for what, damaged in damages(content):
         path.write_bytes(damaged)
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path, caplog):
             assert f"{path}: " in caplog.text
             caplog.clear()
         else:
-            assert found[0] == Position("key", step=5), what
+            assert found[0] == TrainingState("key", step=5), what
             assert all(torch.equal(found[1][name], tensors[name]) for name in tensors), what
     assert ignored > 55
     assert checkpoint.load(tmp_path / "absent", "key") is None
@@ -203,7 +203,7 @@ WRITES: dict[str, Callable[[Path], object]] = {
         [{} for _ in range(200)],
     ),
     "weights": lambda where: write_tensors(where / "w", {"w": np.random.default_rng(0).random(9000)}),
-    "checkpoint": lambda where: checkpoint.save(where / "c", Position("k"), {"w": torch.rand(18000)}),
+    "checkpoint": lambda where: checkpoint.save(where / "c", TrainingState("k"), {"w": torch.rand(18000)}),
     "table": lambda where: write_rows(where / "rows" / "0.jsonl", [{"id": "x" * 72000}]),
     "record": lambda where: write_json(where / "fit.json", {"id": "x" * 72000}),
 }

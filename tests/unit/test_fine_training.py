@@ -20,7 +20,7 @@ from calvaria.reconstruction.fine.training import (
 )
 from calvaria.skull.pose import find_pose
 from calvaria.skull.vault import find_vault
-from calvaria.training.loop import Part
+from calvaria.training.loop import MicroBatch
 from tests.unit.heads import head
 from tests.unit.models import small_config
 
@@ -74,7 +74,7 @@ def test_loss_and_validation_error_are_those_of_the_examples(example):
     torch.nn.init.zeros_(network.heads[0].weight)
     wrong = (example[0], torch.zeros_like(example[1]))
     loss, worse = (
-        FineLoss(network, lambda _, pair=pair: pair, CPU)(0, 0, Part())["loss"].item()
+        FineLoss(network, lambda _, pair=pair: pair, CPU)(0, 0, MicroBatch())["loss"].item()
         for pair in (example, wrong)
     )
     assert loss < worse

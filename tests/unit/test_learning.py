@@ -19,9 +19,9 @@ from calvaria.training import checkpoint
 from calvaria.training.estimate import estimate
 from calvaria.training.loop import (
     DivergedError,
-    Part,
-    Place,
+    MicroBatch,
     Training,
+    TrainingJob,
     Update,
     remove_checkpoint,
     train,
@@ -42,9 +42,9 @@ def config() -> Config:
     return parse_tiny().model_copy(update={"checkpoint_s": 0.0})  # a checkpoint after every step
 
 
-def place_in(directory: Path, config: Config, **settings: object) -> Place:
+def place_in(directory: Path, config: Config, **settings: object) -> TrainingJob:
     raw = {"steps": STEPS, "batch_size": 4, "learning_rate": 0.05, "validate_every": 3}
-    return Place(
+    return TrainingJob(
         title="fit x",
         identity="i",
         log=directory / "steps.jsonl",
@@ -60,16 +60,16 @@ def two_players(stop_at: int | None = None, broken_at: int | None = None) -> Tra
     first, second = torch.nn.Linear(5, 5), torch.nn.Linear(5, 1)
     data = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 5), np.float32))
 
-    def batch(step: int, part: Part) -> torch.Tensor:
+    def batch(step: int, part: MicroBatch) -> torch.Tensor:
         return part.of(data[np.random.default_rng([7, step]).integers(40, size=4)])
 
-    def lower_first(step: int, turn: int, part: Part) -> dict[str, torch.Tensor]:
+    def lower_first(step: int, turn: int, part: MicroBatch) -> dict[str, torch.Tensor]:
         if step == stop_at:
             raise KeyboardInterrupt
         loss = second(first(batch(step, part))).square().mean()
         return {"loss": loss * (float("nan") if step == broken_at else 1)}
 
-    def lower_second(step: int, turn: int, part: Part) -> dict[str, torch.Tensor]:
+    def lower_second(step: int, turn: int, part: MicroBatch) -> dict[str, torch.Tensor]:
         loss = (second(first(batch(step, part))) - 1).square().mean()
         return {"loss": loss, "twice": 2 * loss}
 

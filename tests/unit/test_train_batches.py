@@ -15,7 +15,7 @@ from calvaria.reconstruction.coarse.network import ReconstructionNetwork, networ
 from calvaria.reconstruction.coarse.training import Member, training
 from calvaria.storage.paths import Run
 from calvaria.storage.store import write_json, write_shard
-from calvaria.training.loop import Part, train
+from calvaria.training.loop import MicroBatch, train
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -106,7 +106,7 @@ def learn(run: Run, config: Config, arm: str, *steps: int) -> None:
     """The passes of the training's only update in these steps, without any change of the weights."""
     (update,) = training(Member(run, config, arm, 0), CPU).updates
     for step in steps:
-        update.loss(step, 0, Part())
+        update.loss(step, 0, MicroBatch())
 
 
 def differing(one: torch.Tensor, other: torch.Tensor) -> int:
@@ -159,7 +159,7 @@ def test_parts_together_are_the_whole_batch(run, seen, wanted, arm, loaders):
     (update,) = training(Member(run, config, arm, 0), CPU).updates
     for step in (0, 1):
         for index in (0, 1):
-            update.loss(step, 0, Part(index, 2))
+            update.loss(step, 0, MicroBatch(index, 2))
     for inputs in (seen, wanted):
         assert [len(one) for one in inputs] == [BATCH] * 2 + [BATCH // 2] * 4
         assert torch.equal(torch.cat(inputs[2:4]), inputs[0])
@@ -183,8 +183,8 @@ def test_the_training_loop_shows_every_step_whole(run, seen, tmp_path):
     """With two passes a step, from the first to the last step."""
     config = config_with(accumulate=2)
     member = Member(run, config, "extreme", 0)
-    place = replace(member.place, log=tmp_path / "steps.jsonl", checkpoint=tmp_path / "scratch" / "c")
-    train(training(member, CPU), place, CPU)
+    job = replace(member.job, log=tmp_path / "steps.jsonl", checkpoint=tmp_path / "scratch" / "c")
+    train(training(member, CPU), job, CPU)
     assert len(seen) == 2 * STEPS
     for step in range(STEPS):
         moved = apply_changes(*member.batch(step))

@@ -22,7 +22,7 @@ def refine(run: Run, config: Config) -> None:
     Raises:
         CalvariaError: if the config does not ask for it.
     """
-    from calvaria.reconstruction.fine.training import place_of, train_fine
+    from calvaria.reconstruction.fine.training import train_fine, training_job
     from calvaria.storage.store import write_json
     from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
@@ -38,7 +38,7 @@ def refine(run: Run, config: Config) -> None:
         return
     write_tensors(run.refine / "model.safetensors", weights)
     write_json(run.refine / "refine.json", {"steps": config.refine.optimiser.steps, **record})
-    remove_checkpoint(place_of(run, config))
+    remove_checkpoint(training_job(run, config))
 
 
 STAGE = Stage(

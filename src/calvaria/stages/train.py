@@ -35,7 +35,7 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
     write_json(
         run.train(arm, seed) / "train.json", {**about, "steps": config.train.optimiser.steps, **record}
     )
-    remove_checkpoint(member.place)
+    remove_checkpoint(member.job)
 
 
 STAGE = Stage(

@@ -20,7 +20,7 @@ Named = dict[str, torch.Tensor]
 
 
 @dataclass
-class Position:
+class TrainingState:
     """The progress of a training."""
 
     key: str  # digest of all that the training depends on
@@ -31,18 +31,18 @@ class Position:
     stopped: bool = False  # whether it ended early
 
 
-def save(path: Path, position: Position, tensors: Named) -> None:
+def save(path: Path, position: TrainingState, tensors: Named) -> None:
     """Write a checkpoint atomically."""
     content = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     write_tensors(path, content, json.dumps(asdict(position)))
 
 
-def load(path: Path, key: str) -> tuple[Position, Named] | None:
+def load(path: Path, key: str) -> tuple[TrainingState, Named] | None:
     """Return what ``save`` wrote; None if it is absent, of another training, or damaged (with a warning)."""
     if not path.is_file():
         return None
     try:
-        position = Position(**json.loads(read_about(path)))
+        position = TrainingState(**json.loads(read_about(path)))
         if position.key != key:
             return None
         return position, {name: torch.from_numpy(value) for name, value in read_tensors(path).items()}

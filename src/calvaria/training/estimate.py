@@ -9,7 +9,7 @@ import torch
 
 from calvaria.plugins.compute import Compute
 from calvaria.training.device import autocast
-from calvaria.training.loop import Part, Training
+from calvaria.training.loop import MicroBatch, Training
 
 STEPS = 3
 
@@ -43,7 +43,7 @@ def estimate(training: Training, config: Compute, accumulate: int, device: torch
                 optimiser.zero_grad()
                 for piece in range(accumulate):
                     with autocast(config, device):
-                        loss = update.loss(step, turn, Part(piece, accumulate))["loss"]
+                        loss = update.loss(step, turn, MicroBatch(piece, accumulate))["loss"]
                     loss.backward(inputs=list(update.parameters))
                 optimiser.step()
         if device.type == "cuda":

@@ -19,7 +19,7 @@ from calvaria.plugins.compute import Compute
 from calvaria.plugins.section import Optimiser
 from calvaria.storage.store import writing
 from calvaria.training import checkpoint
-from calvaria.training.checkpoint import Named, Position, under
+from calvaria.training.checkpoint import Named, TrainingState, under
 from calvaria.training.device import autocast
 from calvaria.training.workers import Workers
 from calvaria.utils.interruption import postponed
@@ -39,7 +39,7 @@ class DivergedError(CalvariaError):
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """The share of a step's batch that one pass of one process works on."""
 
     index: int = 0
@@ -57,7 +57,7 @@ class Update:
 
     name: str
     parameters: tuple[torch.nn.Parameter, ...]
-    loss: Callable[[int, int, Part], Scalars]  # (step, turn, part) to scalars; lowers the one called "loss"
+    loss: Callable[[int, int, MicroBatch], Scalars]  # (step, turn, micro-batch); lowers the scalar "loss"
     turns: int = 1  # how often per step
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float | None = GRADIENT_NORM
@@ -85,7 +85,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingJob:
     """Which training of a run this is, and where it writes."""
 
     title: str
@@ -97,7 +97,7 @@ class Place:
     tensorboard: Path = field(default=Path("tensorboard"))
 
 
-def train(training: Training, place: Place, device: torch.device) -> Position:
+def train(training: Training, job: TrainingJob, device: torch.device) -> TrainingState:
     """Train to the last step, or until the validation figure has not improved for long.
 
     Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
@@ -108,18 +108,18 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
     Raises:
         DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
     """
-    workers = Workers(place.config, device)
-    loop = _Loop(training, place, device, workers)
+    workers = Workers(job.config, device)
+    loop = _Loop(training, job, device, workers)
     loop.resume()
     first = workers.rank == 0
-    progress = Progress(place.title, place.settings.steps, "steps", loop.position.step) if first else None
-    board = _board(place) if first else None
+    progress = Progress(job.title, job.settings.steps, "steps", loop.position.step) if first else None
+    board = _board(job) if first else None
     saved = time.monotonic()
     with postponed() as stop:
-        while loop.position.step < place.settings.steps and not loop.position.stopped:
+        while loop.position.step < job.settings.steps and not loop.position.stopped:
             scalars = loop.step()
             if first:
-                _append(place.log, {"step": loop.position.step, **scalars})
+                _append(job.log, {"step": loop.position.step, **scalars})
             if stop:
                 break
             if progress is not None:
@@ -127,7 +127,7 @@ def train(training: Training, place: Place, device: torch.device) -> Position:
             if board is not None:
                 for name, value in scalars.items():
                     board.add_scalar(name, value, loop.position.step)
-            if first and time.monotonic() - saved >= place.config.checkpoint_s:
+            if first and time.monotonic() - saved >= job.config.checkpoint_s:
                 loop.save()
                 saved = time.monotonic()
         if first:
@@ -144,17 +144,17 @@ def _append(log: Path, row: dict[str, float]) -> None:
             lines.write(json.dumps(row) + "\n")
 
 
-def remove_checkpoint(place: Place) -> None:
+def remove_checkpoint(job: TrainingJob) -> None:
     """Delete the checkpoint of a training whose result has been written."""
-    place.checkpoint.unlink(missing_ok=True)
+    job.checkpoint.unlink(missing_ok=True)
 
 
 class _Loop:
     """The state of a training."""
 
-    def __init__(self, training: Training, place: Place, device: torch.device, workers: Workers) -> None:
-        self.training, self.place, self.device, self.workers = training, place, device, workers
-        settings = place.settings
+    def __init__(self, training: Training, job: TrainingJob, device: torch.device, workers: Workers) -> None:
+        self.training, self.job, self.device, self.workers = training, job, device, workers
+        settings = job.settings
         self.parts = settings.accumulate * workers.count
         self.optimisers = [
             torch.optim.Adam(update.parameters, lr=settings.learning_rate, betas=update.betas)
@@ -162,11 +162,11 @@ class _Loop:
         ]
         self.average = EMAModel(training.averaged.parameters(), decay=settings.ema_decay)
         self.best: Named = {}
-        self.position = Position(f"{place.identity} {training.fingerprint} torch {torch.__version__}")
+        self.position = TrainingState(f"{job.identity} {training.fingerprint} torch {torch.__version__}")
 
     def step(self) -> dict[str, float]:
         """One step: every update, the moving average, and validation when it is due."""
-        number, settings = self.position.step, self.place.settings
+        number, settings = self.position.step, self.job.settings
         scalars: dict[str, float] = {}
         for update, optimiser in zip(self.training.updates, self.optimisers, strict=True):
             for group in optimiser.param_groups:
@@ -189,13 +189,13 @@ class _Loop:
     ) -> dict[str, float]:
         optimiser.zero_grad()
         totals: dict[str, float] = {}
-        for piece in range(self.place.settings.accumulate):
-            part = Part(self.workers.rank * self.place.settings.accumulate + piece, self.parts)
-            with autocast(self.place.config, self.device):
+        for piece in range(self.job.settings.accumulate):
+            part = MicroBatch(self.workers.rank * self.job.settings.accumulate + piece, self.parts)
+            with autocast(self.job.config, self.device):
                 scalars = update.loss(number, turn, part)
-            (scalars["loss"] / self.place.settings.accumulate).backward(inputs=list(update.parameters))
+            (scalars["loss"] / self.job.settings.accumulate).backward(inputs=list(update.parameters))
             for name, value in scalars.items():
-                share = float(value.detach()) / self.place.settings.accumulate
+                share = float(value.detach()) / self.job.settings.accumulate
                 totals[name] = totals.get(name, 0.0) + share
         self.workers.average_gradients(update.parameters)
         totals = self.workers.mean(totals)
@@ -213,7 +213,7 @@ class _Loop:
         self.average.store(averaged.parameters())
         self.average.copy_to(averaged.parameters())
         averaged.eval()
-        with torch.inference_mode(), autocast(self.place.config, self.device):
+        with torch.inference_mode(), autocast(self.job.config, self.device):
             value = self.workers.mean({"value": float(self.training.validate())})["value"]
         averaged.train()
         if not math.isfinite(value):
@@ -224,7 +224,7 @@ class _Loop:
         else:
             position.stale += 1
         self.average.restore(averaged.parameters())
-        patience = self.place.settings.patience
+        patience = self.job.settings.patience
         position.stopped = patience is not None and position.stale >= patience
         return value
 
@@ -232,12 +232,12 @@ class _Loop:
         if self.workers.rank == 0:
             self.save()
         raise DivergedError(
-            f"{self.place.title}: {name} is {value} at step {self.position.step + 1}; lower the learning "
-            f"rate. The weights before that step are in {self.place.checkpoint}"
+            f"{self.job.title}: {name} is {value} at step {self.position.step + 1}; lower the learning "
+            f"rate. The weights before that step are in {self.job.checkpoint}"
         )
 
     def finish(self) -> None:
-        """Leaves the best averaged weights in place."""
+        """Leave the best averaged weights in place."""
         if self.best:
             self.training.averaged.load_state_dict(self.best)
         else:
@@ -253,11 +253,11 @@ class _Loop:
             tensors |= checkpoint.optimiser_tensors(optimiser, f"optimiser.{number}")
         for number, shadow in enumerate(self.average.shadow_params):
             tensors[f"average.{number}"] = shadow
-        checkpoint.save(self.place.checkpoint, self.position, tensors)
+        checkpoint.save(self.job.checkpoint, self.position, tensors)
 
     def resume(self) -> None:
         """Goes back to the checkpoint, if there is one of this training, and cuts the log off there."""
-        found = checkpoint.load(self.place.checkpoint, self.position.key)
+        found = checkpoint.load(self.job.checkpoint, self.position.key)
         if found is not None:
             self.position, tensors = found
             for name, network in self.training.networks.items():
@@ -270,10 +270,10 @@ class _Loop:
             ]
             self.average.optimization_step = self.position.step
             self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
-            logger.info("%s: resumed after step %d", self.place.title, self.position.step)
-        if self.workers.rank == 0 and self.place.log.is_file():
-            kept = self.place.log.read_text(encoding="utf-8").splitlines(keepends=True)[: self.position.step]
-            self.place.log.write_text("".join(kept), encoding="utf-8")
+            logger.info("%s: resumed after step %d", self.job.title, self.position.step)
+        if self.workers.rank == 0 and self.job.log.is_file():
+            kept = self.job.log.read_text(encoding="utf-8").splitlines(keepends=True)[: self.position.step]
+            self.job.log.write_text("".join(kept), encoding="utf-8")
 
 
 def _schedule(step: int, settings: Optimiser) -> float:
@@ -282,9 +282,9 @@ def _schedule(step: int, settings: Optimiser) -> float:
     return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps))))
 
 
-def _board(place: Place):  # type: ignore[no-untyped-def]  # TensorBoard need not be installed
+def _board(job: TrainingJob):  # type: ignore[no-untyped-def]  # TensorBoard need not be installed
     """A writer for TensorBoard, if the config asks for one."""
-    if not place.config.tensorboard:
+    if not job.config.tensorboard:
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -292,7 +292,7 @@ def _board(place: Place):  # type: ignore[no-untyped-def]  # TensorBoard need no
         raise CalvariaError(
             "tensorboard: true needs TensorBoard: pip install tensorboard, or set it to false"
         ) from None
-    return SummaryWriter(str(place.tensorboard))
+    return SummaryWriter(str(job.tensorboard))
 
 
 def trainable(*networks: torch.nn.Module) -> tuple[torch.nn.Parameter, ...]:

@@ -29,7 +29,7 @@ from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.training.loop import Part, Scalars, Training, Update
+from calvaria.training.loop import MicroBatch, Scalars, Training, Update
 
 SCALE = 2.0  # of the bound in the exponential
 FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged
@@ -57,18 +57,18 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
     batch = batches(fields, settings.optimiser.batch_size, context, device)
     plays_from = settings.warm_up * settings.optimiser.steps
 
-    def noise(step: int, name: str, part: Part) -> torch.Tensor:
+    def noise(step: int, name: str, part: MicroBatch) -> torch.Tensor:
         whole = torch.randn(size, settings.latent_size, generator=context.torch_generator(name, step))
         return part.of(whole).to(device)
 
-    def real(step: int, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+    def real(step: int, part: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction error and divergence of real skulls."""
         field = part.of(batch("step", step))
         mu, logvar = network.encode(field)
         output = network.decode(mu + (0.5 * logvar).exp() * noise(step, "posterior", part))
         return distance_error(output, field).mean(), divergence(mu, logvar).mean()
 
-    def lower_encoder(step: int, turn: int, part: Part) -> Scalars:
+    def lower_encoder(step: int, turn: int, part: MicroBatch) -> Scalars:
         error, kl = real(step, part)
         loss = error + settings.kl_weight * kl
         found = {"reconstruction": error, "kl": kl}
@@ -83,7 +83,7 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
             found["judged"] = judged
         return {"loss": loss, **found}
 
-    def lower_decoder(step: int, turn: int, part: Part) -> Scalars:
+    def lower_decoder(step: int, turn: int, part: MicroBatch) -> Scalars:
         error, _ = real(step, part)
         loss, found = error, {}
         if step >= plays_from:

@@ -35,7 +35,7 @@ from calvaria.geometry.grid import Grid
 from calvaria.plugins.family import Base, Context, Draw, Drawn, Model, Population
 from calvaria.skull.measures import measure
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
-from calvaria.training.loop import Part, Scalars, Training, Update, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
 VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 
@@ -65,7 +65,7 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
     network.to(device)
     size = settings.optimiser.batch_size
 
-    def loss(step: int, turn: int, part: Part) -> Scalars:
+    def loss(step: int, turn: int, part: MicroBatch) -> Scalars:
         rng = context.generator("step", step)
         picked = rng.integers(len(clean), size=size)
         levels = torch.from_numpy(rng.random(size, np.float32))

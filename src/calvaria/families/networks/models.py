@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from calvaria.plugins.family import Context, Draw, Model, Workspace
 from calvaria.plugins.section import Optimiser
-from calvaria.training.checkpoint import Position
+from calvaria.training.checkpoint import TrainingState
 from calvaria.training.device import prepare_device
-from calvaria.training.loop import Place, Training, train
+from calvaria.training.loop import Training, TrainingJob, train
 from calvaria.training.weights import restore, weights
 
 Network = TypeVar("Network", bound=ModelMixin)
@@ -56,17 +56,17 @@ def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw],
         yield batch + [batch[-1]] * (size - len(batch)), len(batch)
 
 
-def train_family(training: Training, optimiser: Optimiser, context: Context) -> Position:
+def train_family(training: Training, optimiser: Optimiser, context: Context) -> TrainingState:
     """Train a family's network; without a workspace, the log and the checkpoint are deleted afterwards."""
     device = prepare_device(context.compute)
     if context.workspace is not None:
-        return train(training, _place(optimiser, context, context.workspace), device)
+        return train(training, _training_job(optimiser, context, context.workspace), device)
     with tempfile.TemporaryDirectory() as directory:
-        return train(training, _place(optimiser, context, Workspace(Path(directory))), device)
+        return train(training, _training_job(optimiser, context, Workspace(Path(directory))), device)
 
 
-def _place(optimiser: Optimiser, context: Context, workspace: Workspace) -> Place:
-    return Place(
+def _training_job(optimiser: Optimiser, context: Context, workspace: Workspace) -> TrainingJob:
+    return TrainingJob(
         title=f"fit {context.name}",
         identity=workspace.identity,
         log=workspace.directory / "steps.jsonl",

@@ -18,7 +18,7 @@ from calvaria.families.networks.models import train_family
 from calvaria.families.vae import VaeFamily
 from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
-from calvaria.training.loop import Part, Scalars, Training, Update, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
 
 def training(settings: VaeFamily, population: Population, context: Context) -> Training:
@@ -31,7 +31,7 @@ def training(settings: VaeFamily, population: Population, context: Context) -> T
     network.to(device)
     batch = batches(fields, settings.optimiser.batch_size, context, device)
 
-    def loss(step: int, turn: int, part: Part) -> Scalars:
+    def loss(step: int, turn: int, part: MicroBatch) -> Scalars:
         field = part.of(batch("step", step))
         mu, sigma = network.encode(field)
         shape = (settings.optimiser.batch_size, *mu.shape[1:])

@@ -21,7 +21,7 @@ from calvaria.families.networks.models import train_family
 from calvaria.families.vqvae import VqvaeFamily
 from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
-from calvaria.training.loop import Part, Scalars, Training, Update, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
 FIRST_SKULLS = 8  # whose latents the first codes are
 
@@ -43,7 +43,7 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
         move_codes(network, everywhere, torch.cat(latents), context.generator("codes"))
     batch = batches(fields, settings.optimiser.batch_size, context, device)
 
-    def loss(step: int, turn: int, part: Part) -> Scalars:
+    def loss(step: int, turn: int, part: MicroBatch) -> Scalars:
         field = part.of(batch("step", step))
         quantised, commitment, _ = network.quantise(network.encode(field)[0])
         reconstruction = reconstruction_loss(network.decode(quantised), field, settings.representation)

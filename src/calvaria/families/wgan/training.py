@@ -17,7 +17,7 @@ from calvaria.families.wgan import WganFamily
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
 from calvaria.training.folding import fold
-from calvaria.training.loop import Part, Scalars, Training, Update, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
 POOLED = 4  # voxels per edge that the validation figure takes together
 BETAS = (0.0, 0.9)  # as Gulrajani et al.
@@ -52,7 +52,7 @@ def training(settings: WganFamily, population: Population, context: Context) -> 
     def noise(*keys: str | int) -> torch.Tensor:
         return torch.randn(size, settings.latent_size, generator=context.torch_generator(*keys))
 
-    def judge(step: int, turn: int, part: Part) -> Scalars:
+    def judge(step: int, turn: int, part: MicroBatch) -> Scalars:
         real = fold(part.of(batch("step", step, turn)) - generator.shapes.mean, settings.patch)
         with torch.no_grad():
             fake = generator.differences(part.of(noise("critic", step, turn)).to(device))
@@ -63,7 +63,7 @@ def training(settings: WganFamily, population: Population, context: Context) -> 
         loss = distance + settings.gradient_penalty * penalty
         return {"loss": loss, "wasserstein": -distance, "penalty": penalty}
 
-    def make(step: int, turn: int, part: Part) -> Scalars:
+    def make(step: int, turn: int, part: MicroBatch) -> Scalars:
         fake = generator.differences(part.of(noise("generator", step)).to(device))
         return {"loss": -critic(fake).float().mean()}
 

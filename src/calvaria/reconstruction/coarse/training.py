@@ -29,7 +29,7 @@ from calvaria.storage.cohorts import training_population
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import InjectRow
 from calvaria.training.device import fingerprint
-from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, TrainingJob, Update, train, trainable
 from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 
@@ -52,10 +52,10 @@ class Member:
         return self.config.train.arms[self.arm]
 
     @property
-    def place(self) -> Place:
+    def job(self) -> TrainingJob:
         """Files of the training."""
         directory = self.run.train(self.arm, self.seed)
-        return Place(
+        return TrainingJob(
             title=f"train {self.arm} {self.seed}",
             identity=digest(reads.arm(self.config, self.arm), [__name__, *roots.fresh_recipes(self.config)]),
             log=directory / "steps.jsonl",
@@ -124,7 +124,7 @@ def training(member: Member, device: torch.device, batch: Callable[[int], Batch]
     learned = [row["sha256"] for rows in member.rows.values() for row in rows]
     batch = batch or Prefetcher(member.batch, settings.optimiser.steps, config)
 
-    def loss(step: int, turn: int, part: Part) -> Scalars:
+    def loss(step: int, turn: int, part: MicroBatch) -> Scalars:
         labels, changes = batch(step)
         labels = labels.to(device)
         if changes:
@@ -153,7 +153,7 @@ def train_member(
         the weights by name, and a record of the training.
     """
     trained = training(member, device)
-    position = train(trained, member.place, device)
+    position = train(trained, member.job, device)
     assert position.best is not None
     record = {
         "best_step": position.best_step,

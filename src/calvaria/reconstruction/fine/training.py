@@ -32,7 +32,7 @@ from calvaria.skull.vault import Vault, find_vault
 from calvaria.storage.cohorts import cohort
 from calvaria.storage.paths import Run
 from calvaria.training.device import fingerprint
-from calvaria.training.loop import Part, Place, Scalars, Training, Update, train, trainable
+from calvaria.training.loop import MicroBatch, Scalars, Training, TrainingJob, Update, train, trainable
 from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 from calvaria.utils.progress import Progress
@@ -129,7 +129,7 @@ class FineLoss:
     batches: Callable[[int], Example]
     device: torch.device
 
-    def __call__(self, step: int, turn: int, part: Part) -> Scalars:
+    def __call__(self, step: int, turn: int, part: MicroBatch) -> Scalars:
         """Return the loss of a part of the step's batch."""
         inputs, target = (part.of(tensor).to(self.device) for tensor in self.batches(step))
         return {"loss": dice_and_cross_entropy(fine_logits(self.network, inputs), target)}
@@ -185,10 +185,10 @@ def training(run: Run, config: Config, device: torch.device) -> tuple[Training, 
     return prepared, known
 
 
-def place_of(run: Run, config: Config) -> Place:
+def training_job(run: Run, config: Config) -> TrainingJob:
     """Return the files of the training."""
     assert config.refine is not None
-    return Place(
+    return TrainingJob(
         title="refine",
         identity=digest(reads.fine_network(config), [__name__, *roots.sources_and_recipes(config)]),
         log=run.refine / "steps.jsonl",
@@ -208,7 +208,7 @@ def train_fine(
         its weights and the training skulls' surfaces by name, and a record of the training.
     """
     trained, known = training(run, config, device)
-    position = train(trained, place_of(run, config), device)
+    position = train(trained, training_job(run, config), device)
     assert position.best is not None
     record = {
         "best_step": position.best_step,
