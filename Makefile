@@ -5,7 +5,7 @@
 # make test-report  install Chromium where apt-get can, test the report in it
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
 # make docs         install, build the documentation into site/
-# make check        install, run formatters, linters and the type checker, build the documentation
+# make check        install, run formatters, linters, the type checker and the prose check, build the documentation
 PYTHON ?= python3
 VENV ?= .venv
 KILLS ?= 50
@@ -52,6 +52,7 @@ check: $(VENV)/.installed-dev
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) snakefmt --check Snakefile workflow
 	$(IN_VENV) mypy
+	$(IN_VENV) python -m pytest --quiet tests/unit/test_prose.py
 	$(IN_VENV) snakemake --lint
 	$(MKDOCS) --site-dir $(VENV)/site
 

@@ -1,4 +1,4 @@
-"""What README and docs tell users to type exists: commands, options, targets, paths and config keys."""
+"""Commands in docs, templates and messages exist, with their options, targets, paths and config keys."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ GROUPS = get_command(app)
 
 
 def check(words: list[str]) -> None:
-    """Raises what is wrong with a command."""
+    """Raise an error if a command is invalid."""
     program, *arguments = words
     if program == "calvaria":
         name, *rest = arguments
@@ -51,7 +51,7 @@ def check(words: list[str]) -> None:
         assert all(str(file).endswith(".yaml") for file in options.configfile or ()), options.configfile
     elif program == "make":
         make = shutil.which("make")
-        assert make is not None, "make is wanted by the README"
+        assert make is not None, "the README requires make"
         subprocess.run([make, "--dry-run", *arguments], cwd=ROOT, check=True, capture_output=True)
     elif program == "python":
         assert arguments[0] == "-m" or (ROOT / arguments[0]).is_file(), arguments
@@ -62,7 +62,7 @@ def check(words: list[str]) -> None:
 
 
 def check_path(word: str, page: Path = ROOT / "README.md") -> None:
-    """Raises if a word looks like a path of the project, and there is none from its root or from the page."""
+    """Raise an error if a word looks like a path of the project but does not exist, from root or page."""
     path = word.strip("\"'").split("::")[0].rstrip("/")
     if not OF_THE_PROJECT.match(path) or NOT_OF_THE_PROJECT.match(path):
         return
@@ -99,24 +99,26 @@ def test_a_command_that_does_not_exist_is_noticed(command, error):
 
 ENGLISH = {"and", "in"}  # words of sentences with a name after them
 PRINTED = re.compile(r"\bcalvaria ([a-z][a-z-]*)((?: (?:--[a-z-]+|[A-Z]{3,}\b|\{\}))*)")
+SNAKEMAKE = re.compile(r"\bsnakemake( --[a-z-]+[^`\"';.]*)")
 
 
-def printed() -> Iterator[tuple[str, str, str]]:
-    """Every command in a string or a template of the package: where it is, its name, and what follows."""
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield every string and template of the package, with its file."""
     for path in sorted((ROOT / "src" / "calvaria").rglob("*")):
+        name = str(path.relative_to(ROOT))
         if path.suffix == ".py":
-            texts = strings(ast.parse(path.read_bytes()))
+            yield from ((name, text) for text in strings(ast.parse(path.read_bytes())))
         elif path.suffix in (".html", ".md") and "vendor" not in path.parts:
-            texts = iter([re.sub(r"\{\{.*?\}\}", "{}", path.read_text(encoding="utf-8"))])
-        else:
-            continue
-        for text in texts:
-            for match in PRINTED.finditer(text):
-                yield str(path.relative_to(ROOT)), match[1], match[2]
+            yield name, re.sub(r"\{\{.*?\}\}", "{}", path.read_text(encoding="utf-8"))
+
+
+def printed(pattern: re.Pattern[str]) -> list[tuple[str, ...]]:
+    """Return every command in a string or template: its file, and the groups of the pattern."""
+    return [(name, *match.groups()) for name, text in texts() for match in pattern.finditer(text)]
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
-    """The strings of a module, with {} for what an f-string puts in."""
+    """Yield the strings of a module, with {} for the values of f-strings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
@@ -126,7 +128,7 @@ def strings(tree: ast.AST) -> Iterator[str]:
 
 def test_a_command_that_the_package_prints_exists_with_these_options():
     wrong = []
-    for where, name, rest in printed():
+    for where, name, rest in printed(PRINTED):
         command = GROUPS.commands.get(name)
         if (command is None and not ("--" in rest or "{}" in rest)) or name in ENGLISH:
             continue  # a sentence about calvaria
@@ -136,7 +138,16 @@ def test_a_command_that_the_package_prints_exists_with_these_options():
         if command is None or not named <= options or (not named and arguments > len(command.params)):
             wrong.append(f"{where}: calvaria {name}{rest}")
     assert wrong == []
-    assert ("src/calvaria/report/page.py", "verify", " {}") in printed()
+    assert ("src/calvaria/report/page.py", "verify", " {}") in printed(PRINTED)
+
+
+def test_a_snakemake_command_that_the_package_prints_has_existing_options():
+    from snakemake.cli import get_argument_parser
+
+    known = {option for action in get_argument_parser()._actions for option in action.option_strings}
+    found = printed(SNAKEMAKE)
+    assert any(where == "src/calvaria/report/page.py" for where, _ in found)
+    assert [one for one in found if not set(re.findall(r"--[a-z-]+", one[1])) <= known] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

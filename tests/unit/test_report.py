@@ -119,7 +119,7 @@ def test_empty_predictions_are_counted_and_make_the_mean_infinite(html):
 
 def test_what_was_left_out_is_said_and_names_cannot_inject_html(html):
     text = Page(html).text
-    assert "1 skull was left out" in text
+    assert "1 skull was rejected" in text
     assert "1 doubtful skull was accepted by name" in text
     assert "p2 (p[2]): size: large" in text
     assert NASTY not in html
@@ -156,8 +156,8 @@ def test_a_missing_file_is_named_and_no_report_is_left(finished, tmp_path, missi
 
 
 def test_warps_are_shown_with_what_the_gates_rejected(html):
-    assert "What the gates saw of the family" in html
-    assert "1 registration did not pass" in html
+    assert "Measures that the gates check, family" in html
+    assert "1 registration rejected" in html
     assert "→ b: warp folded" in html
     assert figures.gates_figure({"first draws": [{"parameters": {}, "fault": None}]}) is None
 
@@ -215,19 +215,20 @@ def test_the_summary_calls_a_difference_sure_only_if_it_is():
     base = np.linspace(0.7, 0.9, 12)
     noise = 0.01 * np.array([1, -1.3, 0.7, -0.6, 1.1, -1.2, 0.9, -0.8, 0.5, -0.4, 1.4, -1.5])
     clear = said({"none": scored(*base), "more": scored(*(base + 0.02))}, "none")
-    assert "Surely better than “none”: “more”." in clear
+    assert "Significantly better than “none”: “more” (p < 0.05)." in clear
     assert "That is 0.020 higher than “none”" in clear
-    assert "unlikely to be chance" in clear
+    assert "0.020 higher" in clear
+    assert ": significant." in clear
     doubtful = said({"none": scored(*base), "other": scored(*(base + noise))}, "none")
-    assert "No arm differs surely from “none”." in doubtful
-    assert "unlikely" not in doubtful
+    assert "No arm differs significantly from “none”." in doubtful
+    assert ": significant." not in doubtful
     worse = said({"none": scored(*base), "less": scored(*(base - 0.02))}, "none")
-    assert "Surely worse than “none”: “less”." in worse
+    assert "Significantly worse than “none”: “less” (p < 0.05)." in worse
 
 
 def test_the_summary_says_when_nothing_could_have_been_shown_and_counts_empty_predictions():
     few = said({"none": scored(0.8, 0.7, 0.0), "more": scored(0.9, 0.8, 0.7)}, "none")
-    assert "With 3 test people and 1 comparison no difference could be called sure, however large." in few
+    assert "With 3 test people and 1 comparison no difference can be significant, however large." in few
     assert "1 of 6 predictions of all arms are empty" in few
     alone = {"only": scored(0.8, 0.7, 0.6)}
     assert "no other arm" in " ".join(summary(alone, "only", [], 1))

@@ -1,4 +1,4 @@
-"""The plots of the report, drawn with matplotlib's objects and returned as SVG files in data URIs."""
+"""The plots of the report, SVG files in data URIs, drawn with Matplotlib's object interface."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from calvaria.metrics.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.storage.rows import EvaluateRow, ScreenRow
 
-# Okabe and Ito's palette, which people with any colour vision can tell apart; markers help further.
+# Okabe and Ito's palette, distinguishable with any colour vision; markers help further.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 STYLES = ("-", "--", "-.", ":")
 INK, PALE = "#333333", "#dddddd"
@@ -24,19 +24,19 @@ CSS_DPI = 98  # CSS pixels per inch of a plot
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot and the width in CSS pixels at which its text has the size of the page's small print."""
+    """A plot, with the width at which its text has the size of the page's small print."""
 
     source: str  # a data URI
-    width: int
+    width: int  # CSS pixels
 
 
 def data_uri(content: bytes, kind: str = "png") -> str:
-    """A picture's file as an address that needs no file and no network."""
+    """Return an image file as a data URI."""
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
 def picture_uri(picture: np.ndarray) -> str:
-    """An (h, w, 3) uint8 picture as a PNG in a data URI; a palette makes it a third as large."""
+    """Return an (h, w, 3) uint8 image as a PNG in a data URI; a palette reduces it to a third."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -45,7 +45,7 @@ def picture_uri(picture: np.ndarray) -> str:
 
 
 def measure_figure(samples: Mapping[str, Sequence[ScreenRow]], training: Sequence[dict[str, Any]]) -> Plot:
-    """Every sample's measures by family; a band marks the range of the training skulls."""
+    """Plot the measures of every sample by family, with the range of the training skulls as a band."""
     figure, panels = _figure(len(MEASURES), 2.3, 0.75 + 0.32 * len(samples))
     for panel, measure in zip(panels, MEASURES, strict=True):
         population = measured(training, measure)
@@ -60,9 +60,9 @@ def measure_figure(samples: Mapping[str, Sequence[ScreenRow]], training: Sequenc
 
 
 def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
-    """Every case's DSC and HD95 by arm, over a box of the quartiles with its median.
+    """Plot the DSC and HD95 of every case by arm, with quartiles and median.
 
-    A prediction that is empty has an infinite HD95; it is drawn as a cross on the right edge.
+    Empty predictions, whose HD95 is infinite, are crosses at the right edge.
     """
     figure, panels = _figure(2, 5.2, 0.8 + 0.42 * len(rows_of))
     for panel, metric in zip(panels, (DSC, HD95), strict=True):
@@ -72,18 +72,20 @@ def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
     return _plot(figure)
 
 
-def difference_figure(rows_of: Mapping[str, Sequence[EvaluateRow]], found: Sequence[Versus]) -> Plot | None:
-    """Every person's difference in DSC to each baseline, with the mean and its interval; None of one arm."""
-    baselines = list(dict.fromkeys(one.baseline for one in found))
+def difference_figure(
+    rows_of: Mapping[str, Sequence[EvaluateRow]], comparisons: Sequence[Versus]
+) -> Plot | None:
+    """Plot each person's difference in DSC to each baseline, with mean and interval; None for one arm."""
+    baselines = list(dict.fromkeys(one.baseline for one in comparisons))
     if not baselines:
         return None
-    arms = [name for name in rows_of if any(one.arm == name for one in found)]
+    arms = [name for name in rows_of if any(one.arm == name for one in comparisons)]
     figure, panels = _figure(len(baselines), 10.4 / len(baselines), 0.8 + 0.36 * len(arms))
     for panel, baseline in zip(panels, baselines, strict=True):
         people = people_of(rows_of[baseline])
         base = by_case(rows_of[baseline], DSC.key)
         panel.axvline(0, color=INK, lw=0.9)
-        for one in found:
+        for one in comparisons:
             if one.baseline != baseline:
                 continue
             i = arms.index(one.arm)
@@ -101,18 +103,18 @@ def difference_figure(rows_of: Mapping[str, Sequence[EvaluateRow]], found: Seque
 
 
 def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot | None:
-    """Mean DSC with its interval against the number of synthetic skulls; None if no arms differ in that."""
+    """Plot mean DSC with its interval by number of synthetic skulls; None if no arms differ in that."""
     groups = curves(config.train.arms)
     if not groups:
         return None
     figure, (panel,) = _figure(1, 5.2, 2.6)
     for number, (name, arms) in enumerate(groups.items()):
         x = [config.train.arms[arm].samples or config.sample.count for arm in arms]
-        found = [interval(rows_of[arm], DSC.key, config.seed) for arm in arms]
-        middle = np.array([one.mean for one in found])
-        reach = [middle - [one.low for one in found], [one.high for one in found] - middle]
+        intervals = [interval(rows_of[arm], DSC.key, config.seed) for arm in arms]
+        means = np.array([one.mean for one in intervals])
+        errors = [means - [one.low for one in intervals], [one.high for one in intervals] - means]
         panel.errorbar(
-            x, middle, np.array(reach), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
+            x, means, np.array(errors), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
         )
     panel.set_xscale("log")
     shown = [
@@ -147,7 +149,7 @@ def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[EvaluateRow]], metri
 
 
 def curve_figure(steps: Sequence[Mapping[str, Any]]) -> Plot | None:
-    """A panel per quantity that was written while a family was fitted; None if there is none."""
+    """Plot the training log of a family, one panel per quantity; None if it is empty."""
     names = [name for name in dict.fromkeys(key for row in steps for key in row) if name != "step"]
     names = [name for name in names if len(_curve(steps, name)[0]) > 1]
     if not names:
@@ -163,7 +165,7 @@ def curve_figure(steps: Sequence[Mapping[str, Any]]) -> Plot | None:
 
 
 def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
-    """What the gates saw of every warp; crosses did not pass. None if there are no warps."""
+    """Plot the measures that gates check for every warp, rejected ones as crosses; None without warps."""
     warps = {
         name: [({**row, **row.get("parameters", {})}, row["fault"]) for row in rows]
         for name, rows in rows_of.items()
@@ -175,7 +177,7 @@ def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | N
     for panel, gate in zip(panels, shown, strict=True):
         for i, rows in enumerate(warps.values()):
             for fault, marker in ((False, "o"), (True, "x")):
-                values = [row[gate.key] for row, why in rows if gate.key in row and bool(why) == fault]
+                values = [row[gate.key] for row, reason in rows if gate.key in row and bool(reason) == fault]
                 colour = INK if fault else _colour(i)
                 offsets = i + _spread(len(values), 0.28)
                 panel.plot(values, offsets, marker, ms=4 if fault else 3, alpha=0.7, color=colour)
@@ -185,7 +187,7 @@ def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | N
 
 
 def audit_figure(audits: Mapping[str, Any]) -> Plot:
-    """Fidelity and diversity by family, and how far its skulls are from the training skulls."""
+    """Plot fidelity and diversity by family, and the distances to the nearest training skull."""
     figure, panels = _figure(len(FIDELITY) + 1, 1.9, 0.75 + 0.32 * len(audits))
     for panel, quantity in zip(panels, FIDELITY, strict=False):
         for i, audit in enumerate(audits.values()):
@@ -203,12 +205,12 @@ def audit_figure(audits: Mapping[str, Any]) -> Plot:
         offsets = i + _spread(len(nearest), 0.28)
         panel.plot(nearest, offsets, "o", ms=3, mew=0, alpha=0.65, color=_colour(i))
     _rows(panel, list(audits))
-    panel.set_xlabel("To the nearest training skull")
+    panel.set_xlabel("Distance to the nearest training skull")
     return _plot(figure)
 
 
 def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
-    """Training loss and validation DSC of every arm."""
+    """Plot the training loss and validation error of every arm."""
     figure, panels = _figure(2, 5.2, 2.7, share=False)
     names = {"loss": "training loss (no unit)", "validation_error": "validation error (1 - DSC)"}
     drawn = False
@@ -230,7 +232,7 @@ def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot
 
 
 def _curve(steps: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
-    """The steps at which a quantity was written, and its values."""
+    """Return the steps at which a quantity was logged, and its values."""
     points = [(row["step"], row[name]) for row in steps if isinstance(row.get(name), int | float)]
     return [x for x, _ in points], [y for _, y in points]
 
@@ -243,7 +245,7 @@ def _smooth(values: Sequence[float]) -> np.ndarray:
 
 
 def _figure(columns: int, width: float, height: float, share: bool = True) -> tuple[Any, Sequence[Any]]:
-    """A figure with panels side by side, sizes in inches per panel."""
+    """Create a figure with panels side by side; sizes in inches per panel."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -260,7 +262,7 @@ def _figure(columns: int, width: float, height: float, share: bool = True) -> tu
 
 
 def _rows(panel: Any, names: Sequence[str]) -> None:
-    """Name the rows of a panel, the first on top."""
+    """Label the rows of a panel, the first on top."""
     panel.set_yticks(range(len(names)), names)
     panel.grid(axis="x", color=PALE, lw=0.6)
     panel.set_axisbelow(True)
@@ -268,7 +270,7 @@ def _rows(panel: Any, names: Sequence[str]) -> None:
 
 
 def _spread(count: int, width: float) -> np.ndarray:
-    """(count,) offsets that keep points apart, the same in every run."""
+    """Return deterministic (count,) offsets that separate points."""
     golden = (np.arange(count) * 0.6180339887) % 1.0
     return (2 * golden - 1) * width
 
@@ -281,6 +283,6 @@ def _plot(figure: Any) -> Plot:
     import matplotlib
 
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "calvaria"}):  # names of its parts, the same in every run
+    with matplotlib.rc_context({"svg.hashsalt": "calvaria"}):  # deterministic ids
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return Plot(data_uri(file.getvalue(), "svg+xml"), round(figure.get_figwidth() * CSS_DPI))

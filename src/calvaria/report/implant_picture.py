@@ -1,4 +1,4 @@
-"""A picture of a skull with its implant from four sides, and what is to be doubted about it."""
+"""A picture of a skull with its implant from four sides, with warnings."""
 
 import io
 import textwrap
@@ -15,13 +15,13 @@ from calvaria.skull.pose import Pose
 GRID = Grid((170, 200, 170), 1.2)
 TOP_MARGIN_MM = 8.0
 SIDES = {"right": View(90, 10), "front": View(0, 10), "front right": View(45, 35), "above": View(0, 85)}
-SIZE = 300  # pixels an edge of each side
-LINE, MARGIN, LETTERS = 18, 10, 150  # height of a line of text, space around it, characters a line
+SIZE = 300  # width and height of each side in pixels
+LINE, MARGIN, LETTERS = 18, 10, 150  # line height and margin in pixels, characters per line
 WARNING = (178, 60, 0)
 
 
 def implant_picture(labels: np.ndarray, affine: np.ndarray, pose: Pose, warnings: Sequence[str]) -> bytes:
-    """A PNG of the four sides with the warnings below them.
+    """Return a PNG of the four sides with the warnings below.
 
     Args:
         labels: (i, j, k) uint8, 0 background, 1 bone, 2 implant.
@@ -34,8 +34,8 @@ def implant_picture(labels: np.ndarray, affine: np.ndarray, pose: Pose, warnings
     ]
     text = LINE * len(lines) + 2 * MARGIN if lines else 0
     whole = Image.new("RGB", (SIZE * len(SIDES), SIZE + text), "white")
-    for place, view in enumerate(SIDES.values()):
-        whole.paste(Image.fromarray(draw(subject, view, SIZE)), (place * SIZE, 0))
+    for column, view in enumerate(SIDES.values()):
+        whole.paste(Image.fromarray(draw(subject, view, SIZE)), (column * SIZE, 0))
     pen = ImageDraw.Draw(whole)
     for number, line in enumerate(lines):
         pen.text((MARGIN, SIZE + MARGIN + number * LINE), line, WARNING, ImageFont.load_default(14))

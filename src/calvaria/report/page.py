@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything, made from a finished run."""
+"""The report of a finished run, a self-contained HTML file."""
 
 import shlex
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from calvaria.storage.paths import Run
 from calvaria.storage.rows import EvaluateRow, ScreenRow
 from calvaria.storage.store import read_json, read_rows, write_atomically
 
-SHEETS = 8  # contact sheets that the page shows; the others lie beside it
+SHEETS = 8  # maximum number of contact sheets in the page
 
 
 @dataclass(frozen=True)
 class FamilyPart:
-    """What the report says of one family."""
+    """One family in the report."""
 
     name: str
     kind: str
@@ -43,13 +43,13 @@ class FamilyPart:
 
     @property
     def rejected(self) -> int:
-        """Draws that the screen did not accept."""
+        """Number of draws that the screen rejected."""
         return sum(count for _, count in self.rejections)
 
 
 @dataclass(frozen=True)
 class ArmPart:
-    """What the report says of one arm."""
+    """One arm in the report."""
 
     name: str
     mixture: str
@@ -68,10 +68,10 @@ def write_report(run: Run, config: Config, stages: Sequence[str]) -> None:
     """Read a finished run and write ``report.html``.
 
     Args:
-        stages: names of stages in the order of the work.
+        stages: names of stages in the order of the workflow.
 
     Raises:
-        StoreError: naming the file that is missing or damaged.
+        StoreError: if a file is missing or damaged.
     """
     write_atomically(run.report, _page(_content(run, config, stages)))
 
@@ -91,7 +91,7 @@ def _page(content: dict[str, Any]) -> str:
 
 
 def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
-    """Everything that the template shows, by the names that it uses."""
+    """Return the variables of the template."""
     limits = read_json(run.limits)
     manifest = read_json(run.manifest) if run.manifest.is_file() else None
     audits = {family: read_json(run.audit(family)) for family in config.fit}
@@ -102,7 +102,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
     costs = tables.costs(run.root / "benchmarks", stages)
     steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
-    found = versus(scored, baselines, config.seed)
+    comparisons = versus(scored, baselines, config.seed)
     return {
         "config": config,
         "version": __version__,
@@ -124,11 +124,11 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
         "recipes": recipes,
         "arms": _arms(run, config, scored, recipes),
         "best_arm": best,
-        "summary": summary(scored, best, found, config.seed),
+        "summary": summary(scored, best, comparisons, config.seed),
         "view": view(run, config, scored, best),
         "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
-        "versus": tables.versus_table(found),
-        "difference_figure": figures.difference_figure(scored, found),
+        "versus": tables.versus_table(comparisons),
+        "difference_figure": figures.difference_figure(scored, comparisons),
         "samples_figure": figures.samples_figure(config, scored),
         "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),
         "failures": tables.failed(scored, config.report.failure_dsc),
@@ -151,23 +151,23 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
 
 
 def _gigabytes(run: Run, manifest: dict[str, Any]) -> float:
-    """What the files of a manifest take on disk, in GB."""
+    """Return the size of the files of a manifest in GB."""
     return sum((run.root / name).stat().st_size for name in manifest["files"]) / 1e9
 
 
 def _people(run: Run) -> dict[str, Any]:
-    """How many people the usable skulls are of, and which scans are one person's."""
-    found = read_json(run.people)
+    """Return the numbers of usable skulls and of people, and the pairs of repeat scans."""
+    people = read_json(run.people)
     return {
-        **found,
-        "skulls": len(found["person"]),
-        "people": len(set(found["person"].values())),
-        "same": [pair for pair in found["pairs"] if pair["mm"] < found["same_mm"]],
+        **people,
+        "skulls": len(people["person"]),
+        "people": len(set(people["person"].values())),
+        "same": [pair for pair in people["pairs"] if pair["mm"] < people["same_mm"]],
     }
 
 
 def _sheets(run: Run, config: Config) -> list[str]:
-    """The contact sheets as data URIs; of a large set the first few, to keep the page light."""
+    """Return the first contact sheets as data URIs."""
     shards = range(min(SHEETS, -(-len(run.ingest) // config.ingest.shard_size)))
     return [figures.data_uri(run.sheet(shard).read_bytes()) for shard in shards]
 
@@ -224,14 +224,14 @@ def _arm(run: Run, config: Config, name: str, rows: list[EvaluateRow], recipes: 
 
 
 def _augmented(arm: Arm) -> str:
-    """How the arm's batches are augmented, and of how many skulls they are."""
-    level = arm.geometric if isinstance(arm.geometric, str) else "own"
+    """Describe geometric augmentation and number of skulls of an arm."""
+    level = arm.geometric if isinstance(arm.geometric, str) else "custom"
     text = "" if level == "none" else f"; geometric, {level}"
-    return text + (f"; {arm.samples} skulls a family" if arm.samples is not None else "")
+    return text + (f"; {arm.samples} skulls per family" if arm.samples is not None else "")
 
 
 def _mixture(weights: dict[str, float]) -> str:
-    """The families of an arm with their shares of the training cases, as ``real 50 %, vae 50 %``."""
+    """Describe the shares of families in the training cases of an arm, as ``real 50 %, vae 50 %``."""
     if len(weights) == 1:
         return next(iter(weights))
     total = sum(weights.values())
@@ -239,5 +239,5 @@ def _mixture(weights: dict[str, float]) -> str:
 
 
 def _steps(path: Any) -> list[dict[str, Any]]:
-    """The rows of a training log; families that train nothing have none."""
+    """Return the rows of a training log; empty without one."""
     return read_rows(path) if path.is_file() else []

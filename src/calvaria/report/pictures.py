@@ -1,4 +1,4 @@
-"""The rendered skulls and cases of the report."""
+"""Rendered skulls and cases of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from calvaria.storage.paths import Run
 from calvaria.storage.rows import EvaluateRow
 from calvaria.storage.store import Store
 
-FAILURES = 6
-SMALL, LARGE = 208, 272  # pixels; the page shows them at two thirds of that
+FAILURES = 6  # maximum number of failures in the report
+SMALL, LARGE = 208, 272  # pixels; shown at two thirds of that size
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A test case: its defective skull, its true implant, and what arms predicted."""
+    """A test case: defective skull, true implant and predictions of arms."""
 
     title: str
     text: str
@@ -38,7 +38,7 @@ class Comparison:
 
 
 def skulls(run: Run, config: Config, family: str) -> list[Picture]:
-    """The first skulls of a family, as screened."""
+    """Render the first screened skulls of a family."""
     store = run.screen(family)
     rows = store.rows()[: config.report.skulls]
     grid = config.grid.voxels()
@@ -53,7 +53,7 @@ def skulls(run: Run, config: Config, family: str) -> list[Picture]:
 
 
 def cases(run: Run, config: Config, family: str) -> list[Picture]:
-    """The first cases of a family: each defective skull, then the same with its implant."""
+    """Render the first cases of a family, each without and with its implant."""
     store = run.inject(family)
     rows = store.rows()[: config.report.cases]
     grid = config.grid.voxels()
@@ -77,26 +77,26 @@ def cases(run: Run, config: Config, family: str) -> list[Picture]:
 
 
 def picked(rows: Sequence[EvaluateRow]) -> dict[str, EvaluateRow]:
-    """The best, the median and the worst prediction by DSC, by what they are."""
+    """Return the best, the median and the worst prediction by DSC, by title."""
     order = sorted(rows, key=lambda row: -float(row["dsc"]))
     return {"Best case": order[0], "Median case": order[len(order) // 2], "Worst case": order[-1]}
 
 
 def hardest(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> int:
-    """The number of the test case with the lowest mean DSC over all arms."""
-    found = [by_case(rows, DSC.key) for rows in rows_of.values()]
-    shared = sorted(set.intersection(*(set(one) for one in found)))
-    return min(shared, key=lambda case: sum(one[case] for one in found))
+    """Return the index of the test case with the lowest mean DSC over all arms."""
+    dsc_of = [by_case(rows, DSC.key) for rows in rows_of.values()]
+    shared = sorted(set.intersection(*(set(one) for one in dsc_of)))
+    return min(shared, key=lambda case: sum(one[case] for one in dsc_of))
 
 
 def worst_failures(
     rows_of: Mapping[str, Sequence[EvaluateRow]], least: float
 ) -> list[tuple[str, EvaluateRow]]:
-    """The worst failure of every case that has one, with its arm; at most FAILURES, the worst first."""
+    """Return the worst failure of each case, with its arm; at most FAILURES, worst first."""
     rows = [
         (float(row["dsc"]), arm, row)
-        for arm, found in rows_of.items()
-        for row in found
+        for arm, predictions in rows_of.items()
+        for row in predictions
         if row["empty"] or row["dsc"] < least
     ]
     worst: dict[int, tuple[str, EvaluateRow]] = {}
@@ -106,27 +106,27 @@ def worst_failures(
 
 
 def gallery(run: Run, config: Config, arm: str, rows: Sequence[EvaluateRow]) -> list[Comparison]:
-    """The best, the median and the worst test case of an arm by DSC."""
+    """Render the best, the median and the worst test case of an arm by DSC."""
     return [compare(run, config, title, row, {arm: row}) for title, row in picked(rows).items()]
 
 
 def worst_everywhere(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Comparison:
-    """The case with the lowest mean DSC over all arms, with every arm's prediction."""
+    """Render the case with the lowest mean DSC over all arms, with every arm's prediction."""
     case = hardest(rows_of)
     chosen = {arm: first(rows, case) for arm, rows in rows_of.items()}
     row = next(iter(chosen.values()))
-    return compare(run, config, "The hardest case, by every arm", row, chosen)
+    return compare(run, config, "Most difficult case, all arms", row, chosen)
 
 
 def first(rows: Sequence[EvaluateRow], case: int) -> EvaluateRow:
-    """What an arm's first network predicted for a case."""
+    """Return the row of the first network's prediction for a case."""
     return next(row for row in rows if row["case"] == case)
 
 
 def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> list[Comparison]:
-    """The worst failures, each with its arm's prediction."""
+    """Render the worst failures, each with its arm's prediction."""
     return [
-        compare(run, config, f"Case {row['case']}: the worst failure, of {arm}", row, {arm: row})
+        compare(run, config, f"Case {row['case']}: worst failure, by {arm}", row, {arm: row})
         for arm, row in worst_failures(rows_of, config.report.failure_dsc)
     ]
 
@@ -134,7 +134,7 @@ def failed(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]
 def compare(
     run: Run, config: Config, title: str, row: EvaluateRow, predicted: Mapping[str, EvaluateRow]
 ) -> Comparison:
-    """Render one test case and its predictions, all from where the true implant is seen best."""
+    """Render one test case and its predictions, viewed from the side of the true implant."""
     grid = config.grid.voxels()
     truth = one(run.inject("test"), row["case"])
     view = facing(truth == IMPLANT, grid)
@@ -143,7 +143,7 @@ def compare(
         Picture(
             picture_uri(render(without_implant(truth), grid, view, LARGE)),
             f"Defective skull of {name}",
-            "Defective skull: what the network sees",
+            "Defective skull: input of the network",
         ),
         Picture(picture_uri(render(truth, grid, view, LARGE)), f"True implant of {name}", "True implant"),
     ]
@@ -161,31 +161,31 @@ def compare(
 
 
 def facing(mask: np.ndarray, grid: Grid) -> View:
-    """The view onto an implant: from the grid's centre through the middle of the mask, never from below.
+    """Return the view of an implant: from the grid's centre through the mask's centroid, never from below.
 
     Args:
-        mask: (x, y, z) bool; the oblique view if it is empty.
+        mask: (x, y, z) bool; if it is empty, the view is oblique.
     """
     if not mask.any():
         return VIEWS["oblique"]
     x, y, z = (float(np.mean(grid.centres(axis)[index])) for axis, index in enumerate(np.nonzero(mask)))
-    # Half of the way to the side keeps the skull recognisable when the implant is on its very top.
+    # A limited elevation keeps the skull recognisable if the implant is at the vertex.
     elevation = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
     return View(float(np.rad2deg(np.arctan2(x, y))), float(np.clip(elevation, 8, 50)))
 
 
 def without_implant(labels: np.ndarray) -> np.ndarray:
-    """The defective skull of a case: (x, y, z) labels 0 and 1."""
+    """Return the defective skull of a case: (x, y, z) labels 0 and 1."""
     return np.where(labels == BONE, BONE, BACKGROUND).astype(np.uint8)
 
 
 def one(store: Store, index: int) -> np.ndarray:
-    """One (x, y, z) label volume of a store, checked against its sha256."""
+    """Read one (x, y, z) label volume of a store, checked against its sha256."""
     return next(store.volumes([store.rows()[index]]))
 
 
 def css(colour: np.ndarray) -> str:
-    """A colour in [0, 1] for the style sheet."""
+    """Return a colour in [0, 1] as CSS."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
 
 
@@ -201,7 +201,7 @@ def _origin(parents: Sequence[str]) -> str:
 
 
 def verdict(row: EvaluateRow) -> str:
-    """The scores of a prediction in a few words."""
+    """Return the scores of a prediction as text."""
     if row["empty"]:
         return "empty, DSC 0"
     return f"DSC {number(row['dsc'], DSC.digits)}, HD95 {number(scores([row], HD95)[0], HD95.digits)} mm"

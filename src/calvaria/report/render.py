@@ -1,9 +1,8 @@
-"""Pictures of label volumes: orthographic ray casting with NumPy and SciPy, no graphics library.
+"""Render label volumes by orthographic ray casting with NumPy and SciPy, without a graphics library.
 
-The voxels are blurred by a Gaussian, exactly and at any resolution, and the picture shows a level surface of
-the blurred occupancy; so a grid of 4 mm gives a smooth skull and not a pile of cubes. Rays leap through
-empty space, the hit is refined between the last two steps, and the light that reaches a point from 14
-directions darkens cavities. Positions are RAS+ millimetres from the centre of the grid.
+The surface is a level set of the occupancy, convolved exactly with a Gaussian at any resolution, so that a
+grid of 4 mm gives a smooth skull. Rays skip empty space, hits are refined by bisection, and ambient light
+from 14 directions darkens cavities. Positions are RAS+ millimetres from the centre of the grid.
 """
 
 from collections.abc import Sequence
@@ -19,26 +18,26 @@ from scipy.special import erf
 from calvaria.geometry.grid import BACKGROUND, IMPLANT, Grid
 
 BONE_COLOUR = np.array([240, 229, 205]) / 255  # ivory
-# Blue and orange of the Okabe-Ito palette, which people with any colour vision can tell apart.
+# Blue and orange of the Okabe-Ito palette, distinguishable with any colour vision.
 TRUE_COLOUR = np.array([0, 114, 178]) / 255
 PREDICTED_COLOUR = np.array([230, 130, 0]) / 255
 BACKGROUND_COLOUR = np.ones(3)
 
-LEVEL = 0.3  # below one half, so that bone of one voxel survives the blur
+LEVEL = 0.3  # below one half, so that bone of one voxel remains after the blur
 BLUR_VOXELS = 0.8  # sd of the blur in voxels of the grid
 SMOOTH_VOXELS = 1.6  # sd of the blur from which normals are taken, wider to hide the terraces of the voxels
-FINE_MM = 1.3  # least spacing at which the blurred field is sampled
-FINE_VOXELS = 176  # most samples along an axis of the field
-LIGHT_OFFSET_MM = 6.0  # where, outside the surface, the ambient light is read
+FINE_MM = 1.3  # smallest spacing at which the blurred field is sampled
+FINE_VOXELS = 176  # maximum samples along an axis of the field
+LIGHT_OFFSET_MM = 6.0  # distance outside of the surface at which the ambient light is sampled
 KEY_LIGHT = np.array([-0.50, 0.60, 0.62])  # towards the light: viewer's right, up, towards the viewer
 EDGE = 0.2  # range of colour among neighbours above which a pixel is redrawn with more rays
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the viewer stands, looking at the centre of the grid.
+    """A direction of view, towards the centre of the grid.
 
-    Azimuth 0 is in front of the face and 90 on the patient's right; elevation 90 is above the head.
+    Azimuth 0 is the view of the face, 90 that of the patient's right; elevation 90 is the view from above.
     """
 
     azimuth_deg: float
@@ -46,7 +45,7 @@ class View:
 
     @property
     def axes(self) -> np.ndarray:
-        """(3, 3) float64; rows are the viewer's right and up, and the way to the viewer, in RAS+."""
+        """(3, 3) float64; rows are the directions right, up and towards the viewer, in RAS+."""
         azimuth, elevation = np.deg2rad([self.azimuth_deg, self.elevation_deg])
         front = np.array([np.sin(azimuth), np.cos(azimuth), 0.0])
         top = np.array([0.0, 0.0, 1.0])
@@ -67,53 +66,53 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Field:
-    """A scalar field sampled on a regular box of its own, zero outside."""
+    """A scalar field sampled on a regular grid, zero outside."""
 
     values: np.ndarray  # (x, y, z) float32
     origin_mm: np.ndarray  # (3,) position of sample (0, 0, 0)
     spacing_mm: float
-    slope: float = np.inf  # most that the value can change per mm
+    slope: float = np.inf  # maximum change of the value per mm
 
     def index(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) fractional indices of (n, 3) points in mm."""
+        """Return (n, 3) fractional indices of (n, 3) points in mm."""
         return (points - self.origin_mm) / self.spacing_mm
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """(n,) float32 trilinear values at (n, 3) points in mm."""
+        """Return (n,) float32 trilinear values at (n, 3) points in mm."""
         return _interpolate(self.values, self.index(points).T)
 
     def gradient(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) central differences over a few samples each way, not scaled."""
+        """Return (n, 3) unscaled central differences over 1.5 samples in both directions."""
         steps = np.eye(3) * 1.5 * self.spacing_mm
         return np.stack([self.at(points + step) - self.at(points - step) for step in steps], axis=-1)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A label volume made ready for rays; several views can share it."""
+    """A label volume prepared for rendering from several views."""
 
     surface: Field  # blurred occupancy of bone and implant
     smooth: Field  # the same with a wider blur, for normals
     implant: Field | None  # blurred occupancy of the implant alone
     implant_colour: np.ndarray  # (3,) in [0, 1]
-    window_mm: float  # edge of the picture
+    window_mm: float  # width and height of the picture
 
     @cached_property
     def leap(self) -> np.ndarray:
-        """(x/2, y/2, z/2) float32, per block of 2 cubed samples: how many samples a ray may leap from it."""
+        """(x/2, y/2, z/2) float32, number of samples that a ray can skip, per block of 2 cubed samples."""
         solid = _halve(self.surface.values, np.maximum) >= LEVEL
         free = edt.edt(np.asfortranarray(~solid), parallel=1)
         return 2 * np.maximum(free - np.float32(np.sqrt(3)), 0)
 
     def approach_mm(self, axes: np.ndarray, screen: np.ndarray) -> np.ndarray:
-        """How near to the viewer the surface can be at places of the screen.
+        """Return an upper bound of the surface's position towards the viewer.
 
         Args:
-            axes: of the view.
-            screen: (n, 2) positions in mm to the viewer's right and up.
+            axes: axes of the view.
+            screen: (n, 2) positions in mm, right and up.
 
         Returns:
-            (n,) mm towards the viewer, minus infinity where there is nothing to see.
+            (n,) mm towards the viewer, minus infinity where no surface can be.
         """
         block = 2 * self.surface.spacing_mm
         blocks = (self.surface.origin_mm + block * (np.argwhere(self.leap == 0) + 0.25)) @ axes.T
@@ -126,7 +125,7 @@ class Scene:
 
     @cached_property
     def light(self) -> Field:
-        """Ambient light: the fraction of 14 directions from which it comes, per block of 4 cubed samples."""
+        """Ambient light: visible fraction of 14 directions, per block of 4 cubed samples."""
         coarse = _halve(_halve(self.surface.values, np.add), np.add) / 64
         clear = np.pad(1 - np.clip(2 * coarse, 0, 1), 1, constant_values=1.0)
         steps = [step for step in product((-1, 0, 1), repeat=3) if np.count_nonzero(step) in (1, 3)]
@@ -136,7 +135,7 @@ class Scene:
 
 
 def scene(labels: np.ndarray, grid: Grid, implant_colour: np.ndarray = TRUE_COLOUR) -> Scene:
-    """Blur a (x, y, z) label volume for the renderer."""
+    """Prepare an (x, y, z) label volume for rendering."""
     spacing = max(FINE_MM, 0.45 * grid.spacing_mm, max(grid.extent_mm) / FINE_VOXELS)
     sharp = max(BLUR_VOXELS * grid.spacing_mm, 0.6 * spacing)
     soft = max(SMOOTH_VOXELS * grid.spacing_mm, 2.0 * spacing)
@@ -154,13 +153,13 @@ def scene(labels: np.ndarray, grid: Grid, implant_colour: np.ndarray = TRUE_COLO
 def render(
     labels: np.ndarray, grid: Grid, view: View, size: int, implant_colour: np.ndarray = TRUE_COLOUR
 ) -> np.ndarray:
-    """Draw a label volume.
+    """Render a label volume.
 
     Args:
         labels: (x, y, z) labels; 0 background, 1 bone, 2 implant.
-        view: where the viewer stands.
-        size: edge of the picture in pixels; it covers the longest edge of the grid, so pictures of one
-            grid have one scale.
+        view: direction of view.
+        size: width and height in pixels, for the longest edge of the grid, so that all pictures of a grid
+            have the same scale.
         implant_colour: (3,) of label 2, in [0, 1].
 
     Returns:
@@ -170,7 +169,7 @@ def render(
 
 
 def draw(subject: Scene, view: View, size: int) -> np.ndarray:
-    """As `render`, for a scene that is made already."""
+    """Render a prepared scene; see ``render``."""
     pixel = subject.window_mm / size
     centres = (np.arange(size) - (size - 1) / 2) * pixel
     right, up = np.meshgrid(centres, -centres)
@@ -184,12 +183,12 @@ def draw(subject: Scene, view: View, size: int) -> np.ndarray:
 
 
 def blur(mask: np.ndarray, grid: Grid, sd: float, spacing: float) -> Field:
-    """The occupancy of solid voxels convolved with a Gaussian, exactly, sampled every ``spacing`` mm."""
-    # Only the voxels in the box around the mask contribute; an implant is small.
+    """Sample the exact convolution of a mask with a Gaussian of ``sd`` mm every ``spacing`` mm."""
+    # Only the bounding box of the mask contributes; an implant is small.
     box = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not len(box[0]):
         box = [np.arange(1)] * 3
-    box = [np.arange(found[0], found[-1] + 1) for found in box]
+    box = [np.arange(indices[0], indices[-1] + 1) for indices in box]
     values = mask[np.ix_(*box)].astype(np.float32)
     origin = []
     for axis, extent in enumerate(grid.extent_mm):
@@ -198,35 +197,35 @@ def blur(mask: np.ndarray, grid: Grid, sd: float, spacing: float) -> Field:
         offset = samples[:, None] - grid.centres(axis)[box[axis]]
         edge, scale = grid.spacing_mm / 2, np.sqrt(2) * sd
         weights = (erf((offset + edge) / scale) - erf((offset - edge) / scale)) / 2
-        # Always contracting the first axis and appending the new one brings x, y, z back in order.
+        # Each contraction removes the first axis and appends the new one, which restores the order x, y, z.
         values = np.tensordot(values, np.float32(weights), axes=(0, 1))
         origin.append(samples[0])
     return Field(values, np.array(origin), spacing, 1 / (np.sqrt(2 * np.pi) * sd))
 
 
 def _interpolate(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """(n,) float32 trilinear values of a volume at (3, n) fractional indices, zero outside."""
+    """Return (n,) float32 trilinear values of a volume at (3, n) fractional indices, zero outside."""
     return map_coordinates(values, index, order=1, output=np.float32, prefilter=False)
 
 
 def _halve(values: np.ndarray, combine: np.ufunc) -> np.ndarray:
-    """Combines blocks of 2 cubed samples to one."""
+    """Combine each block of 2 cubed samples."""
     values = combine(values[0::2], values[1::2])
     values = combine(values[:, 0::2], values[:, 1::2])
     return combine(values[:, :, 0::2], values[:, :, 1::2])
 
 
 def _transmitted(clear: np.ndarray, step: Sequence[int]) -> np.ndarray:
-    """The light that reaches each sample when it shines along one axis or diagonal.
+    """Return the light that reaches each sample from one axis or diagonal direction.
 
     Args:
-        clear: (x, y, z) fraction of the light that passes each sample; all of it on the border.
-        step: towards the light, -1, 0 or 1 per axis.
+        clear: (x, y, z) transmitted fraction of each sample; 1 on the border.
+        step: direction of the light, -1, 0 or 1 per axis.
     """
     light = np.ones_like(clear)
-    axis = next(i for i, way in enumerate(step) if way)
+    axis = next(i for i, sign in enumerate(step) if sign)
     layers, passing = np.moveaxis(light, axis, 0), np.moveaxis(clear, axis, 0)
-    a, b = (way for i, way in enumerate(step) if i != axis)
+    a, b = (sign for i, sign in enumerate(step) if i != axis)
     depth, height, width = layers.shape
     for i in range(depth - 2, -1, -1) if step[axis] > 0 else range(1, depth):
         arriving = layers[i + step[axis]] * passing[i + step[axis]]
@@ -235,13 +234,13 @@ def _transmitted(clear: np.ndarray, step: Sequence[int]) -> np.ndarray:
 
 
 def _cast(subject: Scene, view: View, screen: np.ndarray) -> np.ndarray:
-    """(n, 3) colours in [0, 1] seen along rays from (n, 2) positions in mm to the viewer's right and up."""
+    """Return (n, 3) colours in [0, 1] of rays at (n, 2) positions in mm, right and up."""
     axes, surface = view.axes, subject.surface
     approach = subject.approach_mm(axes, screen)
     ray = np.flatnonzero(np.isfinite(approach))
     starts = screen[ray] @ axes[:2] + approach[ray, None] * axes[2]
     index, direction = surface.index(starts).T.astype(np.float32), -axes[2].astype(np.float32)
-    # Beyond the far side of the window nothing is left to hit.
+    # No surface lies beyond the far side of the window.
     length = (approach[ray] + subject.window_mm) / surface.spacing_mm
     slope = surface.slope * surface.spacing_mm
     reached = surface.spacing_mm * _march(surface.values, subject.leap, slope, index, direction, length)
@@ -259,49 +258,49 @@ def _march(
     direction: np.ndarray,
     length: np.ndarray,
 ) -> np.ndarray:
-    """How far rays travel to the level surface; everything in units of samples.
+    """Return the distances of rays to the level surface, in units of samples.
 
     Args:
         values: (x, y, z) field.
-        leap: (x/2, y/2, z/2) free way from each block of 2 cubed samples.
-        slope: most that the field can change along a ray.
+        leap: (x/2, y/2, z/2) free distance from each block of 2 cubed samples.
+        slope: maximum change of the field along a ray.
         starts: (3, n) fractional indices outside the surface.
-        direction: (3,) of length one.
-        length: (n,) where to give up.
+        direction: (3,) unit vector.
+        length: (n,) maximum distances.
 
     Returns:
-        (n,) distances, infinite where the surface is missed.
+        (n,) distances, infinite without a hit.
     """
     limit = np.array(leap.shape)[:, None] - 1
-    found = np.full(starts.shape[1], np.inf, np.float32)
-    before = np.zeros_like(found)
-    ray = np.arange(len(found))
-    way = np.zeros_like(found)
+    distance = np.full(starts.shape[1], np.inf, np.float32)
+    before = np.zeros_like(distance)
+    ray = np.arange(len(distance))
+    travelled = np.zeros_like(distance)
     while len(ray):
-        points = starts[:, ray] + way * direction[:, None]
+        points = starts[:, ray] + travelled * direction[:, None]
         missing = LEVEL - _interpolate(values, points)
         inside = missing <= 0
-        found[ray[inside]] = way[inside]
-        keep = ~inside & (way < length[ray])
-        ray, way, points, missing = ray[keep], way[keep], points[:, keep], missing[keep]
+        distance[ray[inside]] = travelled[inside]
+        keep = ~inside & (travelled < length[ray])
+        ray, travelled, points, missing = ray[keep], travelled[keep], points[:, keep], missing[keep]
         block = np.floor((points + 0.5) / 2).astype(np.intp)
         nearest = np.clip(block, 0, limit)
-        before[ray] = way
-        # From outside the volume, the way is at least as free as from the nearest block.
+        before[ray] = travelled
+        # Outside of the volume, at least as much is free as in the nearest block.
         free = np.maximum(leap[tuple(nearest)], missing / np.float32(slope))
-        way = way + np.maximum(free, np.float32(1))
-    hit = np.flatnonzero(np.isfinite(found))
-    low, high = before[hit], found[hit]
+        travelled = travelled + np.maximum(free, np.float32(1))
+    hit = np.flatnonzero(np.isfinite(distance))
+    low, high = before[hit], distance[hit]
     for _ in range(4):  # bisection to a sixteenth of a sample
         middle = (low + high) / 2
         solid = _interpolate(values, starts[:, hit] + middle * direction[:, None]) >= LEVEL
         low, high = np.where(solid, low, middle), np.where(solid, middle, high)
-    found[hit] = (low + high) / 2
-    return found
+    distance[hit] = (low + high) / 2
+    return distance
 
 
 def _shade(subject: Scene, points: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """(n, 3) colours in [0, 1] of (n, 3) surface points: key light, ambient light, a soft highlight."""
+    """Return (n, 3) colours in [0, 1] of (n, 3) surface points: key light, ambient light, highlight."""
     normal = -subject.smooth.gradient(points)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     facing = normal @ axes.T
@@ -309,7 +308,7 @@ def _shade(subject: Scene, points: np.ndarray, axes: np.ndarray) -> np.ndarray:
     half = key + np.array([0, 0, 1])  # between the light and the viewer
     half /= np.linalg.norm(half)
     ambient = subject.light.at(points + LIGHT_OFFSET_MM * normal)
-    # Half the directions are behind the surface, so an open place sees about one half.
+    # Half of the directions are behind the surface, so the maximum is about one half.
     open_sky = np.clip(ambient / 0.6, 0, 1) ** 1.3
     diffuse = np.clip(facing @ key, 0, 1)
     light = 0.06 + open_sky * (0.42 + 0.07 * facing[:, 1]) + diffuse * (0.14 + 0.44 * open_sky)
@@ -323,6 +322,6 @@ def _shade(subject: Scene, points: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def _edges(colour: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels of a (h, w, 3) picture whose neighbours differ much."""
+    """Return (h, w) bool: pixels of an (h, w, 3) picture whose neighbours differ."""
     size = (3, 3, 1)
     return np.asarray((maximum_filter(colour, size) - minimum_filter(colour, size)).max(axis=-1) > EDGE)

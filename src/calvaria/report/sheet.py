@@ -1,4 +1,4 @@
-"""The contact sheet: every skull of a shard from two sides, with its id and its verdict."""
+"""The contact sheet: every skull of a shard from two sides, with id and verdict."""
 
 import io
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from calvaria.skull import ACCEPTED, is_accepted
 from calvaria.storage.rows import IngestRow
 
 SIDES = ("front", "right")
-PIXELS = 150  # of a picture
+PIXELS = 150  # width and height of a picture
 COLUMNS = 4
 CAPTION, MARGIN = 34, 8
-LEFT_OUT = (178, 60, 0)  # vermilion, beside which the word always stands
+REJECTED = (178, 60, 0)  # vermilion; never the only indication
 
 
 def contact_sheet(rows: Sequence[IngestRow], volumes: Sequence[np.ndarray], grid: Grid) -> bytes:
-    """A PNG with a tile for every skull.
+    """Return a PNG with a tile for every skull.
 
     Args:
-        rows: of the ingest store, with ``id`` and ``verdict``.
-        volumes: (x, y, z) uint8 labels; an empty one has no picture.
+        rows: rows of the ingest store.
+        volumes: (x, y, z) uint8 labels; empty ones are not rendered.
     """
     width, height = len(SIDES) * PIXELS, PIXELS + CAPTION
     lines = -(-len(rows) // COLUMNS)
@@ -32,8 +32,8 @@ def contact_sheet(rows: Sequence[IngestRow], volumes: Sequence[np.ndarray], grid
     )
     for number, (row, labels) in enumerate(zip(rows, volumes, strict=True)):
         line, column = divmod(number, COLUMNS)
-        place = (MARGIN + column * (width + MARGIN), MARGIN + line * (height + MARGIN))
-        sheet.paste(_tile(row, labels, grid), place)
+        corner = (MARGIN + column * (width + MARGIN), MARGIN + line * (height + MARGIN))
+        sheet.paste(_tile(row, labels, grid), corner)
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -49,8 +49,8 @@ def _tile(row: IngestRow, labels: np.ndarray, grid: Grid) -> Image.Image:
     draw.text((4, 2), str(row["id"]), "black", ImageFont.load_default(13))
     verdict = row["verdict"]
     if not sound:
-        verdict = f"{verdict}, accepted by name" if accepted else f"left out: {verdict}"
-    draw.text((4, 17), verdict, (70, 70, 70) if sound else LEFT_OUT, ImageFont.load_default(12))
+        verdict = f"{verdict}, accepted by name" if accepted else f"rejected: {verdict}"
+    draw.text((4, 17), verdict, (70, 70, 70) if sound else REJECTED, ImageFont.load_default(12))
     if not accepted:
-        draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=LEFT_OUT, width=2)
+        draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=REJECTED, width=2)
     return tile

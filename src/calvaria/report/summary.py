@@ -1,22 +1,22 @@
-"""The result of a run in plain words, from its statistics alone."""
+"""The result of a run in sentences, from its statistics."""
 
 from collections.abc import Mapping, Sequence
 
 from calvaria.metrics.comparison import Versus, interval, people_of, single
-from calvaria.report.tables import DSC, SURE, interval_text, number, p_equals
+from calvaria.report.tables import ALPHA, DSC, interval_text, number, p_equals
 from calvaria.storage.rows import EvaluateRow
 
 
 def summary(
-    rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, found: Sequence[Versus], seed: int
+    rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, comparisons: Sequence[Versus], seed: int
 ) -> list[str]:
-    """Sentences: which arm leads, by how much, how sure that is, and what speaks against it.
+    """Return sentences: significant differences, the best arm, its lead, and caveats.
 
     Args:
         rows_of: the rows of every arm.
         best: the arm with the highest mean DSC.
-        found: every arm against every baseline; empty of a run with one arm.
-        seed: of the run, for the bootstrap.
+        comparisons: every arm against every baseline; empty for a run with one arm.
+        seed: root seed of the run, for the bootstrap.
     """
     rows = rows_of[best]
     people = len(set(people_of(rows).values()))
@@ -25,62 +25,64 @@ def summary(
     score = f"a mean DSC of {number(over.mean, 3)} (95 % interval {interval_text(over, 3)})"
     where = f"on {_count(cases, 'test case')} of {_count(people, 'person', 'people')}"
     if len(rows_of) == 1:
-        said = [f"The arm “{best}” has {score} {where}; there is no other arm to compare it with."]
+        sentences = [f"The arm “{best}” has {score} {where}; there is no other arm to compare it with."]
     else:
-        said = [_sure(found)]
-        said.append(f"Of {len(rows_of)} arms, “{best}” has the highest score: {score} {where}.")
-        said += [_against(one, len(found)) for one in found if one.arm == best]
-        said += _powerless(found)
-        said.append(
-            "The leader was picked by these very scores, so its lead is, on average, larger than the truth."
+        sentences = [_significant(comparisons)]
+        sentences.append(f"Of {len(rows_of)} arms, “{best}” has the highest score: {score} {where}.")
+        sentences += [_against(one, len(comparisons)) for one in comparisons if one.arm == best]
+        sentences += _underpowered(comparisons)
+        sentences.append(
+            "The best arm is selected by the same scores, so its lead is, on average, overestimated."
         )
     empty = sum(bool(row["empty"]) for each in rows_of.values() for row in single(each))
     total = sum(len(single(each)) for each in rows_of.values())
     if empty:
-        said.append(f"{empty} of {_count(total, 'prediction')} of all arms are empty; they count as DSC 0.")
-    return said
+        sentences.append(
+            f"{empty} of {_count(total, 'prediction')} of all arms are empty; they count as DSC 0."
+        )
+    return sentences
 
 
 def _against(one: Versus, comparisons: int) -> str:
-    """The leader's lead over a baseline."""
+    """Describe the difference of the best arm to a baseline."""
     difference = one.found.difference
     more = "higher" if difference.mean > 0 else "lower" if difference.mean < 0 else "different"
     span = f"95 % interval {difference.low:+.3f} to {difference.high:+.3f}".replace("-", "\u2212")
     corrected = f"{p_equals(one.corrected)} after Holm's correction for {_count(comparisons, 'comparison')}"
-    sure = "this is unlikely to be chance" if one.corrected < SURE else "this may be chance"
+    verdict = "significant" if one.corrected < ALPHA else "not significant"
     by = number(abs(difference.mean), 3)
-    return f"That is {by} {more} than “{one.baseline}” ({span}; {corrected}): {sure}."
+    return f"That is {by} {more} than “{one.baseline}” ({span}; {corrected}): {verdict}."
 
 
-def _sure(found: Sequence[Versus]) -> str:
-    """Which arms differ from a baseline beyond doubt."""
-    baselines = list(dict.fromkeys(one.baseline for one in found))
-    sure = [one for one in found if one.corrected < SURE]
-    if not sure:
-        return f"No arm differs surely from {' or '.join(f'“{name}”' for name in baselines)}."
+def _significant(comparisons: Sequence[Versus]) -> str:
+    """Name the arms that differ significantly from a baseline."""
+    baselines = list(dict.fromkeys(one.baseline for one in comparisons))
+    significant = [one for one in comparisons if one.corrected < ALPHA]
+    if not significant:
+        return f"No arm differs significantly from {' or '.join(f'“{name}”' for name in baselines)}."
     parts = []
     for baseline in baselines:
         for word, sign in (("better", 1), ("worse", -1)):
             arms = [
                 f"“{one.arm}”"
-                for one in sure
+                for one in significant
                 if one.baseline == baseline and (one.found.difference.mean > 0) == (sign > 0)
             ]
             if arms:
-                parts.append(f"surely {word} than “{baseline}”: {', '.join(arms)}")
-    said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}. No other difference to a baseline is sure."
+                parts.append(f"significantly {word} than “{baseline}”: {', '.join(arms)}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]} (p < {ALPHA:g}). No other difference to a baseline is significant."
 
 
-def _powerless(found: Sequence[Versus]) -> list[str]:
-    """A warning if there are too few people for any difference to be shown, however large."""
-    people = min(one.found.people for one in found)
-    least = 2.0 ** (1 - people) * len(found)  # of the signed-rank test, if everybody gains
-    if least < SURE:
+def _underpowered(comparisons: Sequence[Versus]) -> list[str]:
+    """Warn if there are too few people for any difference to be significant."""
+    people = min(one.found.people for one in comparisons)
+    smallest_p = 2.0 ** (1 - people) * len(comparisons)  # of the signed-rank test, if every person gains
+    if smallest_p < ALPHA:
         return []
     return [
-        f"With {_count(people, 'test person', 'test people')} and {_count(len(found), 'comparison')} no "
-        "difference could be called sure, however large."
+        f"With {_count(people, 'test person', 'test people')} and {_count(len(comparisons), 'comparison')} "
+        "no difference can be significant, however large."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The numbers of the report: summaries of rows that earlier stages wrote, and how they are printed."""
+"""Numbers of the report: summaries of the rows of earlier stages, formatted as text."""
 
 import math
 import re
@@ -18,17 +18,17 @@ from calvaria.storage.rows import EvaluateRow, GatedRegistration, Network, Scree
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured: its key in the rows, its name and unit, and the digits it is printed with."""
+    """A measured quantity: key in the rows, name, unit and printed digits."""
 
     key: str
     name: str
     unit: str
     digits: int
-    rises: bool = True  # whether more is better
+    rises: bool = True  # whether higher is better
 
     @property
     def label(self) -> str:
-        """Name and unit, as for an axis."""
+        """Name and unit, for axes."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
 
@@ -76,14 +76,14 @@ GATES = (
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number for people: ``∞`` for infinity, a dash where there is none."""
+    """Format a number: ``∞`` for infinity, a dash for None and NaN."""
     if value is None or math.isnan(value):
         return "–"
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Mean ± standard deviation; the latter only of two values or more."""
+    """Format mean ± standard deviation; the latter only of at least two values."""
     if not values:
         return "–"
     mean = number(float(np.mean(values)), digits)
@@ -102,17 +102,17 @@ class Score:
     mean: float
     median: float
     digits: int
-    best: bool = False  # whether no other arm's mean is better
+    best: bool = False  # whether no other arm has a better mean
     interval: str = ""  # of the mean
 
     @property
     def mean_text(self) -> str:
-        """The mean as it is printed."""
+        """The formatted mean."""
         return number(self.mean, self.digits)
 
     @property
     def median_text(self) -> str:
-        """The median as it is printed."""
+        """The formatted median."""
         return number(self.median, self.digits)
 
     def __str__(self) -> str:
@@ -121,12 +121,12 @@ class Score:
 
 
 def summarise(values: Sequence[float], digits: int) -> Score:
-    """Mean and median; one infinite value makes the mean infinite, and it stays so."""
+    """Return mean and median; one infinite value makes the mean infinite."""
     return Score(float(np.mean(values)), float(np.median(values)), digits)
 
 
 def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
-    """Mark, per metric of METRICS, the arms with the best mean; none where that is infinite."""
+    """Mark the arms with the best mean of each metric in METRICS, unless it is infinite."""
     columns = []
     for metric, column in zip(METRICS, zip(*arms, strict=True), strict=True):
         best = (max if metric.rises else min)(score.mean for score in column)
@@ -135,19 +135,19 @@ def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
 
 
 def best_arm(rows_of: dict[str, list[EvaluateRow]]) -> str:
-    """The arm with the highest mean DSC, the first of equals."""
+    """Return the arm with the highest mean DSC, the first of equals."""
     return max(rows_of, key=lambda arm: float(np.mean(scores(rows_of[arm], DSC))))
 
 
 def by_recipe(rows: Sequence[EvaluateRow], recipes: Sequence[str]) -> list[Score | None]:
-    """DSC of the cases of each recipe, None where there is no case."""
+    """Return the DSC of the cases of each recipe, None without cases."""
     groups = [scores((row for row in rows if row["recipe"] == recipe), DSC) for recipe in recipes]
     return [summarise(group, DSC.digits) if group else None for group in groups]
 
 
 @dataclass(frozen=True)
 class VersusRow:
-    """One arm against a baseline, as text."""
+    """Comparison of one arm with a baseline, as text."""
 
     arm: str
     baseline: str
@@ -157,13 +157,13 @@ class VersusRow:
     verdict: str
 
 
-SURE = 0.05  # corrected p-value from which a difference is called one
+ALPHA = 0.05  # significance level of corrected p-values
 
 
-def versus_table(found: Sequence[Versus]) -> list[VersusRow]:
-    """Differences in DSC with interval, effect size, corrected p-value, and what that means in words."""
+def versus_table(comparisons: Sequence[Versus]) -> list[VersusRow]:
+    """Format differences in DSC with interval, effect size, corrected p-value and verdict."""
     table = []
-    for one in found:
+    for one in comparisons:
         difference = one.found.difference
         better = "better" if difference.mean > 0 else "worse"
         table.append(
@@ -173,48 +173,48 @@ def versus_table(found: Sequence[Versus]) -> list[VersusRow]:
                 f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
                 f"{one.found.effect:+.2f}",
                 p_text(one.corrected),
-                better if one.corrected < SURE else "no difference shown",
+                better if one.corrected < ALPHA else "not significant",
             )
         )
     return table
 
 
 def p_text(value: float) -> str:
-    """A p-value as it is printed."""
+    """Format a p-value."""
     return "< 0.001" if value < 0.001 else number(value, 3)
 
 
 def p_equals(value: float) -> str:
-    """A p-value within a sentence."""
+    """Format a p-value within a sentence."""
     return f"p\u00a0{p_text(value)}" if value < 0.001 else f"p\u00a0=\u00a0{p_text(value)}"
 
 
 def arm_scores(rows: Sequence[EvaluateRow], seed: int) -> list[Score]:
-    """Every metric over the cases of an arm, with the interval of its mean where that is finite."""
-    alone, found = single(rows), []
+    """Return every metric over the cases of an arm, with the interval of its mean if that is finite."""
+    alone, arm = single(rows), []
     for metric in METRICS:
         score = summarise(scores(alone, metric), metric.digits)
         if math.isfinite(score.mean):
             text = interval_text(interval(rows, metric.key, seed), metric.digits)
             score = replace(score, interval=text)
-        found.append(score)
-    return found
+        arm.append(score)
+    return arm
 
 
-def interval_text(found: Interval, digits: int) -> str:
-    """Low to high."""
-    return f"{number(found.low, digits)} to {number(found.high, digits)}"
+def interval_text(bounds: Interval, digits: int) -> str:
+    """Format an interval, low to high."""
+    return f"{number(bounds.low, digits)} to {number(bounds.high, digits)}"
 
 
 def ensemble_dsc(rows: Sequence[EvaluateRow]) -> str:
-    """Mean DSC of an arm's ensemble, a dash if there is none."""
-    together = [row for row in rows if is_ensemble(row)]
-    return number(float(np.mean(scores(together, DSC))), DSC.digits) if together else number(None, 0)
+    """Format the mean DSC of an arm's ensemble, a dash without one."""
+    ensemble = [row for row in rows if is_ensemble(row)]
+    return number(float(np.mean(scores(ensemble, DSC))), DSC.digits) if ensemble else number(None, 0)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A prediction that is worse than what the config calls a failure."""
+    """A prediction below the failure DSC of the config."""
 
     arm: str
     case: int
@@ -225,8 +225,8 @@ class Failure:
 
 
 def failed(rows_of: dict[str, list[EvaluateRow]], least: float) -> list[Failure]:
-    """All predictions below a DSC, the worst first."""
-    found = [
+    """Return all predictions below a DSC, worst first."""
+    low = [
         (row["dsc"], arm, row)
         for arm, rows in rows_of.items()
         for row in rows
@@ -234,24 +234,24 @@ def failed(rows_of: dict[str, list[EvaluateRow]], least: float) -> list[Failure]
     ]
     return [
         Failure(arm, row["case"], row["seed"], row["recipe"], row["person"], number(row["dsc"], DSC.digits))
-        for _, arm, row in sorted(found, key=lambda item: (item[0], item[1], item[2]["case"]))
+        for _, arm, row in sorted(low, key=lambda item: (item[0], item[1], item[2]["case"]))
     ]
 
 
 def rejections(rows: Iterable[ScreenRow]) -> list[tuple[str, int]]:
-    """Why draws were rejected and how often; the numbers within a reason are left out to group it."""
+    """Count rejection reasons, grouped by their text without numbers."""
     reasons = (rejected["reason"] for row in rows for rejected in row["rejections"])
     return Counter(re.sub(r"\d+(\.\d+)?", "…", reason) for reason in reasons).most_common()
 
 
 def failures(registrations: Sequence[GatedRegistration]) -> list[str]:
-    """The registrations that did not pass their gates, each with its reason."""
+    """Return the rejected registrations, each with its reason."""
     return [f"{row['moving']} → {row['target']}: {row['fault']}" for row in registrations if row["fault"]]
 
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One measure of a family's samples beside the training skulls."""
+    """One measure of a family's samples and of the training skulls."""
 
     label: str
     samples: str
@@ -280,13 +280,13 @@ def measure_table(samples: Sequence[ScreenRow], limits: dict[str, Any]) -> list[
 
 
 def measured(measures: Iterable[Mapping[str, Any]], measure: Quantity) -> list[float]:
-    """One measure of every skull that has it."""
+    """Return one measure of every skull that has it."""
     return [float(values[measure.key]) for values in measures if values.get(measure.key) is not None]
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """How real a family's skulls are."""
+    """The audit of one family, as text."""
 
     family: str
     fidelity: list[str]
@@ -297,7 +297,7 @@ class AuditRow:
 
 
 def audit_table(audits: dict[str, Any]) -> list[AuditRow]:
-    """The audits of all families as text."""
+    """Format the audits of all families."""
     table = []
     for family, audit in audits.items():
         memory, rebuilt = audit["memorisation"], audit["reconstruction"]
@@ -316,7 +316,7 @@ def audit_table(audits: dict[str, Any]) -> list[AuditRow]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage took, over all of its jobs."""
+    """Time and memory of a stage, over all of its jobs."""
 
     stage: str
     jobs: int
@@ -326,17 +326,17 @@ class Cost:
 
     @property
     def time(self) -> str:
-        """The seconds as people say them."""
+        """The formatted wall time."""
         return duration(self.seconds)
 
     @property
     def cpu_time(self) -> str:
-        """The seconds of all cores together, as people say them."""
+        """The formatted CPU time of all cores."""
         return duration(self.cpu_seconds)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 4.2 s, 3 min 05 s, 2 h 10 min."""
+    """Format seconds: 4.2 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -346,10 +346,10 @@ def duration(seconds: float) -> str:
 
 
 def costs(folder: Path, stages: Sequence[str]) -> list[Cost]:
-    """Time and memory per stage from Snakemake's benchmark files, ``STAGE.tsv`` or any below ``STAGE/``.
+    """Read time and memory per stage from Snakemake's benchmark files, ``STAGE.tsv`` or any in ``STAGE/``.
 
     Args:
-        stages: names of stages in the order of the work; others come last.
+        stages: names of stages in the order of the workflow; others come last.
     """
     jobs: dict[str, list[dict[str, str]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
@@ -367,14 +367,17 @@ def _cost(stage: str, jobs: Sequence[dict[str, str]]) -> Cost:
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
-    """The lines of a benchmark file by column.
+    """Read the lines of a benchmark file, by column.
 
     Raises:
         StoreError: if it has no column ``s``.
     """
     header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] or [[]]
     if "s" not in header:
-        raise StoreError(f"{path}: not a benchmark file of Snakemake; delete it and run its job again")
+        raise StoreError(
+            f"{path}: expected a benchmark file of Snakemake with a column 's'; delete it and run its job "
+            "again"
+        )
     return [dict(zip(header, line, strict=False)) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""What the report's 3-D view shows: chosen test cases, each with the implant that every arm predicted."""
+"""Data of the report's 3-D view: selected test cases with the predictions of every arm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from calvaria.report.tables import DSC, number
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import EvaluateRow
 
-CASES = 8  # most cases in the view
-PREDICTIONS = 120  # most implants in the view, so that the page stays light
-SCALE_MM = 5.0  # distance at which the colours end
+CASES = 8  # maximum number of cases in the view
+PREDICTIONS = 120  # maximum number of implants in the view, to limit the size of the page
+SCALE_MM = 5.0  # distance at which the colour scale ends
 
 
-def chosen(rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, least: float) -> dict[int, str]:
-    """Test cases worth turning around, and why: of the best arm best, median and worst, then failures.
+def select_cases(rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, least: float) -> dict[int, str]:
+    """Select test cases for the view: best, median and worst of the best arm, disputed cases, failures.
 
     Args:
         rows_of: the rows of every arm.
@@ -28,7 +28,7 @@ def chosen(rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, least: float
         least: DSC below which a prediction is a failure.
 
     Returns:
-        reasons by number of the case.
+        reasons by index of the case.
     """
     reasons: dict[int, list[str]] = {}
     for title, row in picked(rows_of[best]).items():
@@ -42,27 +42,27 @@ def chosen(rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, least: float
 
 
 def _disputed(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> int:
-    """The number of the test case whose DSC differs most between arms."""
-    found = [by_case(rows, DSC.key) for rows in rows_of.values()]
-    shared = sorted(set.intersection(*(set(one) for one in found)))
-    return max(shared, key=lambda case: np.ptp([one[case] for one in found]))
+    """Return the index of the test case whose DSC differs most between arms."""
+    dsc_of = [by_case(rows, DSC.key) for rows in rows_of.values()]
+    shared = sorted(set.intersection(*(set(one) for one in dsc_of)))
+    return max(shared, key=lambda case: np.ptp([one[case] for one in dsc_of]))
 
 
 def view(run: Run, config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]], best: str) -> dict[str, Any]:
-    """Everything that the 3-D view draws and says, for JSON."""
-    cases = chosen(rows_of, best, config.report.failure_dsc)
+    """Return all data of the 3-D view, for JSON."""
+    cases = select_cases(rows_of, best, config.report.failure_dsc)
     return {
         "arms": list(rows_of),
         "best": best,
         "step_mm": STEP_MM,
         "distance_mm": DISTANCE_MM,
         "scale_mm": SCALE_MM,
-        "cases": [_case(run, config, case, why, rows_of) for case, why in cases.items()],
+        "cases": [_case(run, config, case, reason, rows_of) for case, reason in cases.items()],
     }
 
 
 def _case(
-    run: Run, config: Config, case: int, why: str, rows_of: Mapping[str, Sequence[EvaluateRow]]
+    run: Run, config: Config, case: int, reason: str, rows_of: Mapping[str, Sequence[EvaluateRow]]
 ) -> dict[str, Any]:
     grid = config.grid.voxels()
     labels = one(run.inject("test"), case)
@@ -70,10 +70,10 @@ def _case(
     predicted = {}
     for arm, rows in rows_of.items():
         row = first(rows, case)
-        found = surface(one(run.evaluate(arm), row["index"]) == IMPLANT, grid)
-        predicted[arm] = _prediction(found, truth, row)
+        implant = surface(one(run.evaluate(arm), row["index"]) == IMPLANT, grid)
+        predicted[arm] = _prediction(implant, truth, row)
     return {
-        "name": f"Test case {case}: {why}",
+        "name": f"Test case {case}: {reason}",
         "towards": facing(labels == IMPLANT, grid).axes[2].round(4).tolist(),
         "bone": to_json(bone) if bone else None,
         "truth": to_json(truth) if truth else None,
@@ -81,20 +81,20 @@ def _case(
     }
 
 
-def _prediction(found: Surface | None, truth: Surface | None, row: EvaluateRow) -> dict[str, Any]:
-    if found is None or truth is None:
+def _prediction(predicted: Surface | None, truth: Surface | None, row: EvaluateRow) -> dict[str, Any]:
+    if predicted is None or truth is None:
         return {"mesh": None, "text": verdict(row)}
-    apart = distances(found, truth)
+    apart = distances(predicted, truth)
     low, high = (number(value, 1) for value in (max(0.0, -float(apart.min())), max(0.0, float(apart.max()))))
     within = number(100 * float(np.mean(np.abs(apart) <= 1.0)), 0)
     text = (
-        f"{verdict(row)} on the scan's own grid. As drawn here, on the run's grid: {within} % of the surface "
-        f"within 1 mm of the true one; out by up to {high} mm, in by up to {low} mm."
+        f"{verdict(row)} in native space. On the canonical grid, as shown: {within} % of the surface within "
+        f"1 mm of the true one; up to {high} mm outside, {low} mm inside."
     )
-    return {"mesh": to_json(found, apart), "text": text}
+    return {"mesh": to_json(predicted, apart), "text": text}
 
 
 def _sentence(words: Sequence[str]) -> str:
-    """The reasons for which a case is shown, at most three of them."""
+    """Join the reasons for showing a case, at most three of them."""
     more = len(words) - 3
     return ", ".join(words[:3]) + (f" and {more} more" if more > 0 else "")

@@ -153,7 +153,7 @@
       see(parts.truth.material, parts.predicted.visible ? 0.45 : 1);
       host.querySelector(".scale").style.visibility = coloured ? "visible" : "hidden";
       status.textContent = `${arm}: ${found.text}`;
-      canvas.setAttribute("aria-label", `${one.name}. ${arm}: ${found.text} Arrow keys turn, plus and minus zoom.`);
+      canvas.setAttribute("aria-label", `${one.name}. ${arm}: ${found.text} Arrow keys rotate, plus and minus zoom.`);
       renderer.render(scene, camera);
       host.dataset.state = "drawn";
     }
