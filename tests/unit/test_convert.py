@@ -13,12 +13,12 @@ import torch
 from calvaria import cli
 from calvaria.config import Config, parse
 from calvaria.errors import InputError
+from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE
 from calvaria.reconstruction.coarse.inference import extract_implant
 from calvaria.reconstruction.coarse.network import new_network
 from calvaria.reconstruction.export.ensemble import bone_on_grid, implant_network, input_files
 from calvaria.reconstruction.export.model import export, load_model
-from calvaria.reconstruction.masks import largest_component
 from calvaria.storage.nifti_file import ALIGNED, nifti_bytes
 from calvaria.training.weights import weights
 from tests.unit.models import ARM, contents, small_config, write_run

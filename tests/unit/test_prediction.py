@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from calvaria.reconstruction.masks import largest_component
+from calvaria.geometry.components import largest_component
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
