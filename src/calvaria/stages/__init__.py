@@ -1,7 +1,9 @@
 """One module per stage, named like its rule, its command and its section of the config.
 
-ingest -> split -> fit[family] -> sample[family] -> screen[family] -> inject[cohort]
-                                    train[arm] -> evaluate[arm] -> report
+ingest -> people -> split -> template -> register -> fit -> sample -> screen -> audit
+   |                 |                                                  |
+ sheet               +-> limits -> screen                               +-> inject -> train -> evaluate -> report
+                     +-> refine -> evaluate
 """
 
 from calvaria.pipeline.stage import Stage
