@@ -2,8 +2,8 @@
 
 ingest -> people -> split -> template -> register -> fit -> sample -> screen -> audit
    |                 |                                                  |
- sheet               +-> limits -> screen                               +-> inject -> train -> evaluate -> report
-                     +-> refine -> evaluate
+ sheet               +-> limits -> screen                               +-> inject -> train -> evaluate
+                     +-> refine -> evaluate                                       evaluate -> report
 """
 
 from calvaria.pipeline.stage import Stage
