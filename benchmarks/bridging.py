@@ -41,7 +41,7 @@ CHANGES: dict[str, GaussianProcess] = {
     "believed within 2 mm": replace(DEFAULT_PROCESS, inlier_tolerance_mm=2.0),
     "deviations half as long": replace(DEFAULT_PROCESS, length_rad=0.25),
     "deviations twice as long": replace(DEFAULT_PROCESS, length_rad=1.0),
-    "nothing told from the other side": replace(DEFAULT_PROCESS, mirror_correlation=0.0),
+    "nothing from the other side": replace(DEFAULT_PROCESS, mirror_correlation=0.0),
 }
 
 

@@ -89,14 +89,14 @@ def monai_samples(
     from monai.networks.schedulers import DDPMScheduler
 
     make = Maker(settings, model, context)
-    told = torch.zeros(context.batch_size, len(settings.condition))
+    condition = torch.zeros(context.batch_size, len(settings.condition))
 
     class Denoiser(torch.nn.Module):
         """Our network by MONAI's signature; the linear part is part of the network."""
 
         def forward(self, x, timesteps, context=None):  # type: ignore[no-untyped-def]
             times = timesteps.expand(len(x))
-            return predict(make.denoiser, settings, x, times, told[: len(x)])
+            return predict(make.denoiser, settings, x, times, condition[: len(x)])
 
     class Decoder(torch.nn.Module):
         """Our decoder by MONAI's name for it."""
