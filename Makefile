@@ -2,7 +2,8 @@
 # make install      install the pinned packages into .venv
 # make test         install, run all tests
 # make test-faults  install, kill jobs of every stage KILLS times, stop commands, damage files
-# make test-report  install Chromium where apt-get can, test the report in it
+# make browser      install Chromium where there is no browser and apt-get can, for the tests of the report
+# make test-report  the same, and test the report in it
 # make test-slurm   install, run a tiny run through a real SLURM, for which it needs root and apt-get
 # make docs         install, build the documentation into site/
 # make check        install, run formatters, linters, the type checker and the prose check, build the documentation
@@ -17,7 +18,7 @@ IN_VENV := PATH="$(BIN):$$PATH"
 # Not --quiet: with it MkDocs counts no warnings, and mkdocs.yml wants every one to be an error.
 MKDOCS := $(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build
 
-.PHONY: install demo test test-faults test-report test-slurm docs check reference clean
+.PHONY: install demo test browser test-faults test-report test-slurm docs check reference clean
 
 install: $(VENV)/.installed
 
@@ -30,11 +31,13 @@ test: $(VENV)/.installed-dev
 	$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest tests/unit tests/workflow --numprocesses auto
 	$(IN_VENV) python -m pytest tests/end_to_end tests/browser
 
-test-report: $(VENV)/.installed-dev
+browser:
 	@test -n "$$CALVARIA_CHROMIUM" || command -v chromium || command -v chromium-browser || \
 	  command -v google-chrome || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } || \
 	  { echo "Install Chromium as root, or set CALVARIA_CHROMIUM to a browser, and try again."; exit 1; }
+
+test-report: $(VENV)/.installed-dev browser
 	$(IN_VENV) python -m pytest tests/browser
 
 test-faults: $(VENV)/.installed-dev

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from calvaria.geometry.grid import Grid
+from tests.skips import pytest_sessionfinish
+
+__all__ = ["pytest_sessionfinish"]
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,7 +4,7 @@ import gzip
 import os
 import re
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ REMEDY = re.compile(
     r"; .*\b(download|export|repair|remove|rename|convert|split|move|unpack|copy|keep|resample|replace|read|"
     r"put|set|check|correct|get|lower|ask|give|segment)\b"
 )
+NOBODY = 65534  # a user without rights
 MEMORY = 8 << 20  # bytes that any of these may take, although some claim terabytes
 
 Case = tuple[str, Callable, Build, str]
@@ -378,8 +379,27 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
         read_volume(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_and_folders_without_permission(tmp_path):
+@pytest.fixture
+def nobody(tmp_path) -> Iterator[None]:
+    """Root, who may read everything, gives up its rights for a test."""
+    if os.geteuid():
+        yield
+        return
+    owned = [folder for folder in (tmp_path, *tmp_path.parents) if folder.stat().st_mode & 0o077 == 0]
+    modes = {folder: folder.stat().st_mode for folder in owned}
+    for folder in owned:
+        folder.chmod(0o711)
+    os.chown(tmp_path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+
+def test_files_and_folders_without_permission(tmp_path, nobody):
     path = write_nifti(tmp_path / "bad.nii", mask())
     path.chmod(0)
     with pytest.raises(InputError, match="may not be read"):
