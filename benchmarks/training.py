@@ -21,8 +21,9 @@ from environment import header
 from calvaria.config import load
 from calvaria.reconstruction.coarse.training import Batch, Member, training
 from calvaria.storage.paths import Run
-from calvaria.training.device import autocast, prepare_device
+from calvaria.training.device import prepare_device
 from calvaria.training.loop import MicroBatch
+from calvaria.training.precision import autocast
 from calvaria.training.prefetch import Prefetcher
 
 WARM_UP = 3  # steps

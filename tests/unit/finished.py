@@ -16,6 +16,7 @@ MADE_WITH: dict[str, Any] = {
     "code": {"version": "1", "commit": None, "source": "s", "modules": {"calvaria.stages.split": "a"}},
     "versions": {"numpy": "2.0"},
     "hardware": {"cpu": "one"},
+    "precision": {"cpu": "float32"},
 }
 SKULLS = 8
 

@@ -1,11 +1,13 @@
 """Phantom heads for the tests of conforming, and what a scanner may do to them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from calvaria import seeds
+from calvaria.geometry.grid import Grid
 from calvaria.sources import Scan
 from calvaria.sources.phantom.build import build_phantom
 from calvaria.sources.phantom.parameters import Phantom, sample_phantom
@@ -64,3 +66,11 @@ def with_hole(
     labels = scan.labels.copy()
     labels[tuple(chosen.T)] = label
     return replace(scan, labels=labels)
+
+
+def shells(grid: Grid, sizes: Sequence[float]) -> np.ndarray:
+    """(n, x, y, z) uint8 ellipsoidal vaults of several sizes, the least that networks can learn from."""
+    x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
+    r = np.sqrt((x / 65) ** 2 + (y / 85) ** 2 + (z / 65) ** 2)
+    whole = [((r / size > 0.82) & (r / size < 1) & (z > -55)) for size in sizes]
+    return np.stack(whole).astype(np.uint8)

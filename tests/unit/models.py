@@ -144,7 +144,7 @@ def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Ru
     weights = sorted(run.root.rglob("model.safetensors"))
     files = {path.relative_to(run.root).as_posix(): sha256(path) for path in weights}
     described = {"config": config.model_dump(mode="json"), "files": files, "digest": digest(files)}
-    not_looked_at = {"seed": 0, "code": {}, "versions": {}, "hardware": {}, "ancestry": {}}
+    not_looked_at = {"seed": 0, "code": {}, "versions": {}, "hardware": {}, "precision": {}, "ancestry": {}}
     write_json(run.manifest, {**not_looked_at, **described})
     return run
 

@@ -212,4 +212,4 @@ def test_the_command_prints_a_table_or_json():
     assert "on 4 cores\n" in printed
     assert "With a GPU: not measured" in printed
     stages = json.loads(call(app, ["estimate", str(DEMO), "--json"]).output)["stages"]
-    assert sum(row["jobs"] for row in stages) == 78
+    assert sum(row["jobs"] for row in stages) == 79

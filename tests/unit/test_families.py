@@ -19,6 +19,7 @@ from calvaria.storage.store import write_rows, write_shard
 from calvaria.storage.tensors import write_tensors
 from tests.conftest import ROOT
 from tests.documents import install
+from tests.unit.heads import shells
 
 FAMILIES = ("real", "registration", "template", "ssm", "vae", "vqvae", "wgan", "introvae", "ldm", "flow")
 
@@ -34,13 +35,8 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def population(config) -> Population:
-    grid = config.grid.voxels()
-    x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
-    masks = []
-    for size in (0.9, 1.0, 1.05, 1.1):
-        r = np.sqrt((x / 65) ** 2 + (y / 85) ** 2 + (z / 65) ** 2) / size
-        masks.append(((r > 0.82) & (r < 1) & (z > -55)).astype(np.uint8))
-    return Population(tuple("abcd"), np.stack(masks), np.stack(masks[1:3]))
+    masks = shells(config.grid.voxels(), (0.9, 1.0, 1.05, 1.1))
+    return Population(tuple("abcd"), masks, masks[1:3])
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,9 @@ CASES = " ".join(f"inject/{family}" for family in SYNTHETIC.split())
 KEYS = {
     "name": "",
     "seed": f"ingest split inject {LEARNED}",
-    "device": LEARNED,
-    "threads": LEARNED,
-    "precision": LEARNED,
+    "device": f"precision {LEARNED}",
+    "threads": f"precision {LEARNED}",
+    "precision": f"precision {LEARNED}",
     "processes": LEARNED,
     "loaders": "",
     "checkpoint_s": "",

@@ -1,4 +1,5 @@
-"""Sources and recipes of packages outside the checkout: those of own_source.md and own_defects.md."""
+"""Packages outside the checkout: the source, the recipe and the family of own_source.md, own_defects.md and
+own_family.md."""
 
 import subprocess
 import sys
@@ -11,16 +12,19 @@ import yaml
 
 from calvaria.storage.store import Store
 from tests.conftest import ROOT
-from tests.documents import blocks
+from tests.documents import blocks, install
 from tests.unit.heads import head
 
-SOURCE, DEFECTS = (ROOT / "docs" / name for name in ("own_source.md", "own_defects.md"))
+SOURCE, DEFECTS, FAMILY = (
+    ROOT / "docs" / name for name in ("own_source.md", "own_defects.md", "own_family.md")
+)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder of installed packages, as pip leaves it, with the modules of both pages."""
+    """A folder of installed packages, as pip leaves it, with the modules of the three pages."""
     folder = tmp_path_factory.mktemp("site")
+    install(FAMILY, folder)
     for block in blocks("python", pages=(SOURCE, DEFECTS)):
         assert block.file is not None
         (folder / block.file).write_text(block.text)
@@ -55,7 +59,11 @@ def config(tmp_path_factory) -> Path:
 
 def python(site: Path, where: Path, *arguments: str, code: int = 0) -> str:
     """What Python prints in a process that has the packages."""
-    environment = {"PYTHONPATH": f"{site}:{ROOT / 'src'}", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {
+        "PYTHONPATH": f"{site}:{ROOT / 'src'}:{ROOT}",
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
         [sys.executable, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
     )
@@ -98,6 +106,32 @@ def test_a_recipe_of_a_package_has_the_options_of_the_built_in_ones(site, config
         "print(case.defect.shapes[0].kind)\n"
     )
     assert python(site, config.parent, "-c", code) == "ellipsoid\n"
+
+
+def test_a_report_of_a_run_with_plugins_names_them(site, config, tmp_path):
+    """Of a run with made-up results, whose source, recipe and family come from the packages."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import yaml\n"
+        "from calvaria.config import parse\n"
+        "from calvaria.report.page import write_report\n"
+        "from calvaria.stages import STAGES\n"
+        "from tests.unit.made_up import a_config, write_run\n"
+        "raw = a_config().model_dump(mode='json')\n"
+        "user = yaml.safe_load(Path('mine.yaml').read_text())\n"
+        "raw['ingest']['sources'] = user['ingest']['sources']\n"
+        "raw['inject']['recipes'] = user['inject']['recipes']\n"
+        "raw['fit']['half'] = {'kind': 'halfway', 'least': 0.4}\n"
+        "raw['train']['arms']['mixed']['families'] = {'real': 1, 'half': 1}\n"
+        "config = parse(raw, 'mine')\n"
+        "run = write_run(Path(sys.argv[1]) / 'run', config)\n"
+        "write_report(run, config, [stage.name for stage in STAGES])\n"
+    )
+    python(site, config.parent, "-c", code, str(tmp_path))
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for kind in ("kind: arrays", "kind: ball", "kind: halfway", ">half<"):
+        assert kind in page, kind
 
 
 def test_a_change_of_a_package_changes_what_depends_on_it(site, config):

@@ -78,7 +78,12 @@ def finished(root: Path, config: Config) -> Run:
     files = {
         path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*")) if path.is_file()
     }
-    made = {"code": {"version": "0.1.0", "commit": None, "source": "ab"}, "versions": {}, "hardware": {}}
+    made = {
+        "code": {"version": "0.1.0", "commit": None, "source": "ab"},
+        "versions": {},
+        "hardware": {},
+        "precision": {},
+    }
     stores = {path.relative_to(root).as_posix() for path in root.glob("*/*.zarr")}
     ancestry = {name: {"parents": [["clinic/1"]], "volumes": [0, 0, 0]} for name in stores}
     about = {

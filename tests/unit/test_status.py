@@ -72,7 +72,7 @@ def states(run: Run) -> dict[str, str]:
 
 def test_nothing_was_started(run):
     assert states(run) == {}
-    assert len(status(STAGES, run, load(run.config))) == 68
+    assert len(status(STAGES, run, load(run.config))) == 69
 
 
 def test_what_is_there_is_done(run):
@@ -159,7 +159,7 @@ def test_the_command_shows_it_and_its_exit_code_tells_of_failures(run):
     call = CliRunner().invoke
     good = call(app, ["status", str(run.root)])
     assert good.exit_code == 0
-    assert "1 of 68 jobs done, 67 left" in good.output
+    assert "1 of 69 jobs done, 68 left" in good.output
     assert "ingest        1 of 2" in good.output
     assert re.search(r"not done takes about \d+ (s|min) of one core", good.output)
     said(run, "fit/vae", "calvaria: fit vae: loss is nan\n")

@@ -34,6 +34,7 @@ rule train:
             path for family in CONFIG.train.arms[wildcards.arm].families for path in cases(family)
         ],
         validation=cases("validation"),
+        precision=RUN.precision,
     output:
         record=RUN.train("{arm}", "{seed}") / "train.json",
         weights=RUN.train("{arm}", "{seed}") / "model.safetensors",
@@ -58,6 +59,7 @@ rule train:
 rule refine:
     input:
         skulls=skulls,
+        precision=RUN.precision,
     output:
         record=RUN.refine / "refine.json",
         weights=RUN.refine / "model.safetensors",

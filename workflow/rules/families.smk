@@ -1,7 +1,29 @@
 # Augmentation families: from the training skulls to screened samples.
 #
 # template -> register -> fit -> sample -> screen -> audit
-#                              limits -> screen
+#             precision ---^     limits -> screen
+
+
+# The first to use the processor that the networks are trained on: which precision does it multiply fastest?
+rule precision:
+    output:
+        precision=RUN.precision,
+    log:
+        RUN.log("precision"),
+    benchmark:
+        RUN.benchmark("precision")
+    conda:
+        "../../envs/calvaria.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=memory(600),
+        runtime=10,
+        gpu=min(1, TRAINING_GPUS),
+    params:
+        run=RUN.root,
+        identity=fingerprint("precision"),
+    shell:
+        "calvaria precision --run {params.run:q} 2>&1 | tee -i {log:q}"
 
 
 rule template:
@@ -57,6 +79,7 @@ rule register:
 rule fit:
     input:
         learned_from=below,
+        precision=RUN.precision,
     output:
         record=RUN.fit("{family}") / "fit.json",
         weights=RUN.fit("{family}") / "model.safetensors",
@@ -85,6 +108,7 @@ rule sample:
     input:
         skulls=skulls,
         model=fitted,
+        precision=RUN.precision,
     output:
         volumes=RUN.sample("{family}").shard("{shard}"),
         rows=RUN.sample("{family}").table("{shard}"),
@@ -134,6 +158,7 @@ rule screen:
     input:
         skulls=skulls,
         model=fitted,
+        precision=RUN.precision,
         limits=RUN.limits,
         volumes=RUN.sample("{family}").shard("{shard}"),
         rows=RUN.sample("{family}").table("{shard}"),
@@ -163,6 +188,7 @@ rule audit:
     input:
         skulls=skulls,
         model=fitted,
+        precision=RUN.precision,
         screened=lambda wildcards: shards(
             RUN.screen(wildcards.family), CONFIG.sample.count, CONFIG.sample.shard_size
         ),

@@ -7,6 +7,7 @@ rule report:
         sheets=[RUN.sheet(k) for k in SKULL_SHARDS],
         split=RUN.split,
         limits=RUN.limits,
+        precision=RUN.precision,
         ingested=shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size),
         fits=[RUN.fit(family) / "fit.json" for family in CONFIG.fit],
         samples=[

@@ -73,7 +73,7 @@ class Config(Section):
     threads: int = Field(1, ge=1)
     """CPU threads per job; part of the result's identity, so it never follows the machine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training and sampling; auto takes bfloat16 on GPUs that have it."""
+    """Of matrix products of networks; auto takes bfloat16 where a timed probe finds it faster."""
     processes: int = Field(1, ge=1)
     """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
     loaders: int = Field(1, ge=0)

@@ -29,8 +29,9 @@ from calvaria.geometry.grid import Grid
 from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
-from calvaria.training.device import autocast, prepare_device, seeded
+from calvaria.training.device import prepare_device, seeded
 from calvaria.training.folding import LAYOUT
+from calvaria.training.precision import autocast
 
 CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not

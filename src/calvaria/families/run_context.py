@@ -28,11 +28,16 @@ from calvaria.storage.tensors import read_tensor, read_tensors
 
 def new_context(run: Run, config: Config, family: str) -> Context:
     """The context of a family of which nothing has been computed."""
+    compute = config
+    if config.fit[family].trains_network:  # others do without torch
+        from calvaria.training.precision import with_precision
+
+        compute = with_precision(run, config)
     return Context(
         grid=config.grid.voxels(),
         name=family,
         seed=config.seed,
-        compute=config,
+        compute=compute,
         batch_size=config.sample.batch_size,
     )
 
@@ -49,9 +54,11 @@ def registration_context(run: Run, config: Config, family: str) -> Context:
 
 def fit_context(run: Run, config: Config, family: str) -> tuple[Context, Workspace]:
     """The context of ``fit``, and the workspace in it."""
-    identity = digest(reads.family(config, family), roots.families(config, family))
-    workspace = Workspace(run.fit(family), identity)
-    return replace(context_of(run, config, family), workspace=workspace), workspace
+    context = context_of(run, config, family)
+    # A checkpoint in one precision is not continued in the other.
+    parts = reads.family(config, family) | {"precision": context.compute.precision}
+    workspace = Workspace(run.fit(family), digest(parts, roots.families(config, family)))
+    return replace(context, workspace=workspace), workspace
 
 
 def context_of(run: Run, config: Config, family: str) -> Context:

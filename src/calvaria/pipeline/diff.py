@@ -63,13 +63,14 @@ def diff(stages: Sequence[Stage], one: Run, other: Run) -> tuple[bool, list[str]
 
 
 def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """How code, package versions and hardware of two manifests differ, a line each."""
+    """How code, package versions, hardware and precision of two manifests differ, a line each."""
     changed = _changed_modules(one, other)
     return [
         *_changes("code", *({**side["code"], "modules": None} for side in (one, other))),
         *([f"code.modules: {len(changed)} differ: {', '.join(changed)}"] if changed else []),
         *_changes("versions", one["versions"], other["versions"]),
         *_changes("hardware", one["hardware"], other["hardware"]),
+        *_changes("precision", one["precision"], other["precision"]),
     ]
 
 
@@ -124,7 +125,7 @@ def _start(job: Job, left: Side, right: Side) -> str:
     changed = _changed_modules(left.manifest, right.manifest)
     causes = [line.split(":")[0] for line in _changes("config", mine, theirs)]
     causes += [name for name in changed if name in used]
-    for part in ("versions", "hardware"):
+    for part in ("versions", "hardware", "precision"):
         causes += [line.split(":")[0] for line in _changes(part, left.manifest[part], right.manifest[part])]
     dependencies = ", ".join(causes) or "nothing recorded; check its sources and the machine"
     return f"first difference at {job.name}; changed dependencies: {dependencies}"

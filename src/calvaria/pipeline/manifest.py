@@ -17,7 +17,7 @@ from calvaria.pipeline.stage import Stage
 from calvaria.storage.paths import Run
 from calvaria.storage.store import METADATA, Store, read_json, write_json
 
-KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "ancestry", "files")
+KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "precision", "ancestry", "files")
 
 
 def stores(run: Run, config: Config) -> list[Store]:
@@ -85,7 +85,8 @@ def write_manifest(stages: Sequence[Stage], run: Run, config: Config) -> None:
     """Write ``manifest.json`` of a finished run."""
     files = {path.as_posix(): sha256(run.root / path) for path in data_files(stages, run, config)}
     content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
-    made = {**provenance(config), "ancestry": ancestry(run, config)}
+    chosen = {"precision": read_json(run.precision)}
+    made = {**provenance(config), **chosen, "ancestry": ancestry(run, config)}
     write_json(run.manifest, {**content, **made, "files": files})
 
 

@@ -20,7 +20,7 @@ class Compute(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Of matrix products; auto takes bfloat16 on GPUs that have it."""
+        """Of matrix products; auto takes bfloat16 where a timed probe finds it faster."""
 
     @property
     def processes(self) -> int:

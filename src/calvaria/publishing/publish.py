@@ -22,7 +22,7 @@ from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json, write_atomically, write_json
 from calvaria.utils.progress import Progress
 
-PROVENANCE = ("seed", "code", "versions", "hardware")  # of a run's manifest
+PROVENANCE = ("seed", "code", "versions", "hardware", "precision")  # of a run's manifest
 
 
 def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> str:

@@ -4,6 +4,8 @@ ingest -> people -> split -> template -> register -> fit -> sample -> screen -> 
    |                 |                                                  |
  sheet               +-> limits -> screen                               +-> inject -> train -> evaluate
                      +-> refine -> evaluate                                       evaluate -> report
+
+precision -> fit, sample, screen, audit, train, refine
 """
 
 from calvaria.pipeline.stage import Stage
@@ -15,6 +17,7 @@ from calvaria.stages import (
     inject,
     limits,
     people,
+    precision,
     refine,
     register,
     report,
@@ -32,6 +35,7 @@ STAGES: tuple[Stage, ...] = (
     sheet.STAGE,
     people.STAGE,
     split.STAGE,
+    precision.STAGE,
     template.STAGE,
     register.STAGE,
     fit.STAGE,

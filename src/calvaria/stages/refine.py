@@ -27,17 +27,20 @@ def refine(run: Run, config: Config) -> None:
     from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import remove_checkpoint
+    from calvaria.training.precision import with_precision
     from calvaria.training.workers import is_main, launched
 
-    if config.refine is None:
+    settings = config.refine
+    if settings is None:
         raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")
     if launched(config):
         return
+    config = with_precision(run, config)
     weights, record = train_fine(run, config, prepare_device(config))
     if not is_main():
         return
     write_tensors(run.refine / "model.safetensors", weights)
-    write_json(run.refine / "refine.json", {"steps": config.refine.optimiser.steps, **record})
+    write_json(run.refine / "refine.json", {"steps": settings.optimiser.steps, **record})
     remove_checkpoint(training_job(run, config))
 
 

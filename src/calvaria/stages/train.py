@@ -22,11 +22,12 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
     from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
     from calvaria.training.loop import remove_checkpoint
+    from calvaria.training.precision import with_precision
     from calvaria.training.workers import is_main, launched
 
     if launched(config):
         return
-    member = Member(run, config, arm, seed)
+    member = Member(run, with_precision(run, config), arm, seed)
     weights, record = train_member(member, prepare_device(config))
     if not is_main():
         return

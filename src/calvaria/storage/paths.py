@@ -44,6 +44,11 @@ class Run:
         """The members of every cohort."""
         return self.root / "split.json"
 
+    @property
+    def precision(self) -> Path:
+        """The precision of matrix products, by type of device."""
+        return self.root / "precision.json"
+
     def fit(self, family: str) -> Path:
         """The directory of a fitted family: ``fit.json``, ``model.safetensors``."""
         return self.root / "fit" / family

@@ -1,9 +1,9 @@
-"""Where a network runs, in which precision, and what makes its results repeat."""
+"""Where a network runs, and what makes its results repeat."""
 
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 
@@ -26,17 +26,6 @@ def prepare_device(config: Compute) -> torch.device:
     if not cuda or config.device == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def autocast(config: Compute, device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 for matrix products and convolutions where the config's precision says so.
-
-    ``auto`` takes it on GPUs that have it; CPUs stay at float32.
-    """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if config.precision == "bfloat16" or (config.precision == "auto" and able):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from calvaria.plugins.compute import Compute
-from calvaria.training.device import autocast
 from calvaria.training.loop import MicroBatch, Training
+from calvaria.training.precision import autocast
 
 STEPS = 3
 

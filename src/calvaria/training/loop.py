@@ -20,7 +20,7 @@ from calvaria.plugins.section import Optimiser
 from calvaria.storage.store import writing
 from calvaria.training import checkpoint
 from calvaria.training.checkpoint import Named, TrainingState, under
-from calvaria.training.device import autocast
+from calvaria.training.precision import autocast
 from calvaria.training.workers import Workers
 from calvaria.utils.interruption import postponed
 from calvaria.utils.progress import Progress

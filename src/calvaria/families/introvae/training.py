@@ -28,8 +28,9 @@ from calvaria.families.representation import CHANNELS, decode, overlap_threshold
 from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
-from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.device import fingerprint, prepare_device, seeded
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update
+from calvaria.training.precision import autocast
 
 SCALE = 2.0  # of the bound in the exponential
 FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged

@@ -34,8 +34,9 @@ from calvaria.families.representation import decode
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.family import Base, Context, Draw, Drawn, Model, Population
 from calvaria.skull.measures import measure
-from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.device import fingerprint, prepare_device, seeded
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
+from calvaria.training.precision import autocast
 
 VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoised
 

@@ -15,9 +15,10 @@ from calvaria.families.networks.models import full_batches, model_of, network_of
 from calvaria.families.representation import CHANNELS, decode
 from calvaria.families.wgan import WganFamily
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
-from calvaria.training.device import autocast, fingerprint, prepare_device, seeded
+from calvaria.training.device import fingerprint, prepare_device, seeded
 from calvaria.training.folding import fold
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
+from calvaria.training.precision import autocast
 
 POOLED = 4  # voxels per edge that the validation figure takes together
 BETAS = (0.0, 0.9)  # as Gulrajani et al.

@@ -1,0 +1,101 @@
+"""Which precision matrix products have: bfloat16 where a timed probe finds that the processor multiplies it.
+
+Processors without such instructions emulate bfloat16, many times slower than float32, so the name of a
+processor or what a library claims to support is not asked. A run measures once and keeps the choice in
+``precision.json``, so that no job decides differently.
+"""
+
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from calvaria.config import Config
+from calvaria.plugins.compute import Compute, Precision
+from calvaria.storage.paths import Run
+from calvaria.storage.store import read_json
+from calvaria.training.device import prepare_device
+
+logger = logging.getLogger(__name__)
+
+LEAST_GAIN = 1.2  # emulation is below 0.3, matrix instructions are above 1.5
+ROUNDS = 5
+CHANNELS, EDGE = 32, {"cpu": 12, "cuda": 64}  # of the probe's convolution; emulated, it takes 0.2 s
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of a training step of one 3-D convolution in either precision."""
+
+    float32_s: float
+    bfloat16_s: float
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast bfloat16 is."""
+        return self.float32_s / self.bfloat16_s
+
+    @property
+    def precision(self) -> Precision:
+        """The precision to use."""
+        return "bfloat16" if self.gain >= LEAST_GAIN else "float32"
+
+
+@cache
+def measure(device: str) -> Speed:
+    """Time both precisions on ``cpu`` or ``cuda``, alternately; the fastest of several rounds counts."""
+    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    layer = torch.nn.Conv3d(CHANNELS, CHANNELS, 3, padding=1, bias=False).to(device)
+    volume = torch.ones(1, CHANNELS, *(EDGE[device],) * 3, device=device)
+    for _ in range(1 + ROUNDS):  # the first round warms up
+        for dtype in best:
+            began = time.perf_counter()
+            with torch.autocast(device, torch.bfloat16, enabled=dtype is torch.bfloat16):
+                layer(volume).sum().backward()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            best[dtype] = min(best[dtype], time.perf_counter() - began)
+    return Speed(best[torch.float32], best[torch.bfloat16])
+
+
+def autocast(config: Compute, device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 for matrix products and convolutions where the config's precision says so.
+
+    ``auto`` takes it where a timed probe of this process finds it faster. The stages of a run replace
+    ``auto`` by the run's own choice, see `with_precision`.
+    """
+    precision = measure(device.type).precision if config.precision == "auto" else config.precision
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def choose(config: Config) -> dict[str, Precision]:
+    """Return the precision by type of device, for every one that this machine has."""
+    if config.precision != "auto":
+        return {"cpu": config.precision, "cuda": config.precision}
+    types = {"cpu", prepare_device(config).type}
+    speeds = {device: measure(device) for device in sorted(types)}
+    for device, speed in speeds.items():
+        logger.info("precision: %s: bfloat16 %.2f times as fast as float32", device, speed.gain)
+    return {device: speed.precision for device, speed in speeds.items()}
+
+
+def with_precision(run: Run, config: Config) -> Config:
+    """Return the config with the run's own choice in the place of ``precision: auto``.
+
+    Raises:
+        StoreError: if the run has not chosen yet, or its file is damaged.
+    """
+    if config.precision != "auto":
+        return config
+    device = prepare_device(config).type
+    chosen = read_json(run.precision)
+    if device not in chosen:
+        logger.warning(
+            "%s: has no choice for %s, since it was measured on a machine without; float32 is used",
+            run.precision,
+            device,
+        )
+    return config.model_copy(update={"precision": chosen.get(device, "float32")})
