@@ -14,16 +14,16 @@ from pathlib import Path
 from environment import header
 
 from calvaria.config import load
-from calvaria.metrics.comparison import curves, interval, single, versus
+from calvaria.metrics.comparison import compare_arms, curves, interval, single
 from calvaria.report.tables import (
     DSC,
     METRICS,
     by_recipe,
+    comparison_table,
     interval_text,
     number,
     scores,
     summarise,
-    versus_table,
 )
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json
@@ -94,7 +94,7 @@ def main() -> None:
             "| arm | against | difference | effect | p | |",
             "|---|---|---|---|---|---|",
         ]
-        for row in versus_table(versus(some, baselines, config.seed)):
+        for row in comparison_table(compare_arms(some, baselines, config.seed)):
             told = (row.arm, row.baseline, row.difference, row.effect, row.p_value, row.verdict)
             lines.append(f"| {' | '.join(told)} |")
     for name, arms in curves(config.train.arms).items():

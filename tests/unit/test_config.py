@@ -31,7 +31,7 @@ def raw() -> dict:
         (("fit", "registration", "fraction"), [0.9, 0.2], "fraction must satisfy"),
         (("seed",), "abc", "seed: .*got 'abc'"),
         (("fit", "vae", "patch"), 3, r"fit.vae.patch .* must divide grid.shape"),
-        (("fit", "vae", "channels"), [32, 60], r"fit.vae.channels: wanted multiples of 8, got \[32, 60\]"),
+        (("fit", "vae", "channels"), [32, 60], r"fit.vae.channels: expected multiples of 8, got \[32, 60\]"),
     ],
 )
 def test_wrong_values(raw, keys, value, message):

@@ -210,6 +210,6 @@ def test_the_command_prints_a_table_or_json():
     printed = call(app, ["estimate", str(DEMO), "--cores", "4"]).output
     assert "on 1 core\n" in printed
     assert "on 4 cores\n" in printed
-    assert "With a GPU: not measured" in printed
+    assert "GPUs were not measured" in printed
     stages = json.loads(call(app, ["estimate", str(DEMO), "--json"]).output)["stages"]
     assert sum(row["jobs"] for row in stages) == 78

@@ -101,7 +101,7 @@ class Config(Section):
     train: Train
     """Training the reconstruction network."""
     refine: Refine | None = None
-    """Drawing implants on a finer grid, if wanted."""
+    """The optional fine network, which predicts implants on a finer grid."""
     audit: Audit = Audit()
     """How real the families' skulls are."""
     evaluate: Evaluate = Evaluate()
@@ -157,7 +157,11 @@ class Config(Section):
         return self.fit[name].depends_on
 
     def batches(self, name: str, skulls: int) -> int:
-        """Jobs that share the registrations of a family, of so many ingested skulls; 0 for other families."""
+        """Return the number of jobs that share the registrations of a family; 0 for other families.
+
+        Args:
+            skulls: number of ingested skulls.
+        """
         training = round(skulls * (1 - self.split.validation - self.split.test))
         return self.fit[name].registration_batches(max(2, training))
 
@@ -176,14 +180,14 @@ def parse(raw: Any, where: str) -> Config:
 
 
 def _fault(item: Any) -> str:
-    """One line of a validation error: key, what is wanted, what was found."""
+    """Format a validation error as one line: key, expectation, input."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         return f"  {key}: unknown key; see docs/config.md for the known ones"
-    wanted = item["msg"].removeprefix("Value error, ")
+    expected = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("missing", "value_error"):
-        return f"  {key + ': ' if key else ''}{wanted}"
-    return f"  {key}: {wanted}, got {item['input']!r}"
+        return f"  {key + ': ' if key else ''}{expected}"
+    return f"  {key}: {expected}, got {item['input']!r}"
 
 
 def load(path: Path) -> Config:

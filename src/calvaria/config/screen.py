@@ -19,7 +19,7 @@ class Screen(Section):
     vault_hole_area_mm2: float = Field(100.0, ge=0)
     """By how much all holes of a vault together may be larger than in the worst training skull."""
     copy_dice: float = Field(0.95, gt=0, le=1)
-    """Dice with a training skull, or its mirror image, from which a sample is a copy and is rejected; of the
-    family of real skulls nothing else is wanted."""
+    """Dice with a training skull, or its mirror image, from which a sample is rejected as a copy; not
+    applied to families of real skulls, which are copies."""
     attempts: int = Field(20, ge=1)
     """Draws per sample before the job gives up and says why."""

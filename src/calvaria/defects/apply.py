@@ -21,7 +21,7 @@ def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
 
     Bone inside the defect's shapes and on its vault becomes implant, and so does what healing took off the
     bone around. Specks of implant that are cut off from the rest (inner structures that the outline grazes)
-    stay bone, and splinters of bone that hang on nothing become implant, so that the implant is what a
+    stay bone, and splinters of bone without a connection become implant, so that the implant is what a
     surgeon would fill. All work is done in the shapes' bounding boxes.
 
     Args:

@@ -47,7 +47,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
         recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
 
     Raises:
-        InputError: if the file is no complete skull, the recipe is unknown, or ``out`` is in use or cannot
+        InputError: if the file is not a complete skull, the recipe is unknown, or ``out`` is in use or cannot
             be written.
         BudgetError: if no draw was usable.
     """

@@ -1,7 +1,7 @@
 """Cuts a defect into a skull on the skull's own grid, which may be oblique and anisotropic.
 
 `calvaria.defects.apply` does the same on the canonical grid. Shapes are analytic, so here every voxel's
-centre is taken into the head's frame and asked there; nothing is resampled.
+centre is transformed into the head's frame and tested there; nothing is resampled.
 """
 
 import math

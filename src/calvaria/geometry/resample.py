@@ -88,12 +88,12 @@ def count_samples(
 
 def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
     """The count from which a voxel is bone, so that the bone's volume is nearest to that of the counts."""
-    wanted = counts.sum(dtype=np.int64) / full
+    volume = counts.sum(dtype=np.int64) / full
     low, high = (max(1, round(fraction * full)) for fraction in THRESHOLDS)
     candidates = np.arange(low, high + 1)
     histogram = np.bincount(counts.ravel(), minlength=full + 1)
     at_least = histogram[::-1].cumsum()[::-1][candidates]
-    return int(candidates[np.argmin(np.abs(at_least - wanted))])
+    return int(candidates[np.argmin(np.abs(at_least - volume))])
 
 
 SMOOTHING_VOXELS = 0.65  # of the mask before it is interpolated; best of 0.5 to 0.85 on two native skulls

@@ -1,6 +1,6 @@
-"""How sure a difference between arms is.
+"""Statistics of a difference between arms: interval, effect size and significance.
 
-Cases of one person are not independent, so people are what is drawn and what is paired.
+Cases of one person are not independent, so people are resampled and paired.
 """
 
 from collections.abc import Sequence

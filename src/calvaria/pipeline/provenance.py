@@ -70,9 +70,9 @@ def _module(package: Path, path: Path) -> str:
 
 
 def hardware(config: Config) -> dict[str, str | int | None]:
-    """What floating-point results hang on: the CPU, its instructions, the GPU and the threads of a job.
+    """Return the hardware that affects floating-point results: CPU, instructions, GPU, threads per job.
 
-    It is that of the machine that this runs on; on a cluster other jobs may have run elsewhere.
+    It is that of this machine; on a cluster other jobs may have run elsewhere.
     """
     cpu = _cpu()
     gpu = _gpu() if config.device != "cpu" else None

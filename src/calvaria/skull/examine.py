@@ -48,7 +48,7 @@ def find_head(
         return fault
     pose = find_pose(own.values, own.affine)
     vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))
-    # The first fault counts: with a wrong size nothing else fits, and what is no skull seems to be turned.
+    # The first fault counts: after a wrong size all others fail, and other objects seem rotated.
     findings += check_size(pose) + check_vault(vault) + check_pose(pose)
     if first_fault(findings) is None:
         findings += check_box(vault, grid, top_margin_mm, too_large)

@@ -14,7 +14,7 @@ import numpy as np
 from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.skull.vault_map import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-STRIDES = (6, 2)  # every so many pixels a side give a point; coarse, then fine
+STRIDES = (6, 2)  # pixels between sampled points along each side; coarse, then fine
 ROUNDS = (4, 12)
 DIFFERENT_MM = 1.2  # pairs that are further apart than this by the coarse points are not looked at any finer
 HUBER_MM = 1.0

@@ -1,8 +1,8 @@
 """What can be wrong with a skull: faults, which cannot be worked with, and doubts, which are only unusual.
 
 A fault ends a reconstruction and leaves a skull out of a run. With a doubt a reconstruction goes on with a
-warning, and a run leaves the skull out unless ``ingest.accept`` names it. How often each limit is exceeded by
-the real heads at hand is in benchmarks/ingest.md.
+warning, and a run leaves the skull out unless ``ingest.accept`` names it. benchmarks/ingest.md lists how
+many real heads exceed each limit.
 """
 
 from dataclasses import dataclass

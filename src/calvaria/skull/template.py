@@ -2,7 +2,7 @@
 
 x = 0 is its symmetry plane, z = 0 the Frankfurt plane through ear canals and lower orbital rims, y = 0 lies
 at the ear canals. It is the mean of real skulls (``benchmarks/template.py`` makes it), and is kept beside the
-pretrained model, under the licence of the scans that it was made from.
+pretrained model, under the licence of the scans that it derives from.
 """
 
 import hashlib

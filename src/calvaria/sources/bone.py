@@ -25,7 +25,7 @@ COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost t
 THIN_MM = 6.0  # half the thickness of what is taken away
 CLOSE_MM = 20.0  # radius of a ball that does not fit into the head's openings
 MARGIN_MM = 2.0  # how far beyond the skin the outline runs, as coarse voxels blur the skin
-LEAST_HEAD_ML = 500.0  # less soft tissue than this is no head with its skin
+LEAST_HEAD_ML = 500.0  # with less soft tissue the scan has no head with skin
 LEAST_PIECE_ML = 1.0
 
 Mask = npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_h
 
 
 def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask]:
-    """The head, and the head with 20 mm around it; nothing and everything if there is no soft tissue.
+    """Return the head and the head with 20 mm around it; nothing and everything without soft tissue.
 
     Args:
         values: (i, j, k) Hounsfield units on coarse voxels.
@@ -67,7 +67,7 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
     core = largest_component(deep, connectivity=6)
     if np.count_nonzero(core) * np.prod(spacing) < LEAST_HEAD_ML * 1000:
         return np.zeros(core.shape, bool), np.ones(core.shape, bool)
-    # Grown by the ball and shrunk by less, both by distances; the border of the volume is no end of the head.
+    # Dilated by the ball and eroded by less, both by distances; beyond the border the head continues.
     padding = np.ceil((CLOSE_MM + THIN_MM) / spacing).astype(int) + 1
     inner = tuple(slice(n, -n) for n in padding)
     core = np.pad(core, [(n, n) for n in padding], mode="edge")

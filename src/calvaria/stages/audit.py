@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def audit(run: Run, config: Config, family: str) -> None:
     """Write ``audit/FAMILY.json``.
 
-    The family's screened skulls are compared with those of the validation and test people; whether they are
-    copies is asked of the training skulls and their mirror images. An autoencoder rebuilds the test skulls.
+    The family's screened skulls are compared with those of the validation and test people, and, to detect
+    copies, with the training skulls and their mirror images. An autoencoder reconstructs the test skulls.
     """
     import numpy as np
 

@@ -103,9 +103,9 @@ def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
 
 
 def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: int = 30) -> torch.Tensor:
-    """The field, smoothed around places where its Jacobian determinant is below ``least``, until none is.
+    """Return the field, smoothed where its Jacobian determinant is below ``least``, until it is nowhere.
 
-    What is still folded after so many rounds stays, for the gates to see.
+    Folds that remain after all rounds are left for the gates to reject.
     """
     for _ in range(rounds):
         bad = jacobian(field, spacing_mm) < least
@@ -152,14 +152,14 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
 
 
 def refine(
-    skull: Skull, wanted: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
+    skull: Skull, target: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
 ) -> torch.Tensor:
-    """A field that pulls a skull closer to another than the given one, by diffeomorphic demons.
+    """Return a field that warps a skull closer to another than the given one, by diffeomorphic demons.
 
-    Depths are distances, so what is missing at a place is how far its surface has to go, along the slope.
+    Depths are distances, so their difference is how far the surface must move along the slope.
 
     Args:
-        wanted: (x, y, z) depth of the other on ``grid``, plus its reach, as `Skull` has it.
+        target: (x, y, z) depth of the other skull on ``grid``, plus its reach, as in `Skull`.
         rounds: how often the field is updated.
         width: voxels of the moving mean that smooths an update.
 
@@ -168,7 +168,7 @@ def refine(
     places = centres(grid)
     for _ in range(rounds):
         depth = look_up(skull.values[:1], skull.grid, places + field.movedim(0, -1), "zeros")[0]
-        missing = wanted - depth
+        missing = target - depth
         slope = torch.stack(torch.gradient(depth, spacing=grid.spacing_mm))
         push = slope * (missing / ((slope * slope).sum(0) + (missing / grid.spacing_mm) ** 2).clamp(min=1e-3))
         push = smoothed(push, width)

@@ -27,7 +27,7 @@ class SsmFamily(Family):
     spread: float = Field(1.0, gt=0)
     """Scale of the coefficients; 1 is the population's own spread."""
     most_deviations: float = Field(2.5, gt=0)
-    """Coefficients are drawn from a normal distribution cut off at so many standard deviations."""
+    """Coefficients are drawn from a normal distribution truncated at this number of standard deviations."""
     velocity_spacing_mm: float = Field(6.0, gt=0)
     """Spacing of the velocity fields; never finer than that of the registration's fields."""
     gates: Gates = Gates(similarity=0)

@@ -17,7 +17,7 @@ _SAME = 1e-3  # part by which directions, spacings and sizes of one series may d
 _PLACE_MM = 0.01  # slices that are closer lie in one place
 
 _THIN_MM = 1.5  # thinner slices add little to a skull; a sharp kernel does
-_THIN = 1.3  # and spacings up to so many times the thinnest count as thin, too
+_THIN = 1.3  # spacings up to this multiple of the thinnest count as thin, too
 _WHOLE_MM = (170.0, 230.0)  # height and width of a whole head; a series with this part of it is whole
 _WHOLE = 0.7
 
