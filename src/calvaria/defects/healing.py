@@ -35,17 +35,17 @@ def thinned(
     outwards = 1 if healing.side == "outer" else -1
     share = healing.thinning * (1.0 - distance_mm / healing.width_mm)
     # The voxel itself counts half to either side: it is gone if
-    #     mine + 0.5 < share * (mine + other + 1)
+    #     thickness + 0.5 < share * (thickness + other + 1)
     # which needs little bone on this side, and then enough on the other; more than that need not be counted.
     thickest = int(THICKEST_MM / grid.spacing_mm)
     enough = (share * (thickest + 1.0) - 0.5) / np.maximum(1.0 - share, 1e-9)
-    mine = _bone_along(skull, grid, points, steps, outwards, enough)
-    gone = mine + 0.5 < share * (mine + thickest + 1.0)
+    thickness = _bone_along(skull, grid, points, steps, outwards, enough)
+    gone = thickness + 0.5 < share * (thickness + thickest + 1.0)
     at = np.flatnonzero(gone)
-    mine, share = mine[at], share[at]
-    enough = (mine + 0.5) / share - mine - 1.0
+    thickness, share = thickness[at], share[at]
+    enough = (thickness + 0.5) / share - thickness - 1.0
     other = _bone_along(skull, grid, [p[at] for p in points], [s[at] for s in steps], -outwards, enough)
-    gone[at] = mine + 0.5 < share * (mine + other + 1.0)
+    gone[at] = thickness + 0.5 < share * (thickness + other + 1.0)
     return np.asarray(gone)
 
 

@@ -132,5 +132,5 @@ def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
 
 def overlap_threshold(fields: np.ndarray, masks: np.ndarray) -> float:
     """The threshold at which fields (n, c, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
-    found = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
-    return float(THRESHOLDS[int(np.argmax(found))])
+    scores = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
+    return float(THRESHOLDS[int(np.argmax(scores))])

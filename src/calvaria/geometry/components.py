@@ -63,7 +63,7 @@ class Implants(NamedTuple):
     """The box around all implant with a voxel to spare, and the pieces of what is in it."""
 
     box: Box
-    found: Pieces
+    components: Pieces
 
 
 def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
@@ -89,34 +89,34 @@ def settle(labels: np.ndarray, window: Box) -> Implants | None:
     """
     if (before := implants(labels, window)) is None:
         return None
-    box, found = before
+    box, components = before
     block = labels[box]
-    is_implant = found.labels == IMPLANT
-    largest = found.sizes[is_implant].max()
-    specks = is_implant & (found.sizes < SPECK_FRACTION * largest)
-    splinters = cut_off(block, found) & (found.sizes < SPLINTER_FRACTION * largest)
+    is_implant = components.labels == IMPLANT
+    largest = components.sizes[is_implant].max()
+    specks = is_implant & (components.sizes < SPECK_FRACTION * largest)
+    splinters = cut_off(block, components) & (components.sizes < SPLINTER_FRACTION * largest)
     if not (specks.any() or splinters.any()):
         return before
-    block[splinters[found.numbers]] = IMPLANT
-    block[specks[found.numbers]] = BONE
+    block[splinters[components.numbers]] = IMPLANT
+    block[specks[components.numbers]] = BONE
     return implants(labels, window)
 
 
-def cut_off(block: np.ndarray, found: Pieces) -> np.ndarray:
+def cut_off(block: np.ndarray, components: Pieces) -> np.ndarray:
     """(n + 1,) bool: which pieces are bone that touches implant and ends within the block.
 
     Args:
         block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
-        found: its pieces.
+        components: its pieces.
     """
-    bone = found.labels == BONE
+    bone = components.labels == BONE
     for axis in range(3):
         for face in (0, -1):
-            bone[np.take(found.numbers, face, axis)] = False
-    boxes = find_objects(found.numbers) if bone.any() else []
+            bone[np.take(components.numbers, face, axis)] = False
+    boxes = find_objects(components.numbers) if bone.any() else []
     for number in np.flatnonzero(bone):
         around = tuple(slice(part.start - 1, part.stop + 1) for part in boxes[number - 1])
-        grown = maximum_filter(found.numbers[around] == number, 3)
+        grown = maximum_filter(components.numbers[around] == number, 3)
         bone[number] = bool((block[around][grown] == IMPLANT).any())
     return np.asarray(bone)
 

@@ -142,12 +142,12 @@ def restore_level(
     from scipy.ndimage import affine_transform, spline_filter
 
     out = np.zeros(shape, np.uint8)
-    found = np.argwhere(where)
-    if not len(found):
+    positions = np.argwhere(where)
+    if not len(positions):
         return out
     to_scan = np.linalg.inv(pose @ affine) @ to_world
     to_box = np.linalg.inv(to_scan)
-    low, high = found.min(axis=0) - 2, found.max(axis=0) + 2
+    low, high = positions.min(axis=0) - 2, positions.max(axis=0) + 2
     corners = np.array(list(product(*zip(low, high, strict=True)))) @ to_scan[:3, :3].T + to_scan[:3, 3]
     first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, shape)

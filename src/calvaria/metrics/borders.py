@@ -20,10 +20,10 @@ def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
     cropped = mask[box]
     inner = cropped.copy()
     for axis in range(3):
-        here, there = np.moveaxis(inner, axis, 0), np.moveaxis(cropped, axis, 0)
-        here[1:] &= there[:-1]
-        here[:-1] &= there[1:]
-        here[[0, -1]] = False
+        inner_slices, outer_slices = np.moveaxis(inner, axis, 0), np.moveaxis(cropped, axis, 0)
+        inner_slices[1:] &= outer_slices[:-1]
+        inner_slices[:-1] &= outer_slices[1:]
+        inner_slices[[0, -1]] = False
     return np.argwhere(cropped & ~inner) + [side.start for side in box]
 
 
@@ -47,14 +47,14 @@ def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]
 
 def touches(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(n,) bool: which of the (n, 3) voxels are in a mask, set where not 0, or have a 6-neighbour in it."""
-    found = np.asarray(mask[tuple(points.T)] != 0)
+    touching = np.asarray(mask[tuple(points.T)] != 0)
     for axis in range(3):
         for step in (-1, 1):
             index = points.copy()
             index[:, axis] += step
             valid = (index[:, axis] >= 0) & (index[:, axis] < mask.shape[axis])
-            found[valid] |= mask[tuple(index[valid].T)] != 0
-    return found
+            touching[valid] |= mask[tuple(index[valid].T)] != 0
+    return touching
 
 
 def box_of(*boxes: Box) -> Box:

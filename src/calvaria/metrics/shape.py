@@ -63,12 +63,12 @@ def all_features(
     skulls: Iterable[np.ndarray], grid: Grid, done: Callable[[], None] | None = None
 ) -> np.ndarray:
     """(n, f) features of n skulls (x, y, z), read one by one; ``done`` is called after each."""
-    found = []
+    rows = []
     for skull in skulls:
-        found.append(features(skull, grid))
+        rows.append(features(skull, grid))
         if done is not None:
             done()
-    return np.stack(found)
+    return np.stack(rows)
 
 
 def scale_of(training: np.ndarray) -> Scale:

@@ -132,8 +132,8 @@ def _cases(job: Job, config: Config, sizes: Sizes) -> int:
 
 def _held_out(config: Config, skulls: int, sizes: Sizes) -> int:
     """At most: whether skulls bring defects of their own is known when they have been read."""
-    own = any(source.brings_defects for source in config.ingest.sources.values())
-    return skulls * (config.inject.per_held_out_skull + own)
+    original = any(source.brings_defects for source in config.ingest.sources.values())
+    return skulls * (config.inject.per_held_out_skull + original)
 
 
 def _predictions(config: Config, sizes: Sizes) -> int:

@@ -126,16 +126,16 @@ def _closure(root: str) -> frozenset[str]:
 
     Of a module outside calvaria, other modules outside that it imports do not count.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     pending = [root]
     while pending:
         module = pending.pop()
-        if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
-            found.add(module)
+        if module not in names and module not in NOT_CODE and not module.startswith("calvaria.config."):
+            names.add(module)
             pending += _imports(module)
             if not outside(module):
                 pending.append(module.rpartition(".")[0])
-    return frozenset(found)
+    return frozenset(names)
 
 
 def _imports(module: str) -> list[str]:

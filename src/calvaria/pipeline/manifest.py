@@ -44,7 +44,7 @@ def ancestry(run: Run, config: Config) -> dict[str, Any]:
         by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every
         volume the number of its list.
     """
-    found = {}
+    lineage = {}
     for store in stores(run, config):
         if store.path == run.ingest.path:
             continue
@@ -55,11 +55,11 @@ def ancestry(run: Run, config: Config) -> dict[str, Any]:
         )
         lists = [of_case[row["case"]] if of_case else row["parents"] for row in store.rows()]
         numbers = {parents: number for number, parents in enumerate(dict.fromkeys(map(tuple, lists)))}
-        found[store.path.relative_to(run.root).as_posix()] = {
+        lineage[store.path.relative_to(run.root).as_posix()] = {
             "parents": [list(parents) for parents in numbers],
             "volumes": [numbers[tuple(parents)] for parents in lists],
         }
-    return found
+    return lineage
 
 
 def sha256(path: Path) -> str:
@@ -85,8 +85,8 @@ def write_manifest(stages: Sequence[Stage], run: Run, config: Config) -> None:
     """Write ``manifest.json`` of a finished run."""
     files = {path.as_posix(): sha256(run.root / path) for path in data_files(stages, run, config)}
     content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
-    made = {**provenance(config), "ancestry": ancestry(run, config)}
-    write_json(run.manifest, {**content, **made, "files": files})
+    record = {**provenance(config), "ancestry": ancestry(run, config)}
+    write_json(run.manifest, {**content, **record, "files": files})
 
 
 def read_manifest(run: Run) -> dict[str, Any]:
@@ -95,15 +95,15 @@ def read_manifest(run: Run) -> dict[str, Any]:
     Raises:
         StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.
     """
-    found: dict[str, Any] = read_json(run.manifest)
-    if missing := [key for key in KEYS if key not in found]:
+    manifest: dict[str, Any] = read_json(run.manifest)
+    if missing := [key for key in KEYS if key not in manifest]:
         raise StoreError(
             f"{run.manifest}: it lacks {', '.join(missing)}, as one of an older version does; "
             "delete it and run snakemake again"
         )
-    if digest(found["files"]) != found["digest"]:
+    if digest(manifest["files"]) != manifest["digest"]:
         raise StoreError(
             f"{run.manifest}: its own digest does not match its list of files; "
             "delete it and run snakemake again"
         )
-    return found
+    return manifest

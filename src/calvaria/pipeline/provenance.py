@@ -52,15 +52,15 @@ def code(config: Config) -> dict[str, Any]:
     plugins |= {type(family).__module__ for family in config.fit.values()}
     plugins.update(module for recipe in config.inject.recipes.values() for module in recipe.modules)
     modules |= {module: source_code(module) for module in sorted(plugins) if outside(module)}
-    found = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
+    digests = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {
         "version": __version__,
         "commit": commit,
         "uncommitted": None if changed is None else bool(changed),
-        "source": hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest(),
-        "modules": found,
+        "source": hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+        "modules": digests,
     }
 
 
@@ -95,8 +95,8 @@ def _cpu() -> dict[str, str]:
     except OSError:
         return {}
     pairs = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    found = {key.strip(): value.strip() for key, value in pairs}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))}
+    fields = {key.strip(): value.strip() for key, value in pairs}
+    return {**fields, "flags": fields.get("flags", fields.get("Features", ""))}
 
 
 def _gpu() -> str | None:

@@ -67,8 +67,8 @@ def defects(config: Config) -> dict[str, Any]:
 
 def sources(config: Config) -> dict[str, Any]:
     """The sources of the skulls."""
-    found: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
-    return found
+    configured: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
+    return configured
 
 
 def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:

@@ -54,14 +54,14 @@ def kinds(group: Group) -> dict[str, type[Section]]:
         ConfigError: if a plugin cannot be imported, has no kind, or one that is taken.
     """
     paths = [*BUILT_IN[group], *(point.value for point in entry_points(group=f"calvaria.{group}"))]
-    found: dict[str, type[Section]] = {}
+    plugins: dict[str, type[Section]] = {}
     for path in paths:
         plugin = _load(path)
         (kind,) = plugin.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]
-        if kind in found:
-            raise ConfigError(f"{path}: its kind {kind!r} is taken by {found[kind]}; choose another")
-        found[kind] = plugin
-    return found
+        if kind in plugins:
+            raise ConfigError(f"{path}: its kind {kind!r} is taken by {plugins[kind]}; choose another")
+        plugins[kind] = plugin
+    return plugins
 
 
 def _load(path: str) -> type[Section]:

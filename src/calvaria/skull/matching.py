@@ -94,13 +94,13 @@ def _lay_onto(
 ) -> np.ndarray:
     """The motion, (6,) half-turn quaternion vector in radians and shift in mm, after Gauss-Newton rounds."""
     for _ in range(rounds):
-        here = np.concatenate(_residuals(points, radii, motion))
+        current = np.concatenate(_residuals(points, radii, motion))
         slopes = [
-            (np.concatenate(_residuals(points, radii, motion + step)) - here) / step.sum()
+            (np.concatenate(_residuals(points, radii, motion + step)) - current) / step.sum()
             for step in np.diag(STEPS)
         ]
-        weights = np.sqrt(1 / np.maximum(1, np.abs(here) / HUBER_MM))
-        change = np.linalg.lstsq(np.stack(slopes, 1) * weights[:, None], -here * weights, rcond=None)[0]
+        weights = np.sqrt(1 / np.maximum(1, np.abs(current) / HUBER_MM))
+        change = np.linalg.lstsq(np.stack(slopes, 1) * weights[:, None], -current * weights, rcond=None)[0]
         motion = motion + change
         if np.abs(change[:3]).max() < TURN_END and np.abs(change[3:]).max() < SHIFT_END_MM:
             break

@@ -66,9 +66,9 @@ def extent(skull: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.zeros(3), np.zeros(3)
     for axis, mask in ((0, upper), (1, upper), (2, skull)):
         others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        low[axis] = grid.centres(axis)[found[0]] - half
-        high[axis] = grid.centres(axis)[found[-1]] + half
+        indices = np.flatnonzero(mask.any(axis=others))
+        low[axis] = grid.centres(axis)[indices[0]] - half
+        high[axis] = grid.centres(axis)[indices[-1]] + half
     return low, high
 
 

@@ -132,8 +132,8 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     steps = np.maximum(1, np.floor(SAMPLING_MM / spacing)).astype(int)
     bone = np.ascontiguousarray(labels[:: steps[0], :: steps[1], :: steps[2]] > 0)
-    found = np.argwhere(bone & ~binary_erosion(bone))
-    chosen = found[np.random.default_rng(0).permutation(len(found))[:POINTS]]
+    border = np.argwhere(bone & ~binary_erosion(bone))
+    chosen = border[np.random.default_rng(0).permutation(len(border))[:POINTS]]
     smooth = gaussian_filter(np.pad(bone, 2).astype(np.float32), NORMAL_MM / (spacing * steps))
     directions = affine[:3, :3] * steps
     slopes = np.stack(
@@ -180,14 +180,14 @@ def _tilts() -> list[np.ndarray]:
 
 def _orientations() -> list[np.ndarray]:
     """The 24 proper rotations that map axes onto axes, the identity first."""
-    found = []
+    matrices = []
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=3):
             matrix = np.zeros((3, 3))
             matrix[range(3), order] = signs
             if np.linalg.det(matrix) > 0:
-                found.append(matrix)
-    return sorted(found, key=lambda matrix: -np.trace(matrix))
+                matrices.append(matrix)
+    return sorted(matrices, key=lambda matrix: -np.trace(matrix))
 
 
 def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tuple[float, int]]) -> _Fit:

@@ -24,17 +24,17 @@ class Verdict:
 def limits(training: list[Measures], settings: Screen) -> Limits:
     """The range of the training skulls, widened by the tolerances of the config."""
     values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
-    found = {}
+    ranges = {}
     for name in ("width_mm", "length_mm", "height_mm"):
         margin = settings.extent_tolerance_mm
-        found[name] = (min(values[name]) - margin, max(values[name]) + margin)
+        ranges[name] = (min(values[name]) - margin, max(values[name]) + margin)
     for name, share in (
         ("volume_ml", settings.volume_tolerance),
         ("thickness_mm", settings.thickness_tolerance),
     ):
-        found[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
-    found["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
-    return found
+        ranges[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
+    ranges["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
+    return ranges
 
 
 def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:

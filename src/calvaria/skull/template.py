@@ -56,9 +56,9 @@ def load_template() -> Template:
     """
     path = pretrained() / FILE
     template = read_template(path)
-    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
+    if (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
         raise StoreError(
-            f"{path}: has SHA-256 {found}, expected {SHA256}; restore it from the release that the code is of"
+            f"{path}: has SHA-256 {digest}, expected {SHA256}; restore it from the release of this code"
         )
     return template
 

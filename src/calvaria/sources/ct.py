@@ -67,8 +67,8 @@ class CtSource(FileSource):
         path = entry.files[0]
         if path.is_dir():
             # Of slices beside folders: each of those is an entry of its own.
-            own = path.resolve() == self.path.resolve()
-            volume = read_series(path, self.series, subfolders=not own)
+            is_root = path.resolve() == self.path.resolve()
+            volume = read_series(path, self.series, subfolders=not is_root)
         else:
             volume = read_volume(path)
         check_hounsfield(path, volume, self.threshold_hu)

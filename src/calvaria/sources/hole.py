@@ -60,12 +60,12 @@ def rim_fit(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> RimF
     return RimFit(float(agreement.mean()), on_bone)
 
 
-def _nearest(seen: Mask, place: Mask, rim: Mask) -> Mask:
+def _nearest(silhouettes: Mask, place: Mask, rim: Mask) -> Mask:
     """(depth, n) what is seen at the nearest ray of a (u, v) place, for each of the n rays of the rim."""
     from scipy.ndimage import distance_transform_edt
 
     u, v = distance_transform_edt(~place, return_distances=False, return_indices=True)
-    return seen[:, u[rim], v[rim]]
+    return silhouettes[:, u[rim], v[rim]]
 
 
 def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask, float, Mask]:
@@ -97,10 +97,10 @@ def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tupl
     limit = np.array(bone.shape) - 1
     labels = bone + 2 * implant.astype(np.uint8)
     steps = np.arange(max(float(depths.min()) - _DEPTH_MM, 0), float(depths.max()) + _DEPTH_MM, _STEP_MM)
-    seen = np.empty((len(steps), _SIZE, _SIZE), np.uint8)
+    silhouettes = np.empty((len(steps), _SIZE, _SIZE), np.uint8)
     for number, depth in enumerate(steps):
         index = np.rint((centre + rays * depth) / spacing).astype(np.int64)
         inside = ((index >= 0) & (index <= limit)).all(axis=-1)
         i, j, k = np.moveaxis(np.clip(index, 0, limit), -1, 0)
-        seen[number] = np.where(inside, labels[i, j, k], 0)
-    return (seen & 1) > 0, (seen & 2) > 0, 2 * cone * radius / _SIZE, from_axis <= 1
+        silhouettes[number] = np.where(inside, labels[i, j, k], 0)
+    return (silhouettes & 1) > 0, (silhouettes & 2) > 0, 2 * cone * radius / _SIZE, from_axis <= 1

@@ -65,7 +65,7 @@ def contents(name: str, source: Listed) -> list[Path]:
         )
     try:
         next(source.path.iterdir(), None)  # glob would take a folder that may not be listed as empty
-        found = sorted(source.path.glob(source.pattern))
+        files = sorted(source.path.glob(source.pattern))
     except OSError as error:
         raise InputError(f"{key}.path: {source.path}: {reason(error)}") from None
     except (ValueError, NotImplementedError) as error:
@@ -73,7 +73,7 @@ def contents(name: str, source: Listed) -> list[Path]:
             f"{key}.pattern: {source.pattern!r} is not a valid glob pattern ({error}); write one "
             "like *.nii.gz"
         ) from None
-    return [path for path in found if not is_note(path)]
+    return [path for path in files if not is_note(path)]
 
 
 def identify(path: Path) -> Item | None:
@@ -107,26 +107,26 @@ def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
             f"{', '.join(VOLUMES)} files there, or change path or pattern"
         )
     expression = _expression(name, source.person)
-    found = []
-    for item, (own, equals) in zip(items, _ids(source.path, items), strict=True):
+    entries = []
+    for item, (id, equals) in zip(items, _ids(source.path, items), strict=True):
         fault = item.fault
         if equals and fault is None:
             fault = (
                 f"{item.path}: several files have the id {_below(source.path, item.path, whole=False)} "
                 f"({', '.join(map(str, equals))}), expected one; rename or remove the others"
             )
-        person: str | None = own
+        person: str | None = id
         if expression is not None and fault is None:
-            match = expression.search(own)
+            match = expression.search(id)
             person = match.group(1) if match else None
             if not person:
                 fault = (
                     f"{item.path}: ingest.sources.{name}.person ({source.person}) does not match a person in "
-                    f"{own}; correct the expression or rename the file"
+                    f"{id}; correct the expression or rename the file"
                 )
         files = (item.path,) if item.path.exists() else ()
-        found.append(Entry(f"{name}/{own}", f"{name}/{person or own}", files, fault))
-    return sorted(found, key=lambda entry: entry.id)[: source.limit]
+        entries.append(Entry(f"{name}/{id}", f"{name}/{person or id}", files, fault))
+    return sorted(entries, key=lambda entry: entry.id)[: source.limit]
 
 
 def own_id(path: Path) -> str:
@@ -144,7 +144,7 @@ def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
     """
     short = Counter(own_id(item.path) for item in items if not item.stray)
     long = Counter(_below(folder, item.path, whole=False) for item in items)
-    found: list[tuple[str, list[Path]]] = []
+    ids: list[tuple[str, list[Path]]] = []
     for item in items:
         below = _below(folder, item.path, whole=False)
         if item.stray or (short[own_id(item.path)] > 1 and long[below] > 1):
@@ -153,10 +153,10 @@ def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
                 if item.stray
                 else [one.path for one in items if _below(folder, one.path, whole=False) == below]
             )
-            found.append((_below(folder, item.path, whole=True), equals))
+            ids.append((_below(folder, item.path, whole=True), equals))
         else:
-            found.append((own_id(item.path) if short[own_id(item.path)] == 1 else below, []))
-    return found
+            ids.append((own_id(item.path) if short[own_id(item.path)] == 1 else below, []))
+    return ids
 
 
 def _below(folder: Path, path: Path, *, whole: bool) -> str:

@@ -143,10 +143,10 @@ def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt
         shape: voxels along i, j, k.
     """
     inside = np.zeros(shape, np.bool_)
-    found = list(_crossings(vertices[faces], shape))
-    if not sum(len(depth) for *_, depth, _ in found):
+    crossings = list(_crossings(vertices[faces], shape))
+    if not sum(len(depth) for *_, depth, _ in crossings):
         return inside
-    i, j, depth, sign = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    i, j, depth, sign = (np.concatenate(parts) for parts in zip(*crossings, strict=True))
     # Rounded, so that a face that lies in a plane of centres is not torn by the last bit of an interpolation.
     k = np.clip(np.ceil(np.round(depth, 6)), 0, shape[2]).astype(np.int64)
     order = np.argsort(i, kind="stable")

@@ -102,7 +102,7 @@ def _entry(name: str, id: str, folders: list[Path]) -> Entry:
     # An archive unpacked into a folder of its own name gives A0001/A0001/A0001.nrrd.
     folders = [folder for folder in folders if (folder / f"{id}.nrrd").is_file()] or folders[:1]
     names = [f"{id}.nrrd"] if id.startswith("A") else [f"{id}.nrrd", f"{id}.stl", f"{id}_implant.stl"]
-    files = [folders[0] / own for own in names]
+    files = [folders[0] / file_name for file_name in names]
     missing = [str(path) for path in files if not path.is_file()]
     fault = None
     if len(folders) > 1:
@@ -135,36 +135,36 @@ def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarr
         return rim_fit(bone, filled, spacing * steps) if filled.any() else None
 
     frames = _frames(skull.affine)
-    own = fit(frames[name])
-    if own is None:  # too small for coarse voxels
+    chosen = fit(frames[name])
+    if chosen is None:  # too small for coarse voxels
         return
     for other, frame in (_mirrored(frames[name], skull.values.shape) | frames).items():
         better = fit(frame)
-        if better is not None and better.score > max(own.score + _BETTER, _GOOD):
+        if better is not None and better.score > max(chosen.score + _BETTER, _GOOD):
             raise InputError(
                 f"{path}: does not fill the hole of its skull: in the coordinates of the skull's own mesh "
                 f"({name}) "
-                f"it agrees with the bone at its rim to {own.score:.0%}, and to {better.score:.0%} if "
+                f"it agrees with the bone at its rim to {chosen.score:.0%}, and to {better.score:.0%} if "
                 f"taken as {other}; export it in the coordinates of the skull"
             )
-    if own.on_bone > _ON_BONE:
+    if chosen.on_bone > _ON_BONE:
         raise InputError(
-            f"{path}: does not fill the hole of its skull: {own.on_bone:.0%} of its silhouette is on bone, "
+            f"{path}: does not fill the hole of its skull: {chosen.on_bone:.0%} of its outline is on bone, "
             f"expected at most {_ON_BONE:.0%}; check that it is the implant of this skull, and not mirrored"
         )
 
 
 def _mirrored(frame: np.ndarray, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """A frame with axes of the file, or of the volume, reversed: (4, 4) from coordinates to voxel indices."""
-    found = {}
+    frames = {}
     for signs in list(product((1.0, -1.0), repeat=3))[1:]:
         axes = " and ".join(axis for axis, sign in zip("xyz", signs, strict=True) if sign < 0)
-        found[f"mirrored in {axes}"] = frame @ np.diag([*signs, 1.0])
+        frames[f"mirrored in {axes}"] = frame @ np.diag([*signs, 1.0])
     for axis, n in enumerate(shape):
         flip = np.eye(4)
         flip[axis, axis], flip[axis, 3] = -1, n - 1
-        found[f"mirrored along the volume's axis {'ijk'[axis]}"] = flip @ frame
-    return found
+        frames[f"mirrored along the volume's axis {'ijk'[axis]}"] = flip @ frame
+    return frames
 
 
 def _apply(frame: np.ndarray, points: np.ndarray) -> np.ndarray:

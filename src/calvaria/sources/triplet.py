@@ -65,15 +65,15 @@ def by_id(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: if two of them have the same id.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in sorted(folder.glob("*")):
         if path.name.startswith(".") or not path.name.endswith((".nrrd", ".nii.gz")):
             continue
         id = own_id(path)
-        if id in found:
-            raise InputError(f"{found[id]} and {path}: are the same part of one skull; remove one of them")
-        found[id] = path
-    return found
+        if id in paths:
+            raise InputError(f"{paths[id]} and {path}: are the same part of one skull; remove one of them")
+        paths[id] = path
+    return paths
 
 
 def lacking(missing: list[Path]) -> str | None:

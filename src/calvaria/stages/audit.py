@@ -45,7 +45,7 @@ def audit(run: Run, config: Config, family: str) -> None:
     real = scale(all_features(held_out, grid))
     neighbours = min(config.audit.neighbours, len(real) - 1, len(samples) - 1)
     rejected = Counter(one["reason"].split(" of ")[0] for row in rows for one in row["rejections"])
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "family": family,
         "samples": len(samples),
         "held_out": len(real),
@@ -56,7 +56,7 @@ def audit(run: Run, config: Config, family: str) -> None:
         "rejected": sum(rejected.values()),
         "reconstruction": _reconstruction(run, config, family),
     }
-    write_json(run.audit(family), found)
+    write_json(run.audit(family), result)
 
 
 def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
@@ -72,9 +72,9 @@ def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | N
     if not settings.reconstructs:
         return None
     test = skulls(run, "test")[1]
-    made = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
+    predicted = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
     rows = [
-        asdict(compare(one, wanted, config.grid.voxels())) for one, wanted in zip(made, test, strict=True)
+        asdict(compare(one, true, config.grid.voxels())) for one, true in zip(predicted, test, strict=True)
     ]
     kept = [row for row in rows if math.isfinite(row["surface_mm"])]
     names = rows[0]

@@ -55,8 +55,8 @@ def dry_run(run: Run, config: Config, family: str) -> str:
     context, _ = fit_context(run, config, family)
     training = settings.training(training_population(run), context)
     optimiser = cast(NetworkFamily, settings).optimiser
-    found = estimate(training, config, optimiser.accumulate, prepare_device(config))
-    return f"fit {family}: {found.text(optimiser.steps)}"
+    estimated = estimate(training, config, optimiser.accumulate, prepare_device(config))
+    return f"fit {family}: {estimated.text(optimiser.steps)}"
 
 
 def _each_after_its_base(config: Config) -> list[str]:

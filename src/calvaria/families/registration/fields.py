@@ -63,24 +63,24 @@ def look_up(
     """
     half = torch.tensor([(n - 1) / 2 * grid.spacing_mm for n in grid.shape], dtype=torch.float32)
     where = (places_mm / half).flip(-1).reshape(1, 1, 1, -1, 3)
-    found = functional.grid_sample(
+    values = functional.grid_sample(
         volume[None], where, mode="bilinear", padding_mode=outside, align_corners=True
     )
-    return found.reshape(len(volume), *places_mm.shape[:-1])
+    return values.reshape(len(volume), *places_mm.shape[:-1])
 
 
 def compose(first: torch.Tensor, second: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The field that goes along ``first`` and from there along ``second``, both on ``grid``."""
-    there = centres(grid) + first.movedim(0, -1)
-    return first + look_up(second, grid, there)
+    targets = centres(grid) + first.movedim(0, -1)
+    return first + look_up(second, grid, targets)
 
 
 def inverse(field: torch.Tensor, grid: Grid, rounds: int = 20) -> torch.Tensor:
     """The field that goes back, by fixed-point iteration (Chen et al. 2008)."""
-    found = torch.zeros_like(field)
+    inverted = torch.zeros_like(field)
     for _ in range(rounds):
-        found = -look_up(field, grid, centres(grid) + found.movedim(0, -1))
-    return found
+        inverted = -look_up(field, grid, centres(grid) + inverted.movedim(0, -1))
+    return inverted
 
 
 def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
@@ -142,8 +142,8 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
     if not len(voxels[0]):
         return warped
     places = torch.stack([line[index] for line, index in zip(lines, voxels, strict=True)], dim=-1)
-    there = places + look_up(field, grid, places).movedim(0, -1)
-    depth, occupancy = look_up(skull.values, skull.grid, there, "zeros").numpy()
+    targets = places + look_up(field, grid, places).movedim(0, -1)
+    depth, occupancy = look_up(skull.values, skull.grid, targets, "zeros").numpy()
     keep = min(round(float(occupancy.sum(dtype=np.float64))), len(depth))
     if keep:
         threshold = count_keeping_threshold(depth, keep)

@@ -196,17 +196,17 @@ def _frames(path: Path, dataset: "Dataset") -> Iterator["Dataset"]:
     from pydicom import Dataset
 
     count = int(dataset.get("NumberOfFrames") or 1)
-    own = dataset.get("PerFrameFunctionalGroupsSequence")
-    if not own:
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not per_frame:
         if count == 1:
             yield dataset
         return
-    if len(own) != count:
+    if len(per_frame) != count:
         raise InputError(
-            f"{path}: has {count} frames, but the positions of {len(own)}; it is damaged, export it again"
+            f"{path}: has {count} frames, but positions of {len(per_frame)}; it is damaged, export it again"
         )
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    for groups in own:
+    for groups in per_frame:
         frame = Dataset()
         frame.update({element.tag: element for element in dataset if element.VR != "SQ"})
         for sequence in (*shared[0], *groups):

@@ -68,12 +68,12 @@ class Series:
     def oddity(self, plane: Plane) -> str:
         """Why another slice is not one of this series."""
         if plane.series == self.first.series:
-            for what, own, usual in (
+            for what, value, usual in (
                 ("orientation", plane.directions, self.first.directions),
                 ("size", plane.size, self.first.size),
                 ("pixel spacing", plane.spacing, self.first.spacing),
             ):
-                if not np.allclose(own, usual, rtol=_SAME, atol=_SAME):
+                if not np.allclose(value, usual, rtol=_SAME, atol=_SAME):
                     return f"other {what} than the series"
         return f"series of at most {FEW_SLICES} slices"
 
