@@ -1,4 +1,4 @@
-"""What differs between two runs is said in words, with where it started and why that may be."""
+"""The comparison of two runs names their differences, the first one and its possible causes."""
 
 import pytest
 

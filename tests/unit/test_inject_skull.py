@@ -298,7 +298,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
     ],
 )
 def test_both_forms_at_once_and_neither_are_errors(arguments, words):
-    """Snakemake's form and that of one skull are told apart by what is given."""
+    """The options distinguish Snakemake's form from that for one skull."""
     done = run(*arguments)
     assert done.returncode == 1
     assert words in done.stderr

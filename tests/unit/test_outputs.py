@@ -34,7 +34,7 @@ def read_only() -> Iterator[None]:
 
 
 def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    """A disk that takes so many bytes of a file, and then no more."""
+    """A disk that is full after a number of bytes of a file."""
     write = Path.write_bytes
 
     def some(path: Path, content: bytes) -> int:

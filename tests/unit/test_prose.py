@@ -40,13 +40,18 @@ BANNED = (
 KEYS = {'"said"', '"wanted"'}  # of JSON that other programs read
 SOURCE = ROOT / "src" / "calvaria"
 PACKAGES = sorted(path for path in SOURCE.iterdir() if path.suffix == ".py" or any(path.glob("*.py")))
+PACKAGES += [ROOT / "benchmarks", ROOT / "tests"]
 TEMPLATES = sorted(
     path for pattern in ("*.html", "*.md") for path in SOURCE.rglob(pattern) if "vendor" not in path.parts
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted(
+    path
+    for folder in ("workflow", "profiles")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".rst", ".smk", ".yaml")
+)
 PAGES.remove(ROOT / "docs" / "glossary.md")  # names the words that are not used
-
-
 BANNED_WORDS = re.compile(rf"(?<!\w)(?:{'|'.join(BANNED)})(?:(?<=\W)|(?!\w))", re.IGNORECASE)
 
 
@@ -60,6 +65,7 @@ def prose(path: Path) -> Iterator[str]:
 def occurrences(package: Path) -> list[str]:
     """Return every banned word in a package, with its file and the text around it."""
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
+    files = [path for path in files if path != Path(__file__)]
     return [
         f"{path.relative_to(ROOT)}: {match[0]!r} in {text[:80]}"
         for path in files
