@@ -101,7 +101,7 @@ class Train(Section):
 
 
 class Refine(Section):
-    """A second network that draws the implant on a finer grid, around what the arm's network found."""
+    """The fine network, which predicts the implant on a finer grid around the coarse prediction."""
 
     factor: int = Field(3, ge=2)
     """How many times finer its grid is than the run's."""
@@ -118,7 +118,7 @@ class Refine(Section):
 
     @property
     def divisor(self) -> int:
-        """What divides the edges of its windows, in voxels."""
+        """Divisor of the edges of its windows, in voxels."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
 
@@ -136,7 +136,7 @@ class Evaluate(Section):
 
 
 class Audit(Section):
-    """Compares every family's skulls with real ones that no family has learned from."""
+    """Comparison of every family's skulls with held-out real skulls."""
 
     neighbours: int = Field(5, ge=1)
     """Nearest neighbours whose distance is the radius of a skull's surroundings."""

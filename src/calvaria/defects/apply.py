@@ -35,7 +35,7 @@ def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
 
 
 def cut_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> tuple[np.ndarray, Implants | None]:
-    """What `apply_defect` returns, and the implant in it, which `check_case` need not look for again."""
+    """Return the labels of `apply_defect` and the implant's components, for reuse by `check_case`."""
     labels: np.ndarray = np.not_equal(skull, 0).view(np.uint8)
     margin = 0.0 if defect.healing is None else defect.healing.width_mm
     windows = [_window(grid, shape, margin) for shape in defect.shapes]
@@ -74,7 +74,7 @@ def taken(
     skull: np.ndarray,
     grid: Grid,
 ) -> np.ndarray:
-    """(n,) bool: which bone on the vault a shape takes, and healing around it.
+    """Return (n,) bool: the bone on the vault that a shape and the healing around it remove.
 
     Args:
         points: x, y, z world positions in mm, (n,) float64 each.

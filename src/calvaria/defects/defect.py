@@ -1,4 +1,4 @@
-"""A defect: shapes on a vault, and what happened to the bone around them; frozen and JSON-able.
+"""A defect: shapes on a vault and healing of the bone around them; frozen and convertible to JSON.
 
 A defect knows the vault that it was placed on, so that skull, grid and defect are all that a case needs.
 """
@@ -47,7 +47,7 @@ class Defect(Frozen):
 
 
 def to_json(defect: Defect) -> dict[str, Any]:
-    """The defect as a JSON object; ``from_json`` gives an equal one back."""
+    """Return the defect as a JSON object; ``from_json`` is the inverse."""
     return defect.model_dump(mode="json")
 
 

@@ -49,7 +49,7 @@ class OwnGrid:
         return x, y, z
 
     def window(self, low: Vector, high: Vector, margin_mm: float) -> Window:
-        """The voxels whose centres may lie in a box of the head's frame, or within a margin around it."""
+        """Return the voxels whose centres may be in a box of the head's frame, with a margin."""
         sides = [(a - margin_mm, b + margin_mm) for a, b in zip(low, high, strict=True)]
         corners = np.array([(*corner, 1.0) for corner in product(*sides)]) @ np.linalg.inv(self.to_head).T
         slices = []

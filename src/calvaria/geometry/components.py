@@ -60,7 +60,7 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
 
 
 class Implants(NamedTuple):
-    """The box around all implant with a voxel to spare, and the pieces of what is in it."""
+    """The box around all implant with a margin of a voxel, and the components in it."""
 
     box: Box
     components: Pieces
@@ -152,7 +152,7 @@ def _span(line: np.ndarray) -> slice:
 
 
 def grown(box: Box, shape: tuple[int, ...], window: Box = (slice(0, None),) * 3) -> Box:
-    """A box with a voxel more on either side, as far as the volume goes.
+    """Return a box enlarged by a voxel on every side, within the volume.
 
     Args:
         box: in the indices of the window.

@@ -22,7 +22,7 @@ def corners_apart_mm(a: Affine, b: Affine, shape: Sequence[int]) -> float:
 
 
 def same_grid_mm(affine: Affine) -> float:
-    """The most that corners of one grid may lie apart."""
+    """Return the largest accepted distance between corners of equal grids."""
     return SAME_VOXELS * float(np.linalg.norm(affine[:3, :3], axis=0).min())
 
 

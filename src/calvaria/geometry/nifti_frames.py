@@ -1,4 +1,4 @@
-"""Where a NIfTI's voxels are: its header says so up to three times, and must not contradict itself.
+"""Voxel positions of a NIfTI file: the up to three descriptions in its header must be consistent.
 
 pixdim gives the spacing; the qform adds a rotation and an origin; the sform is an affine of its own. Programs
 differ in which of them they follow, so a file whose forms disagree has no known place, or no known size.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Orientation:
-    """How an array's axes correspond to those of the array closest to RAS+."""
+    """The correspondence of an array's axes to those of the array closest to RAS+."""
 
     axes: tuple[int, int, int]  # the array's axis that runs along x, along y, along z
     flipped: tuple[bool, bool, bool]  # whether that axis runs towards left, back, bottom
@@ -36,7 +36,7 @@ class Orientation:
         return np.flip(turned, [axis for axis in range(3) if self.flipped[axis]])
 
     def from_canonical(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The view (i, j, k) of an array (x, y, z) that ``to_canonical`` would take back to it."""
+        """Return the view (i, j, k) of an array (x, y, z) that ``to_canonical`` maps back to it."""
         turned = np.flip(values, [axis for axis in range(3) if self.flipped[axis]])
         return turned.transpose(np.argsort(self.axes))
 

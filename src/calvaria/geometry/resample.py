@@ -20,7 +20,7 @@ FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 vo
 
 
 def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
-    """(x, y, z) uint8 labels of a scan on the grid; what reaches beyond the box is cut off.
+    """Return (x, y, z) uint8 labels of a scan on the grid, cropped to it.
 
     Args:
         labels: (i, j, k) uint8, 0 background, 1 bone, 2 implant.
@@ -103,7 +103,7 @@ SLAB = 32  # scan voxels along the first axis that are interpolated at a time, t
 def restore(
     mask: np.ndarray, grid: Grid, affine: np.ndarray, pose: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Put a mask on the canonical grid back onto a scan's own grid.
+    """Resample a mask on the canonical grid to a scan's native grid.
 
     Args:
         mask: (x, y, z), non-zero inside.

@@ -46,7 +46,7 @@ def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]
 
 
 def touches(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of the (n, 3) voxels are in a mask, set where not 0, or have a 6-neighbour in it."""
+    """Return (n,) bool: the (n, 3) voxels that are in a mask (not 0) or have a 6-neighbour in it."""
     touching = np.asarray(mask[tuple(points.T)] != 0)
     for axis in range(3):
         for step in (-1, 1):

@@ -1,4 +1,4 @@
-"""How exactly an autoencoder gives skulls back that it has never seen."""
+"""Reconstruction error of an autoencoder on held-out skulls."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A skull as a short list of numbers: what the audit compares, found without any downloaded network.
+"""Shape features of a skull, which the audit compares; computed without a pretrained network.
 
 ==========  ==================================================================================================
 radii       mm from the vault's centre to its outer surface, in directions spread evenly over the vault
@@ -22,7 +22,7 @@ DIRECTIONS = 280
 
 @dataclass(frozen=True)
 class Scale:
-    """How features become comparable: from the real skulls that families learn from."""
+    """Standardisation of features by the real training skulls."""
 
     mean: np.ndarray  # (f,)
     weight: np.ndarray  # (f,) 1 / standard deviation, divided so that each group counts as much as the others

@@ -1,4 +1,4 @@
-"""What a stage's result depends on beside its input files: parts of the config, and the code.
+"""Fingerprints: the config and the code that a stage's result depends on, beside its input files.
 
 The rules hand this to Snakemake as a parameter, so that changing one section of the config, or one
 module, re-runs exactly the stages that use it. Nothing heavy is imported here.

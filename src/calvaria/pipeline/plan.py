@@ -1,4 +1,4 @@
-"""Every job of a run, in the order of the work: what Snakemake will start, known from the config alone."""
+"""The jobs of a run that Snakemake will start, in order, from the config alone."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""With what a run was made: code, package versions, hardware. None of it is part of the run's digest."""
+"""Provenance of a run: code, package versions, hardware. None of it is part of the run's digest."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ INSTRUCTIONS = ("avx512f", "avx2", "avx", "sse4_2", "asimd")
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """What ``manifest.json`` says of how a run was made: keys ``code``, ``versions`` and ``hardware``."""
+    """Return the provenance in ``manifest.json``: keys ``code``, ``versions`` and ``hardware``."""
     return {
         "code": code(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -42,7 +42,7 @@ def provenance(config: Config) -> dict[str, Any]:
 
 
 def code(config: Config) -> dict[str, Any]:
-    """Version, the commit if the code lies in a git checkout, and SHA-256 of every module.
+    """Return the version, the commit if the code is in a git checkout, and SHA-256 of every module.
 
     Modules are those of calvaria, and of plugins outside it; ``source`` is one digest of them all.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def families(config: Config, name: str) -> Sequence[str]:
-    """The module of a family, and that of the one that it builds on."""
+    """Return the modules of a family and of the family that it builds on."""
     return [type(config.fit[each]).__module__ for each in reads.families(config, name)]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """What the jobs of a stage are named after."""
+    """The names of the jobs of a stage."""
 
     option: str  # of the command, and the wildcard of the rule
     names: Callable[[Config], Sequence[str]]
@@ -32,7 +32,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Number:
-    """What the jobs of a stage are numbered by."""
+    """The numbers of the jobs of a stage."""
 
     option: str  # of the command, and the wildcard of the rule
     help: str

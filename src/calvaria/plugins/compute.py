@@ -8,11 +8,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Compute(Protocol):
-    """What computing depends on beside data and settings. The config of a run has these keys, too."""
+    """Settings of the computation that affect results; a run's config has the same keys."""
 
     @property
     def device(self) -> Device:
-        """Where networks run; auto takes the GPU where there is one."""
+        """Device of networks; auto uses a GPU if there is one."""
 
     @property
     def threads(self) -> int:
@@ -20,7 +20,7 @@ class Compute(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Of matrix products; auto takes bfloat16 on GPUs that have it."""
+        """Precision of matrix products; auto uses bfloat16 on GPUs that support it."""
 
     @property
     def processes(self) -> int:

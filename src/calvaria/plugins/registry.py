@@ -1,4 +1,4 @@
-"""Every kind of family, recipe and source: the built-in ones, and those of installed packages.
+"""All kinds of families, recipes and sources: built-in ones and those of installed packages.
 
 A plugin is a class derived from ``Section``: its fields are its section of the config, its methods do the
 work. It has a field ``kind: Literal["NAME"]``, by which a config chooses it. A package offers its own by an

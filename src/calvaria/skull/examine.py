@@ -1,4 +1,4 @@
-"""Examines one scan: finds its pose, brings it to the canonical grid and says what is wrong with it."""
+"""Examine one scan: estimate its pose, resample it to the canonical grid and report findings."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from calvaria.sources import Scan
 
 @dataclass(frozen=True)
 class Head:
-    """A head in a scan that is in the canonical order and the centred frame, whatever holes it has."""
+    """A head in a scan in the canonical order and the centred frame, with any holes."""
 
     findings: list[Finding]
     pose: Pose
@@ -36,7 +36,7 @@ class Head:
 def find_head(
     canonical: Canonical, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID
 ) -> Head | Finding:
-    """The head in a scan's bone, and whether it can be worked with on a grid; or why there is none.
+    """Locate the head in a scan's bone and check it against a grid, or return the fault.
 
     Args:
         canonical: labels (x, y, z), non-zero where there is bone.
@@ -57,7 +57,7 @@ def find_head(
 
 @dataclass(frozen=True)
 class Examined:
-    """A scan on the grid; of one without a head in it only the fault."""
+    """A scan on the grid; without a head, only its fault."""
 
     labels: np.ndarray  # (x, y, z) uint8 on the grid; zero where there is no head
     fault: Finding | None

@@ -1,4 +1,4 @@
-"""Tells whether two vaults are one person's: lays one onto the other and measures what is left.
+"""Detect repeat scans: align two vaults and measure the remaining distance.
 
 Both surfaces of one vault, as points, are moved rigidly onto the other's picture until the radial distances
 are least (Gauss-Newton with Huber weights, from the poses that the template gave). A head that was scanned
@@ -25,7 +25,7 @@ TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the search
 
 @dataclass(frozen=True)
 class Match:
-    """How alike two vaults are."""
+    """Similarity of two vaults."""
 
     distance_mm: float  # mean distance of the two vaults' surfaces, the largest tenth left out
     mirrored: bool  # whether the second was mirrored for that
@@ -60,7 +60,7 @@ def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
 
 
 def vault_distance(first: Shape, second: Shape) -> float:
-    """Mean distance in mm that is left after the second vault is laid onto the first.
+    """Return the mean distance in mm after alignment of the second vault to the first.
 
     The median of each surface is taken out before: scans differ in the threshold that made them bone.
     """

@@ -41,7 +41,7 @@ class VaultMap:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is compared between skulls."""
+    """Measures that are compared between skulls."""
 
     volume_ml: float
     width_mm: float
@@ -97,7 +97,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
 
 
 def vault_directions(count: int) -> np.ndarray:
-    """(count, 3) unit vectors spread evenly over the directions in which the vault lies."""
+    """Return (count, 3) unit vectors, evenly distributed over the directions of the vault."""
     tilt, lowest = _floor()
     z = lowest + (1 - lowest) * (np.arange(count) + 0.5) / count
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)

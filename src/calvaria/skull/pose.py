@@ -1,4 +1,4 @@
-"""Find how a head lies in its scan: the rigid motion into the Frankfurt frame of a template.
+"""Estimate the pose of a head: the rigid transform into the Frankfurt frame of a template.
 
 Points of the scan's bone surface are fitted to the surface of a mean skull by robust least squares over
 rotation, shift and one scale an axis (Fitzgibbon 2003, Robust registration of 2D and 3D point sets: a
@@ -54,7 +54,7 @@ class Pose:
     upright: bool  # whether the header's axes are the head's; else it is mirrored or has another axis order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
-        """(4, 4) rigid motion from scan RAS+ to the box in which the anchor lies at the target."""
+        """Return the (4, 4) rigid transform from scan RAS+ to the frame with the anchor at the target."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.rotation
         matrix[:3, 3] = np.round(anchor_target_mm - _turn(self.rotation, self.anchor_mm), SHIFT_DIGITS)

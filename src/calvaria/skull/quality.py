@@ -1,4 +1,4 @@
-"""What can be wrong with a skull: faults, which cannot be worked with, and doubts, which are only unusual.
+"""Quality checks of a skull: faults, which make it unusable, and doubts, which are only unusual.
 
 A fault ends a reconstruction and leaves a skull out of a run. With a doubt a reconstruction goes on with a
 warning, and a run leaves the skull out unless ``ingest.accept`` names it. benchmarks/ingest.md lists how
@@ -40,7 +40,7 @@ ENLARGE_GRID = "enlarge grid.shape, grid.spacing_mm or, along z, ingest.top_marg
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a skull, or unusual."""
+    """A fault or doubt of a skull."""
 
     severity: Literal["fault", "doubt"]
     verdict: str  # one or two words, for tables
@@ -144,7 +144,7 @@ def check_pose(pose: Pose) -> list[Finding]:
 
 
 def check_vault(vault: VaultPicture) -> list[Finding]:
-    """Check what there is of a vault, whatever holes it has."""
+    """Check the visible part of a vault, with any holes."""
     share = vault_share(vault)
     if share < LEAST_VAULT:
         reason = (

@@ -14,7 +14,7 @@ Limits = dict[str, tuple[float, float]]  # least and most of every measure
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the screen says of a skull."""
+    """Result of the screen for one skull."""
 
     reason: str | None  # why it is rejected; None if it is not
     skull: np.ndarray  # (x, y, z) uint8, its largest piece

@@ -1,4 +1,4 @@
-"""Where the vault of a skull is: its centre, its size, and what belongs to it.
+"""The vault of a skull: its centre, size and extent.
 
 Everything is measured from two silhouettes of the mask, so a speck of bone or a piece of a head-band
 moves nothing, and a field of view that ends anywhere below the ears gives the same vault.
@@ -26,7 +26,7 @@ class Frozen(BaseModel):
 
 
 class Vault(Frozen):
-    """The ellipsoid that the vault lies on: the part of the skull in which a defect may be.
+    """The ellipsoid of the vault, the part of the skull in which defects are allowed.
 
     The upper half of the ellipsoid follows the outer surface. A voxel belongs to the vault if it lies
     above a floor plane, which falls from just above the orbits (or lower) to the level of the inion, and
@@ -50,7 +50,7 @@ class Vault(Frozen):
         return above & (u * u + v * v + h * h >= INNER * INNER)
 
     def above_floor(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """How far above the floor plane, along z in mm, places are that lie so far from the centre."""
+        """Return the height above the floor plane, along z in mm, of places given relative to the centre."""
         (a, b, _), front = self.semi_axes_mm, self.floor_front
         return np.asarray(z + a * ((front + FLOOR_BACK) / 2 - (FLOOR_BACK - front) / 2 * y / b))
 

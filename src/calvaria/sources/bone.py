@@ -1,4 +1,4 @@
-"""Finds the skull in a head CT: threshold, its largest piece, and what else is bone of the same head.
+"""Segment the skull in a head CT: threshold, largest component, and other bone of the same head.
 
 The scalp keeps the skull apart from table and head-holder, so its piece of connected bone is free of them and
 is taken whole. That piece alone would lose lower jaw and spine where a joint shows a gap, and whether it does

@@ -1,4 +1,4 @@
-"""Head CTs in Hounsfield units, in files or folders of DICOM slices; `bone` says what is kept."""
+"""Head CTs in Hounsfield units, in files or folders of DICOM slices, segmented by `bone`."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +83,7 @@ class CtSource(FileSource):
 
 
 def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
-    """Refuse what cannot be a CT in Hounsfield units.
+    """Raise an error unless the values may be a CT in Hounsfield units.
 
     Raises:
         InputError: if there is no air, as without the rescale intercept, or nothing as dense as bone.

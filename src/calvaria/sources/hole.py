@@ -1,4 +1,4 @@
-"""Whether an implant lies in the hole that it was made for: along its rim, bone goes on at the same depth.
+"""Check that an implant fits its hole: along its rim, bone continues at the same depth.
 
 Rays leave a point inside the head, through the implant and what is around it. Along the implant's rim, the
 depths at which they are in the implant are compared with those at which, some millimetres further out, they
@@ -26,14 +26,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class RimFit:
-    """How an implant lies in the bone around it."""
+    """Fit of an implant to the bone around it."""
 
     agreement: float  # 0 to 1, of the depths of implant and bone along the rim; overlap over union
     on_bone: float  # 0 to 1, of the implant's silhouette that is bone, too
 
     @property
     def score(self) -> float:
-        """0 to 1; high where the implant continues the bone and nothing but its rim lies on bone."""
+        """0 to 1; high if the implant continues the bone and only its rim is on bone."""
         return self.agreement * (1 - self.on_bone)
 
 

@@ -1,4 +1,4 @@
-"""List the skulls of a folder: which files count, their ids, whose they are, and what is wrong with them."""
+"""List the skulls of a folder: their files, ids, people and faults."""
 
 import re
 import zipfile
@@ -23,7 +23,7 @@ _NOTE_NAMES = ("readme", "licence", "license", "changes", "citation", "dicomdir"
 
 
 class Listed(Protocol):
-    """A source that takes the files of a folder by a pattern."""
+    """A source that selects files of a folder by a pattern."""
 
     @property
     def path(self) -> Path:
@@ -31,7 +31,7 @@ class Listed(Protocol):
 
     @property
     def pattern(self) -> str:
-        """Which files to take, a glob pattern below the folder."""
+        """Glob pattern of files, relative to the folder."""
 
     @property
     def person(self) -> str | None:
@@ -39,7 +39,7 @@ class Listed(Protocol):
 
     @property
     def limit(self) -> int | None:
-        """How many skulls to take at most."""
+        """Maximum number of skulls."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Item:
 
 
 def contents(name: str, source: Listed) -> list[Path]:
-    """What matches the source's pattern, in the order of names, without hidden files and notes.
+    """Return the paths that match the source's pattern, by name, without hidden files and notes.
 
     Raises:
         InputError: if the folder is missing or may not be listed, or if the pattern is malformed.
@@ -94,7 +94,7 @@ def identify(path: Path) -> Item | None:
 
 
 def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
-    """Entries in the order of their ids, the first ``limit`` of them; `_ids` says what their ids are.
+    """Return the first ``limit`` entries in the order of their ids (see `_ids`).
 
     Files with equal names get a fault, and their whole names as ids.
 

@@ -63,7 +63,7 @@ class Mug500Source(FileSource):
         return [_entry(name, id, folders[id]) for id in sorted(folders)[: self.limit]]
 
     def read(self, entry: Entry, seed: int) -> Scan:
-        """Read one skull, and fill its implant into the skull's grid if it has one; the seed has no effect.
+        """Read one skull and voxelise its implant, if any, on the skull's grid; the seed has no effect.
 
         Raises:
             InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known

@@ -36,13 +36,13 @@ def open_checked(path: Path) -> IO[bytes]:
 
 
 def reason(error: OSError) -> str:
-    """Why a file cannot be read and what to do."""
+    """Return the reason for which a file cannot be read, and the remedy."""
     text = f"cannot be read ({error.strerror or error}); check the disk or download it again"
     return _REASONS.get(error.errno or 0, text)
 
 
 def data_file_beside(header: Path, name: str) -> Path:
-    """The file that holds the voxels of a header in a file of its own; one outside its folder is never read.
+    """Return the file with the voxels of a detached header; files outside of its folder are never read.
 
     Raises:
         InputError: if it is outside, or a list of files.

@@ -1,4 +1,4 @@
-"""What the segments of a segmentation are, by their names: 3D Slicer fixes no order and no numbers."""
+"""Roles of a segmentation's segments by their names, since 3D Slicer does not fix order and numbers."""
 
 import re
 from collections.abc import Mapping

@@ -76,7 +76,7 @@ def read_volume(path: Path) -> Volume:
 
 
 def unknown_kind(path: Path) -> str:
-    """What to do with a file that is not a volume by its name."""
+    """Return the remedy for a file whose name is not that of a volume."""
     for endings, advice in _CONVERTERS.items():
         if path.name.lower().endswith(endings):
             return advice
@@ -87,7 +87,7 @@ def unknown_kind(path: Path) -> str:
 
 
 def read_mask(path: Path) -> Volume:
-    """Read a binary volume, as `mask_of` takes it.
+    """Read a binary volume; see `mask_of`.
 
     Raises:
         InputError: as for `read_volume` and `mask_of`.
@@ -96,7 +96,7 @@ def read_mask(path: Path) -> Volume:
 
 
 def read_labels(path: Path) -> Volume:
-    """Read a label volume, as `labels_of` takes it.
+    """Read a label volume; see `labels_of`.
 
     Raises:
         InputError: as for `read_volume` and `labels_of`.
@@ -168,7 +168,7 @@ def skull_of(path: Path, volume: Volume) -> Volume:
 
 
 def is_label_like(volume: Volume) -> bool:
-    """Whether values are those of a mask or label map, not Hounsfield units, judged by a few slices."""
+    """Return whether a few slices have values of a mask or label map, not Hounsfield units."""
     if volume.origin.meanings:
         return True
     if float(volume.values.min()) < -ROUNDING:

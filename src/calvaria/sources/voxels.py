@@ -1,4 +1,4 @@
-"""What files of volumes have in common: a header's claims are checked, then the voxels are read.
+"""Reading of volume files: check the header, then read the voxels.
 
 They are read in pieces and into one array, since a file can be damaged or lie about its size: nothing is
 allocated before the header's claims are held against the file, and a gzip file is read up to its checksum.
@@ -26,7 +26,7 @@ _GZIP_MOST = 1032  # deflate cannot shrink anything by more
 
 
 class Readable(Protocol):
-    """A file, or what is unpacked from one."""
+    """A file or a decompressed stream."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -42,7 +42,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a header says of the voxels that follow it."""
+    """A header's description of the voxels."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -53,7 +53,7 @@ class Layout:
 
 
 def slabs(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Views (i, j, 8 or fewer) of a volume along k, so that what is computed of them stays small."""
+    """Yield views (i, j, at most 8) of a volume along k, to limit the memory of computations."""
     for start in range(0, values.shape[2], 8):
         yield values[:, :, start : start + 8]
 

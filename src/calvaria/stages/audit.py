@@ -1,4 +1,4 @@
-"""Compare a family's skulls with real ones that it has not learned from.
+"""Compare a family's skulls with held-out real skulls.
 
 Example: calvaria audit --run results/demo --family vae
 """

@@ -41,7 +41,7 @@ def fit(run: Run, config: Config, family: str) -> None:
 
 
 def dry_run(run: Run, config: Config, family: str) -> str:
-    """What fitting a family would take: parameters, peak memory and time, from a few steps at full size."""
+    """Measure parameters, peak memory and time of a training in a few steps at full size."""
     from calvaria.families.network_family import NetworkFamily
     from calvaria.families.run_context import fit_context
     from calvaria.storage.cohorts import training_population

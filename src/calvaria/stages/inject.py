@@ -33,7 +33,7 @@ class Subject:
 
 
 def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
-    """Write one shard of cases; every row says how its defect can be made again."""
+    """Write one shard of cases; every row has the parameters of its defect."""
     import numpy as np
 
     from calvaria import seeds

@@ -1,4 +1,4 @@
-"""The layout of a run's directory, from which the workflow's rules and the commands take their paths.
+"""The layout of a run's directory, used by the workflow's rules and the commands.
 
 A name may be a Snakemake wildcard such as ``"{family}"``.
 """

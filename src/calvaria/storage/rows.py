@@ -282,7 +282,7 @@ class Table:
 
     @property
     def description(self) -> str:
-        """What a row describes."""
+        """Content of one row."""
         return self.row.__doc__ or ""
 
 

@@ -15,7 +15,7 @@ from calvaria.skull.vault import Vault
 
 
 class CustomRecipe(Recipe):
-    """A recipe of your own: a function that draws a defect; see docs/defects.md."""
+    """A custom recipe: a function that draws a defect; see docs/own_defects.md."""
 
     kind: Literal["custom"]
     """Which recipe: a function of your own."""

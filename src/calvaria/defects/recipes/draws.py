@@ -1,4 +1,4 @@
-"""What recipes draw: numbers of a distribution, rounded so that they can be stored."""
+"""Random numbers of recipes, rounded so that they can be stored."""
 
 import math
 

@@ -12,7 +12,7 @@ from calvaria.skull.vault import Vault, rounded, unit
 
 
 class Healed(Section):
-    """Bone around the hole that has thinned; what is gone belongs to the implant."""
+    """Thinned bone around the hole; the removed bone belongs to the implant."""
 
     width_mm: Normal = Normal(mean=12, sd=3)
     """Width of the band of thinned bone."""

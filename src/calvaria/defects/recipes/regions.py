@@ -1,4 +1,4 @@
-"""Regions of the vault: the directions of defects in them, and whether a case lies in its region."""
+"""Regions of the vault: directions of defects, and a check that a case lies in its region."""
 
 import math
 from typing import NamedTuple

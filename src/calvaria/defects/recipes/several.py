@@ -18,7 +18,7 @@ def draw(
     apart_mm: float,
     draw_shape: Callable[[np.random.Generator, OuterSurface], Shape],
 ) -> tuple[Shape, ...]:
-    """Draw several shapes, each away from those before it.
+    """Draw several shapes, each apart from the previous ones.
 
     Args:
         count: least and most shapes.

@@ -8,7 +8,7 @@ from calvaria.skull.vault import Frozen, Vector, cross
 
 
 class Ellipsoid(Frozen):
-    """An ellipsoid in a frame of its own."""
+    """An ellipsoid with its own axes."""
 
     kind: Literal["ellipsoid"] = "ellipsoid"
     centre_mm: Vector

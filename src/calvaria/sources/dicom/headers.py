@@ -1,4 +1,4 @@
-"""What a DICOM file says of itself, read up to its pixels."""
+"""Headers of DICOM files, read up to the pixels."""
 
 import warnings
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _ENDINGS = (".dcm", ".ima", ".dicom")
 
 @dataclass(frozen=True)
 class Plane:
-    """One slice: a file of its own, or a frame of an enhanced image."""
+    """One slice: a file, or a frame of an enhanced image."""
 
     path: Path
     frame: int  # from 0
@@ -143,7 +143,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop pydicom's warnings about values of a wrong form; those that matter are checked here."""
+    """Suppress pydicom's warnings about malformed values; relevant ones are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -35,7 +35,7 @@ class Series:
 
     @property
     def first(self) -> Plane:
-        """Any of them, for what all have in common."""
+        """Return one slice, for values that all have in common."""
         return self.planes[0]
 
     @cached_property
@@ -55,7 +55,7 @@ class Series:
 
     @property
     def flat(self) -> bool:
-        """Whether all slices are in one place, as those are that watch for contrast agent."""
+        """Return whether all slices have the same position, as in bolus tracking."""
         return self.extent_mm < _PLACE_MM
 
     @cached_property

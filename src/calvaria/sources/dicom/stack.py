@@ -1,4 +1,4 @@
-"""How slices lie, from their own positions: whether they make a volume, its affine, and where to resample."""
+"""Geometry of slices: check that their positions form a volume, its affine, and positions for resampling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MISSING = 1.5  # times the usual distance, from which on a slice is missing rat
 
 @dataclass(frozen=True)
 class Stack:
-    """Where the slices of a volume lie."""
+    """Geometry of the slices of a volume."""
 
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices (i, j, k) to RAS+ mm
     count: int  # slices of the volume

@@ -87,7 +87,7 @@ def shell_thickness(p: Points, m: Points, ph: Phantom, thinnest: float) -> Field
 
 
 def temporal_hollow(m: Points, ph: Phantom) -> Field:
-    """Depth of the hollow behind the brow in which the temporal muscle lies."""
+    """Return the depth of the temporal fossa."""
     return ph.temporal_hollow * bump(m, (58.0, 48.0, 36.0), (24.0, 32.0, 34.0))
 
 
