@@ -126,7 +126,7 @@ def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
 def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
     """Away from the bone, inside it, or out of the volume: it is the implant of another skull."""
     entry = craniotomy(tmp_path, LPS, block((-16, -10, -16)))
-    with pytest.raises(InputError, match=r"B0001_implant\.stl: comes no nearer than 3 mm"):
+    with pytest.raises(InputError, match=r"B0001_implant\.stl: is more than 3 mm"):
         mug(tmp_path).read(entry, 0)
     entry = craniotomy(tmp_path, LPS, block((0, 0, 30)))
     with pytest.raises(InputError, match=r"100% of its vertices are outside the volume"):

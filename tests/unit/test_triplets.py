@@ -108,7 +108,7 @@ def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], 
     write(triplet[part], mask, ORIGIN + 1e-5)
     read_triplet(*triplet)
     write(triplet[part], mask, ORIGIN + np.array([0, 0.3, 0]))
-    with pytest.raises(InputError, match=r"origins differ, .* 0.3 mm apart, expected at most 0.045 mm"):
+    with pytest.raises(InputError, match=r"origins differ, .* 0.3 mm, expected at most 0.045 mm"):
         read_triplet(*triplet)
     write(triplet[part], mask[:, :-1])
     with pytest.raises(InputError, match=r"has 40 x 4[78] x 30 voxels, .* has 40 x 4[78] x 30"):

@@ -124,8 +124,8 @@ class Config(Section):
         most = max(0, len(self.train.channels) - 2)
         if self.train.deep_supervision > most:
             raise ValueError(
-                f"train.deep_supervision: only levels between finest and coarsest can answer, {most} with "
-                f"these channels, got {self.train.deep_supervision}"
+                f"train.deep_supervision: expected at most {most}, the levels between finest and coarsest of "
+                f"train.channels, got {self.train.deep_supervision}"
             )
         return self
 

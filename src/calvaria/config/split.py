@@ -19,6 +19,6 @@ class Split(Section):
     def _some_left(self) -> Self:
         if self.validation + self.test >= 0.9:
             raise ValueError(
-                "split.validation + split.test must stay below 0.9, or nothing is left to train on"
+                "split.validation + split.test must be below 0.9, since the rest is for training"
             )
         return self

@@ -156,6 +156,6 @@ def _case(
             return labels, case.defect, first + case.attempt
         first += case.attempt + 1
     raise BudgetError(
-        f"none of {inject.attempts} draws made a usable defect on the file's own grid, the last one because "
-        f"of: {fault}; change the recipe's sizes, or raise inject.attempts"
+        f"none of {inject.attempts} draws made a usable defect on the native grid; last reason: {fault}; "
+        "change the recipe's sizes, or raise inject.attempts"
     )

@@ -98,7 +98,7 @@ def read_manifest(run: Run) -> dict[str, Any]:
     manifest: dict[str, Any] = read_json(run.manifest)
     if missing := [key for key in KEYS if key not in manifest]:
         raise StoreError(
-            f"{run.manifest}: it lacks {', '.join(missing)}, as one of an older version does; "
+            f"{run.manifest}: lacks {', '.join(missing)}, like manifests of older versions; "
             "delete it and run snakemake again"
         )
     if digest(manifest["files"]) != manifest["digest"]:

@@ -91,8 +91,8 @@ def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
     low, high = extremes(volume.values)
     if low > AIR_HU and is_label_like(volume):
         raise InputError(
-            f"{path}: holds few values, from {low:g} to {high:g}, and is a mask or label volume, expected "
-            "Hounsfield units; read it with kind: folder"
+            f"{path}: expected Hounsfield units, got few values from {low:g} to {high:g}, as of a mask or "
+            "label volume; read it with kind: folder"
         )
     if low > AIR_HU or _is_padding(volume.values, low):
         lowest = f"nothing below {low:g}" if low > AIR_HU else f"only the padding {low:g} below {AIR_HU:g}"

@@ -191,7 +191,7 @@ def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: P
     gap = float(near[skull[box] > 0].min(initial=np.inf))
     if gap > _TOUCH_MM:
         raise InputError(
-            f"{path}: comes no nearer than {_TOUCH_MM:g} mm to the bone of its skull, expected it to touch; "
+            f"{path}: is more than {_TOUCH_MM:g} mm from the bone of its skull, expected contact; "
             "check that it is the implant of this skull, in the same coordinates"
         )
     labels = (skull > 0).astype(np.uint8)
@@ -230,7 +230,7 @@ def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarr
             )
     tried = ", ".join(f"{name} {fit:.0%}" for name, fit in fits.items())
     raise InputError(
-        f"{path}: lies on the surface of its skull's mask in no frame tried: {tried} of its vertices, "
+        f"{path}: does not fit the surface of its skull's mask in any frame tried: {tried} of its vertices, "
         "expected "
         f"{_FIT:.0%}, and at least {_SPAN:.0%} of the mask's extent; check that both are of the same skull"
     )

@@ -160,7 +160,7 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
     if len(kept) != 3:
         raise InputError(
             f"{path}: has {len(kept)} axes in space, of shape {sizes.tolist()}, expected a volume of three "
-            "dimensions; split series and channels into files of their own"
+            "dimensions; split series and channels into separate files"
         )
     affine = np.eye(4)
     affine[:3, :3] = directions[kept].T

@@ -32,10 +32,9 @@ def on_grid_of(path: Path, reference: Volume, other_path: Path, other: Volume) -
         else:
             what = "the directions of their axes or their origins differ"
         raise InputError(
-            f"{other_path} has as many voxels as {path}, in other places: {what}, and corners lie up to "
-            f"{apart:.3g} mm apart, expected at most {most:.3g} mm, a tenth of a voxel; check that both "
-            "are of "
-            "the same skull, repair the header that is wrong, or resample one of them onto the other's grid"
+            f"{other_path} has the shape of {path}, but other voxel positions: {what}, and corners differ by "
+            f"up to {apart:.3g} mm, expected at most {most:.3g} mm, a tenth of a voxel; check that both are "
+            "of the same skull, repair the wrong header, or resample one of them onto the other's grid"
         )
     return values
 

@@ -43,9 +43,9 @@ def read_triplet(complete: Path | None, defective: Path, implant: Path) -> Scan:
         surplus = int(np.count_nonzero((labels > 0) & (whole == 0)))
         if absent or surplus:
             raise InputError(
-                f"{complete}: is not {defective} and {implant} together: {absent} of its voxels are in "
-                f"neither, {surplus} of theirs are not in it, expected none; check that all are of the same "
-                "skull and defect"
+                f"{complete}: expected the union of {defective} and {implant}: {absent} of its voxels are in "
+                f"neither, {surplus} of theirs are not in it; check that all are of the same skull and "
+                "defect"
             )
     return Scan(labels, bone.affine, summarise("label volume", labels, bone.affine, MEANINGS))
 

@@ -112,8 +112,7 @@ def mask_of(path: Path, volume: Volume) -> Volume:
     """
     if len(volume.origin.meanings) > 1:
         raise InputError(
-            f"{path}: has the segments {listed(volume.origin.meanings)}, expected one; export the one that "
-            "is meant alone"
+            f"{path}: has the segments {listed(volume.origin.meanings)}, expected one; export one of them"
         )
     values = rounded(volume.values)
     low, high = extremes(values)

@@ -76,7 +76,7 @@ def check_layout(path: Path, layout: Layout, size: int) -> None:
     if len(shape) != 3:
         raise InputError(
             f"{path}: has shape {shape}, expected a volume of three dimensions; split series and channels "
-            "into files of their own"
+            "into separate files"
         )
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(

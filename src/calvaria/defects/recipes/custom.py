@@ -34,7 +34,7 @@ class CustomRecipe(Recipe):
         if not isinstance(defect, Defect):
             raise ConfigError(
                 f"function {self.function} of a custom recipe: returned {type(defect).__name__}, expected "
-                "calvaria.defects.defect.Defect; see docs/defects.md"
+                "calvaria.defects.defect.Defect; see docs/own_defects.md"
             )
         return defect
 

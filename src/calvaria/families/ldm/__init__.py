@@ -55,7 +55,7 @@ class LdmFamily(NetworkFamily):
     def _sampler_suits(self) -> Self:
         if (self.objective == "flow") != (self.sampler == "euler"):
             raise ValueError(
-                f"ldm.sampler euler goes with objective flow, and only with it; got {self.sampler} and "
+                f"ldm.sampler: euler and objective flow require each other, got {self.sampler} and "
                 f"{self.objective}"
             )
         return self
