@@ -191,7 +191,7 @@ def _fault(item: Any) -> str:
 
 
 def load(path: Path) -> Config:
-    """Reads and validates a YAML file.
+    """Read and validate a YAML file.
 
     Raises:
         ConfigError: if the file is missing, is not YAML, or has wrong keys.
@@ -206,5 +206,5 @@ def load(path: Path) -> Config:
 
 
 def dump(config: Config) -> str:
-    """The complete config as YAML, every default written out."""
+    """Return the complete config as YAML, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -17,7 +17,7 @@ CHUNK = 1 << 15  # voxels worked on at a time: what is computed of them stays in
 
 
 def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
-    """The label volume of a case.
+    """Return the label volume of a case.
 
     Bone inside the defect's shapes and on its vault becomes implant, and so does what healing took off the
     bone around. Specks of implant that are cut off from the rest (inner structures that the outline grazes)
@@ -91,7 +91,7 @@ def taken(
 
 
 def _window(grid: Grid, shape: Shape, margin_mm: float) -> Window:
-    """The voxels whose centres may lie in the shape or not further than a margin from it."""
+    """Return the voxels whose centres may lie in the shape or not further than a margin from it."""
     return _slices(grid, *shape.bounds_mm(), margin_mm)
 
 
@@ -105,7 +105,7 @@ def _slices(grid: Grid, low: Vector, high: Vector, margin_mm: float) -> Window:
 
 
 def around(windows: list[Window]) -> Window:
-    """The box around all windows and a voxel more, so that bone around a hole is seen to go on."""
+    """Return the box around all windows and a voxel more, so that bone around a hole is seen to go on."""
     x, y, z = (
         slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)
         for axis in range(3)

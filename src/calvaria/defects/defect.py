@@ -52,7 +52,7 @@ def to_json(defect: Defect) -> dict[str, Any]:
 
 
 def from_json(content: dict[str, Any]) -> Defect:
-    """The defect of a JSON object.
+    """Return the defect of a JSON object.
 
     Raises:
         pydantic.ValidationError: if it is not one.

@@ -19,7 +19,7 @@ def thinned(
     points: tuple[np.ndarray, np.ndarray, np.ndarray],
     distance_mm: np.ndarray,
 ) -> np.ndarray:
-    """(n,) bool: which voxels of the band are gone.
+    """Return (n,) bool: which voxels of the band are gone.
 
     A voxel is gone if it lies in the outer (or inner) part of the bone's thickness, measured along the ray
     from the vault's centre; that part falls linearly from the rim to the end of the band.
@@ -57,7 +57,7 @@ def _bone_along(
     sign: int,
     enough: np.ndarray,
 ) -> np.ndarray:
-    """(n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time.
+    """Return (n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time.
 
     A ray that has met at least one more than ``enough`` may go no further.
     """
@@ -92,7 +92,7 @@ def _bone_along(
 
 
 def _values(volume: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """(n,) values of the voxels at these places in voxels; 0 outside."""
+    """Return (n,) values of the voxels at these places in voxels; 0 outside."""
     places = [np.floor(p).astype(np.int64) for p in (x, y, z)]
     inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(places, volume.shape, strict=True)])
     values = np.zeros(x.shape, volume.dtype)

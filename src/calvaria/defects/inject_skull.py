@@ -119,7 +119,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 
 def _read(path: Path) -> Volume:
-    """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
+    """Return a skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
     is_dicom = path.suffix.lower() in (".dcm", ".ima") or _is_folder(path)
     volume = None if is_dicom else read_volume(path)
     if volume is None or looks_like_ct(volume.values):

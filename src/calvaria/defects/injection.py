@@ -73,7 +73,7 @@ def inject_defect(
 
 
 def _pick(rng: np.random.Generator, inject: Inject) -> str:
-    """The name of a recipe, drawn by weight; the order in the config does not matter."""
+    """Return the name of a recipe, drawn by weight; the order in the config does not matter."""
     names = sorted(inject.recipes)
     left = rng.random() * sum(inject.recipes[name].weight for name in names)
     for name in names[:-1]:

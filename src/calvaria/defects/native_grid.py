@@ -26,7 +26,7 @@ class OwnGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], affine: np.ndarray, to_box: np.ndarray) -> "OwnGrid":
-        """The grid of a scan with a (4, 4) affine, and a (4, 4) rigid pose from its millimetres."""
+        """Return the grid of a scan with a (4, 4) affine, and a (4, 4) rigid pose from its millimetres."""
         # Not by a matrix product, whose last bits differ by machine.
         matrix = [[sum(to_box[r, m] * affine[m, c] for m in range(4)) for c in range(4)] for r in range(4)]
         i, j, k = shape
@@ -60,7 +60,7 @@ class OwnGrid:
 
 
 def cut(skull: np.ndarray, native: OwnGrid, defect: Defect, conformed: np.ndarray, grid: Grid) -> np.ndarray:
-    """The label volume of a case on the skull's own grid.
+    """Return the label volume of a case on the skull's own grid.
 
     Args:
         skull: (i, j, k) bool or uint8 complete skull, bone where it is not 0.

@@ -37,7 +37,7 @@ SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone 
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
-    """An untrained network of the config's size."""
+    """Return an untrained network of the configured size."""
     with seeded(context.torch_generator("weights")):
         network = Autoencoder(
             shape=context.grid.shape,

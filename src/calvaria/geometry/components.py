@@ -67,7 +67,7 @@ class Implants(NamedTuple):
 
 
 def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
-    """All implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
+    """Return all implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
     if (box := bounding_box(labels[window], IMPLANT)) is None:
         return None
     box = grown(box, labels.shape, window)
@@ -103,7 +103,7 @@ def settle(labels: np.ndarray, window: Box) -> Implants | None:
 
 
 def cut_off(block: np.ndarray, components: Pieces) -> np.ndarray:
-    """(n + 1,) bool: which pieces are bone that touches implant and ends within the block.
+    """Return (n + 1,) bool: which pieces are bone that touches implant and ends within the block.
 
     Args:
         block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
@@ -122,7 +122,7 @@ def cut_off(block: np.ndarray, components: Pieces) -> np.ndarray:
 
 
 def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
-    """The smallest box around a mask.
+    """Return the smallest box around a mask.
 
     Args:
         volume: (x, y, z) bool mask, or uint8 labels.

@@ -21,7 +21,7 @@ class Orientation:
 
     @classmethod
     def of(cls, affine: npt.NDArray[np.float64]) -> "Orientation":
-        """The orientation of an array with a (4, 4) affine from voxel indices to RAS+ millimetres."""
+        """Return the orientation of an array with a (4, 4) affine from voxel indices to RAS+ millimetres."""
         cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         axes = max(
             permutations(range(3)),
@@ -31,7 +31,7 @@ class Orientation:
         return cls((axes[0], axes[1], axes[2]), (flipped[0], flipped[1], flipped[2]))
 
     def to_canonical(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A view (x, y, z) of an array (i, j, k)."""
+        """Return a view (x, y, z) of an array (i, j, k)."""
         turned = values.transpose(self.axes)
         return np.flip(turned, [axis for axis in range(3) if self.flipped[axis]])
 
@@ -55,7 +55,7 @@ class Orientation:
 
 
 def centred(affine: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The (4, 4) affine with the array's centre at the origin.
+    """Return the (4, 4) affine with the array's centre at the origin.
 
     An origin is rounded differently in each storage order, the directions are not: in this frame equal scans
     have equal bits.

@@ -46,7 +46,7 @@ def near(
 def _near(
     defective: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every voxel of the box: whether it is within 10 mm, and within 10 voxels.
+    """Return every voxel of the box: whether it is within 10 mm, and within 10 voxels.
 
     With isotropic voxels one distance transform in voxels, where squares are whole and hence exact,
     serves both.

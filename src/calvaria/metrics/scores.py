@@ -98,7 +98,7 @@ def _validate(
 def _rim_gap(
     border: np.ndarray, distances_mm: np.ndarray, predicted: np.ndarray, defective: np.ndarray
 ) -> float:
-    """The 95th percentile of the distances from the defect's rim to the predicted implant.
+    """Return the 95th percentile of the distances from the defect's rim to the predicted implant.
 
     The rim is the reference's border voxels that touch the defective skull; where a reference touches none,
     its whole border. A voxel outside of a mask is nearest to a border voxel of it, so the distances are

@@ -21,7 +21,7 @@ KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "ancestry", 
 
 
 def stores(run: Run, config: Config) -> list[Store]:
-    """Every store of a run."""
+    """Return every store of a run."""
     cohorts = (*config.fit, "validation", "test")
     synthetic = [store(family) for family in config.fit for store in (run.sample, run.screen)]
     scored = [run.evaluate(arm) for arm in config.train.arms]
@@ -29,7 +29,7 @@ def stores(run: Run, config: Config) -> list[Store]:
 
 
 def data_files(stages: Sequence[Stage], run: Run, config: Config) -> list[Path]:
-    """The files that make up a run, relative to its root: stores, tables, weights, records."""
+    """Return the files that make up a run, relative to its root: stores, tables, weights, records."""
     every = jobs(stages, run, config, len(run.ingest))
     written = [path for job in every if job.stage.is_data for path in job.outputs]
     of_stores = {parent for path in written for parent in path.parents if parent.suffix == ".zarr"}
@@ -76,7 +76,7 @@ def sha256(path: Path) -> str:
 
 
 def digest(files: dict[str, str]) -> str:
-    """One digest of all files: SHA-256 of their sorted names and digests."""
+    """Return one digest of all files: SHA-256 of their sorted names and digests."""
     text = "".join(f"{value}  {name}\n" for name, value in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -90,7 +90,7 @@ def write_manifest(stages: Sequence[Stage], run: Run, config: Config) -> None:
 
 
 def read_manifest(run: Run) -> dict[str, Any]:
-    """The manifest of a finished run.
+    """Return the manifest of a finished run.
 
     Raises:
         StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.

@@ -100,7 +100,7 @@ def _cpu() -> dict[str, str]:
 
 
 def _gpu() -> str | None:
-    """The name of the GPU that torch sees, and the versions of its driver and of CUDA."""
+    """Return the name of the GPU that torch sees, and the versions of its driver and of CUDA."""
     import torch
 
     if not torch.cuda.is_available():

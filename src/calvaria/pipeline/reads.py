@@ -66,7 +66,7 @@ def defects(config: Config) -> dict[str, Any]:
 
 
 def sources(config: Config) -> dict[str, Any]:
-    """The sources of the skulls."""
+    """Return the sources of the skulls."""
     configured: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
     return configured
 

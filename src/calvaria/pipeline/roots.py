@@ -17,20 +17,20 @@ def families(config: Config, name: str) -> Sequence[str]:
 
 
 def sources(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the sources."""
+    """Return the modules of the sources."""
     return [type(source).__module__ for source in config.ingest.sources.values()]
 
 
 def recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the recipes."""
+    """Return the modules of the recipes."""
     return [module for recipe in config.inject.recipes.values() for module in recipe.modules]
 
 
 def fresh_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the recipes, if trainings make defects themselves."""
+    """Return the modules of the recipes, if trainings make defects themselves."""
     return recipes(config) if config.train.fresh_defects else []
 
 
 def sources_and_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the sources and of the recipes."""
+    """Return the modules of the sources and of the recipes."""
     return [*sources(config), *recipes(config)]

@@ -162,7 +162,7 @@ def _last_line(log: Path) -> str:
 
 
 def _is_error(log: Path) -> bool:
-    """Whether a log ends with an error: one of calvaria, or an exception other than Ctrl-C."""
+    """Return whether a log ends with an error: one of calvaria, or an exception other than Ctrl-C."""
     tail = _tail(log)
     error = any(line.startswith(("calvaria: ", "Traceback ")) for line in tail)
     return error and not tail[-1].startswith("KeyboardInterrupt")

@@ -126,7 +126,7 @@ class Context:
         return seeds.generator(self.seed, self.name, *keys)
 
     def torch_generator(self, *keys: str | int) -> "torch.Generator":
-        """A CPU torch generator for a purpose."""
+        """Return a CPU torch generator for a purpose."""
         return seeds.torch_generator(self.seed, self.name, *keys)
 
     def draw_generator(self, draw: Draw) -> np.random.Generator:
@@ -190,7 +190,7 @@ class Family(Section, ABC):
         """Draw skulls, in the order of ``draws``; each depends on its own draw alone."""
 
     def training(self, population: Population, context: Context) -> Any:
-        """The ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
+        """Return the ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
         raise NotImplementedError
 
     def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
@@ -198,7 +198,7 @@ class Family(Section, ABC):
         raise NotImplementedError
 
     def build_template(self, population: Population, context: Context) -> np.ndarray:
-        """(x, y, z) uint8 mask of the population's template, if ``builds_template``."""
+        """Return (x, y, z) uint8 mask of the population's template, if ``builds_template``."""
         raise NotImplementedError
 
     def register(

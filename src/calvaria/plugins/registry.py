@@ -48,7 +48,7 @@ BUILT_IN: dict[Group, tuple[str, ...]] = {
 
 @cache
 def kinds(group: Group) -> dict[str, type[Section]]:
-    """The plugins of a group by their kind, the built-in ones first.
+    """Return the plugins of a group by their kind, the built-in ones first.
 
     Raises:
         ConfigError: if a plugin cannot be imported, has no kind, or one that is taken.
@@ -59,7 +59,7 @@ def kinds(group: Group) -> dict[str, type[Section]]:
         plugin = _load(path)
         (kind,) = plugin.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]
         if kind in plugins:
-            raise ConfigError(f"{path}: its kind {kind!r} is taken by {plugins[kind]}; choose another")
+            raise ConfigError(f"{path}: kind {kind!r} is already defined by {plugins[kind]}; choose another")
         plugins[kind] = plugin
     return plugins
 

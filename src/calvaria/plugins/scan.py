@@ -82,7 +82,7 @@ class Summary:
         return [first, "; ".join(remarks) if remarks else "nothing was left out"]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the complete summary."""
         return {
             "kind": self.kind,
             "shape": list(self.shape),
@@ -114,7 +114,7 @@ def summarise(
     affine: npt.NDArray[np.float64],
     origin: Origin,
 ) -> Summary:
-    """The summary of (i, j, k) values with a (4, 4) affine to RAS+ millimetres."""
+    """Return the summary of (i, j, k) values with a (4, 4) affine to RAS+ millimetres."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = affine[:3, :3] / spacing
     between = np.abs(cosines.T @ cosines)[np.triu_indices(3, 1)].max()

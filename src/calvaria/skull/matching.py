@@ -49,7 +49,7 @@ def shape(vault: VaultPicture) -> Shape:
 
 
 def mirror(vault: VaultPicture) -> VaultPicture:
-    """The vault with left and right exchanged."""
+    """Return the vault with left and right exchanged."""
     return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
 
 

@@ -116,7 +116,7 @@ def _floor() -> tuple[float, float]:
 
 
 def measure(skull: np.ndarray, grid: Grid) -> Measures:
-    """Measures of a complete skull, (x, y, z) non-zero where there is bone; all zero if it is empty."""
+    """Measure of a complete skull, (x, y, z) non-zero where there is bone; all zero if it is empty."""
     if not skull.any():
         return Measures(0, 0, 0, 0, 0, float("inf"))
     low, high = extent(skull, grid)

@@ -109,7 +109,7 @@ class _Fit:
     anchor_mm: np.ndarray  # (3,) in the scan
 
     def to_template(self, template: Template, points: np.ndarray) -> np.ndarray:
-        """(n, 3) points of the scan in the template's frame."""
+        """Return (n, 3) points of the scan in the template's frame."""
         return (points - self.anchor_mm) @ self.rotation.T / self.size + template.anchor_mm
 
 
@@ -149,7 +149,7 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
 
 
 def _orient(template: Template, cloud: _Cloud) -> tuple[_Fit, bool]:
-    """The best coarse fit, and whether it is in the orientation that the header gives."""
+    """Return the best coarse fit, and whether it is in the orientation that the header gives."""
     first = _best(template, cloud, _tilts())
     misfit = _misfit(template, cloud, first).total_mm
     if misfit <= UPRIGHT_MM:
@@ -167,19 +167,19 @@ def _best(template: Template, cloud: _Cloud, starts: Sequence[np.ndarray]) -> _F
 
 
 def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:
-    """A head of average size, turned so, whose vault's top is the highest bone."""
+    """Return a head of average size, turned so, whose vault's top is the highest bone."""
     anchor = rotation.T @ vault_anchor(cloud.points @ rotation.T)
     return _Fit(rotation, np.ones(3), anchor)
 
 
 def _tilts() -> list[np.ndarray]:
-    """The header's orientation, and turned about each axis."""
+    """Return the header's orientation, and turned about each axis."""
     turns = [sign * np.deg2rad(TILT_DEG) * axis for axis in np.eye(3) for sign in (-1, 1)]
     return [np.eye(3), *(rotation_about(turn) for turn in turns)]
 
 
 def _orientations() -> list[np.ndarray]:
-    """The 24 proper rotations that map axes onto axes, the identity first."""
+    """Return the 24 proper rotations that map axes onto axes, the identity first."""
     matrices = []
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=3):
@@ -230,7 +230,7 @@ def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tupl
 def _weight(
     moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray, normals: np.ndarray, soft_mm: float
 ) -> np.ndarray:
-    """(n,) how much each point counts: for its place, its distance, and the side that it faces."""
+    """Return (n,) how much each point counts: for its place, its distance, and the side that it faces."""
     steep = np.maximum(np.linalg.norm(gradient, axis=1), 1e-6)
     facing = np.clip((normals * gradient).sum(axis=1) / steep, ALONG, 1)
     robust = 1 / (1 + (distance / soft_mm) ** 2)
@@ -238,7 +238,7 @@ def _weight(
 
 
 def _region(moved: np.ndarray) -> np.ndarray:
-    """(n,) how much points count for their height in the template's frame."""
+    """Return (n,) how much points count for their height in the template's frame."""
     height = moved[:, 2]
     low = np.clip((height - LOWEST_MM) / TAPER_MM, 0, 1)
     return np.where(height > VAULT_FROM_MM, VAULT_WEIGHT, low)
@@ -261,7 +261,7 @@ def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
 
 
 def rotation_about(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
+    """Return (3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
     angle = float(np.sqrt((vector**2).sum()))
     if angle < 1e-12:
         return np.eye(3)

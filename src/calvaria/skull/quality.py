@@ -51,12 +51,12 @@ class Finding:
 
 
 def first_fault(findings: list[Finding]) -> Finding | None:
-    """The first fault, if there is one."""
+    """Return the first fault, if there is one."""
     return next((one for one in findings if one.severity == "fault"), None)
 
 
 def doubts_of(findings: list[Finding]) -> tuple[Finding, ...]:
-    """All doubts."""
+    """Return all doubts."""
     return tuple(one for one in findings if one.severity == "doubt")
 
 
@@ -83,14 +83,14 @@ def check_bone(labels: np.ndarray, affine: np.ndarray) -> list[Finding]:
 
 
 def bone_span(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """(3,) mm along the scan's own axes, of labels (i, j, k) that have some bone."""
+    """Return (3,) mm along the scan's own axes, of labels (i, j, k) that have some bone."""
     used = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     voxels = np.array([found[-1] - found[0] + 1 for found in used])
     return voxels * np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def largest_share(labels: np.ndarray, affine: np.ndarray) -> float:
-    """The share of the bone in its largest connected piece, of labels (i, j, k)."""
+    """Return the share of the bone in its largest connected piece, of labels (i, j, k)."""
     steps = np.maximum(1, np.floor(PIECE_SPACING_MM / np.linalg.norm(affine[:3, :3], axis=0))).astype(int)
     coarse = labels[:: steps[0], :: steps[1], :: steps[2]] > 0
     bone = np.count_nonzero(coarse)
@@ -189,7 +189,7 @@ def check_closed(vault: VaultPicture) -> list[Finding]:
 
 
 def vault_share(vault: VaultPicture) -> float:
-    """The share of the cone, by solid angle, in which there is bone."""
+    """Return the share of the cone, by solid angle, in which there is bone."""
     cone, area = inside_cone(), pixel_area()
     return float(area[cone & (vault.outer_mm > 0)].sum() / area[cone].sum())
 

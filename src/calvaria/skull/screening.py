@@ -22,7 +22,7 @@ class Verdict:
 
 
 def limits(training: list[Measures], settings: Screen) -> Limits:
-    """The range of the training skulls, widened by the tolerances of the config."""
+    """Return the range of the training skulls, widened by the tolerances of the config."""
     values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
     ranges = {}
     for name in ("width_mm", "length_mm", "height_mm"):
@@ -38,7 +38,7 @@ def limits(training: list[Measures], settings: Screen) -> Limits:
 
 
 def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
-    """The largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
+    """Return the largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
     bone = np.count_nonzero(skull)
     if bone == 0:
         return skull, 0.0
@@ -65,7 +65,7 @@ class Originals:
         self._bone = np.bitwise_count(self._packed).sum(1, dtype=np.int64)
 
     def nearest(self, skull: np.ndarray) -> Nearest:
-        """The one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
+        """Return the one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
         packed = np.packbits(skull.reshape(-1) > 0)
         shared = np.bitwise_count(self._packed & packed).sum(1, dtype=np.int64)
         dice = 2 * shared / np.maximum(self._bone + np.count_nonzero(skull), 1)
@@ -74,7 +74,7 @@ class Originals:
 
 
 def screen_skull(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> Verdict:
-    """Cleans and measures a skull, (x, y, z) uint8, and compares it with the accepted ranges."""
+    """Clean and measure a skull, (x, y, z) uint8, and compare it with the accepted ranges."""
     cleaned, share = clean(skull)
     measures = measure(cleaned, grid)
     return Verdict(_fault(share, measures, accepted, settings), cleaned, measures)

@@ -41,7 +41,7 @@ class Vault(Frozen):
     """Depth of the floor plane below the centre at the forehead, over the lateral semi-axis."""
 
     def contains(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
+        """Return (n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
         (cx, cy, cz), (a, b, c) = self.centre_mm, self.semi_axes_mm
         u, v, w = (x - cx) / a, (y - cy) / b, (z - cz) / a
         middle, slope = (self.floor_front + FLOOR_BACK) / 2, (FLOOR_BACK - self.floor_front) / 2
@@ -62,13 +62,13 @@ def rounded(*values: float) -> Vector:
 
 
 def unit(x: float, y: float, z: float) -> Vector:
-    """A vector of length 1 along (x, y, z)."""
+    """Return a vector of length 1 along (x, y, z)."""
     length = float(np.sqrt(x * x + y * y + z * z))
     return x / length, y / length, z / length
 
 
 def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
-    """The vault of a complete skull.
+    """Return the vault of a complete skull.
 
     Args:
         skull: (x, y, z) bool or uint8, bone where it is not 0.
@@ -100,7 +100,7 @@ def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-    """The vector product."""
+    """Return the vector product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 

@@ -33,7 +33,7 @@ Steps = npt.NDArray[np.intp]
 
 
 def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_hu: float) -> Mask:
-    """The skull, with lower jaw, teeth and spine as far as they are in view.
+    """Return the skull, with lower jaw, teeth and spine as far as they are in view.
 
     Args:
         values: (i, j, k) Hounsfield units.
@@ -85,7 +85,7 @@ def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 
 def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
-    """(i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
+    """Return (i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
     i, j = (
         np.minimum((np.arange(n) + step // 2) // step, m - 1)
         for n, step, m in zip(shape[:2], steps[:2], coarse.shape[:2], strict=True)
@@ -95,7 +95,7 @@ def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
 
 
 def _drop_pieces(bone: Mask, box: tuple[slice, slice, slice], head: Mask, steps: Steps, least: int) -> None:
-    """Clears all 26-connected pieces but the skull and those that are mostly in the head and not small.
+    """Clear all 26-connected pieces but the skull and those that are mostly in the head and not small.
 
     The skull is the piece with the most voxels in the head, or the largest piece where no head was found.
     """

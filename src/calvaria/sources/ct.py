@@ -116,7 +116,7 @@ def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
 
 
 def _series(folder: Path) -> Item:
-    """A subfolder as a series; which one, and whether it is whole, is seen when it is read."""
+    """Return a subfolder as a series; which one, and whether it is whole, is seen when it is read."""
     try:
         found = holds_dicom(folder)
     except InputError as error:

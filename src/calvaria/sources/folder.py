@@ -23,7 +23,7 @@ class FolderSource(FileSource):
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """One entry for each volume, and one with a fault for each other file.
+        """Return one entry for each volume, and one with a fault for each other file.
 
         Raises:
             InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.

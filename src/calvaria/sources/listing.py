@@ -130,14 +130,14 @@ def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
 
 
 def own_id(path: Path) -> str:
-    """A file's name without the ending of its kind; a folder's whole name."""
+    """Return a file's name without the ending of its kind; a folder's whole name."""
     lower = path.name.lower()
     ending = next((one for one in _ENDINGS if lower.endswith(one)), "")
     return path.name if path.is_dir() else path.name[: len(path.name) - len(ending)]
 
 
 def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
-    """The id of each item, and all files with that id if there are several.
+    """Return the id of each item, and all files with that id if there are several.
 
     It is the first of these that no other has: the name without its ending, the path below the folder without
     its ending, the path with it. Strays have the last.
@@ -160,7 +160,7 @@ def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
 
 
 def _below(folder: Path, path: Path, *, whole: bool) -> str:
-    """A path below the source's folder, with or without its ending; the folder itself by its name."""
+    """Return a path below the source's folder, with or without its ending; the folder itself by its name."""
     if not path.is_relative_to(folder) or path == folder:
         return path.name
     below = path.relative_to(folder)
@@ -168,14 +168,14 @@ def _below(folder: Path, path: Path, *, whole: bool) -> str:
 
 
 def _has_header(path: Path) -> bool:
-    """Whether a header beside a file has its name up to a dot, as a.mhd has for a.raw."""
+    """Return whether a header beside a file has its name up to a dot, as a.mhd has for a.raw."""
     parts = path.name.split(".")
     stems = (".".join(parts[:n]) for n in range(1, len(parts)))
     return any(path.with_name(stem + ending).exists() for stem in stems if stem for ending in _HEADERS)
 
 
 def is_note(path: Path) -> bool:
-    """Whether a file is hidden, or text about the data rather than data."""
+    """Return whether a file is hidden, or text about the data rather than data."""
     lower = path.name.lower()
     return lower.startswith((".", *_NOTE_NAMES)) or lower.endswith(_NOTES)
 

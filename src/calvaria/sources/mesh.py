@@ -61,7 +61,7 @@ def read_stl(path: Path) -> tuple[Points, Faces]:
 
 
 def _without_tail(content: bytes) -> bytes:
-    """A binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
+    """Return a binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
 
     In an ASCII file the four bytes that count triangles are text, a number far larger than the file.
     """
@@ -97,7 +97,7 @@ def merged(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 
 
 def surface(vertices: Points, faces: Faces) -> float:
-    """The area of the triangles."""
+    """Return the area of the triangles."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
 
@@ -131,7 +131,7 @@ def lids(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 
 
 def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
-    """The (i, j, k) voxels whose centres are inside a closed mesh.
+    """Return the (i, j, k) voxels whose centres are inside a closed mesh.
 
     Inside is where the surface winds around at least once, so shells may overlap, and the mesh may be inside
     out as a whole. A centre on the surface is inside where the mesh lies towards higher indices. Parts of

@@ -39,7 +39,7 @@ def read(path: Path) -> Volume:
 
 
 def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
-    """The header's fields by their names in lower case; the file then stands behind it."""
+    """Return the header's fields by their names in lower case; the file then stands behind it."""
     fields: dict[str, str] = {}
     while "elementdatafile" not in fields:
         line = file.readline(_MAX_HEADER).decode("latin-1")

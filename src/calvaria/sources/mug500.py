@@ -46,7 +46,7 @@ class Mug500Source(FileSource):
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """The skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+        """Return the skulls in the order of their ids; one with a file missing, or there twice, has a fault.
 
         Raises:
             InputError: if there is no such folder, or no A0001, B0001 and so on in it.
@@ -216,7 +216,7 @@ def _frames(affine: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> tuple[str, np.ndarray]:
-    """The frame in which a mesh lies on its mask's surface: its name, and (4, 4) to voxel indices."""
+    """Return the frame in which a mesh lies on its mask's surface: its name, and (4, 4) to voxel indices."""
     sample = vertices[:: max(1, len(vertices) // _SAMPLE)]
     fits = _fits(sample, skull, affine)
     best = max(fits, key=lambda name: fits[name])

@@ -132,7 +132,7 @@ def _layout(path: Path, header: dict[str, Any], kept: list[int]) -> Layout:
 
 
 def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """The (4, 4) affine, and which of the file's axes are in space."""
+    """Return the (4, 4) affine, and which of the file's axes are in space."""
     sizes = header["sizes"]
     if int(header["dimension"]) != len(sizes):
         raise InputError(f"{path}: has {len(sizes)} sizes for {header['dimension']} axes; repair its header")

@@ -12,7 +12,7 @@ from calvaria.sources.voxels import Volume
 
 
 def on_grid_of(path: Path, reference: Volume, other_path: Path, other: Volume) -> npt.NDArray[Any]:
-    """The other volume's values in the reference's order of axes, (i, j, k).
+    """Return the other volume's values in the reference's order of axes, (i, j, k).
 
     Raises:
         InputError: if shapes differ, or a corner lies more than a tenth of a voxel from the reference's.

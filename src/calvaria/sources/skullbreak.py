@@ -28,7 +28,7 @@ class SkullbreakSource(FileSource):
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """One entry per skull and type of defect, in this order; one with a part missing has a fault.
+        """Return one entry per skull and type of defect, in this order; one with a part missing has a fault.
 
         A type may be absent as a whole.
 

@@ -16,7 +16,7 @@ MEANINGS = Origin(meanings={BONE: "bone", IMPLANT: "implant"})
 
 
 def read_triplet(complete: Path | None, defective: Path, implant: Path) -> Scan:
-    """One skull from its parts: label 1 where the defective skull is, 2 where the implant is.
+    """Return one skull from its parts: label 1 where the defective skull is, 2 where the implant is.
 
     The published sets are exact in every voxel, so not a single one may be in both parts, or in the complete
     skull and in neither part. Without a complete skull, only the former is checked.
@@ -60,7 +60,7 @@ def _part(path: Path, what: str) -> Volume:
 
 
 def by_id(folder: Path) -> dict[str, Path]:
-    """The volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
+    """Return the volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
 
     Raises:
         InputError: if two of them have the same id.
@@ -77,7 +77,7 @@ def by_id(folder: Path) -> dict[str, Path]:
 
 
 def lacking(missing: list[Path]) -> str | None:
-    """The fault of a skull some of whose files are missing."""
+    """Return the fault of a skull some of whose files are missing."""
     if not missing:
         return None
     return f"no such file: {', '.join(map(str, missing))}; restore it from the data set's archive"

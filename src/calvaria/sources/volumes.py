@@ -105,7 +105,7 @@ def read_labels(path: Path) -> Volume:
 
 
 def mask_of(path: Path, volume: Volume) -> Volume:
-    """A binary volume as uint8 0/1; its positive value may be any single one, such as 255 or 1.0.
+    """Return a binary volume as uint8 0/1; its positive value may be any single one, such as 255 or 1.0.
 
     Raises:
         InputError: if there are other values, or several segments.
@@ -123,7 +123,7 @@ def mask_of(path: Path, volume: Volume) -> Volume:
 
 
 def labels_of(path: Path, volume: Volume) -> Volume:
-    """A label volume as uint8: 0 background, 1 bone, 2 implant; or a mask of 0 and 255 as 0 and 1.
+    """Return a label volume as uint8: 0 background, 1 bone, 2 implant; or a mask of 0 and 255 as 0 and 1.
 
     Segments are taken by their names, whatever their numbers, if any name tells bone or implant.
 
@@ -155,7 +155,7 @@ def labels_of(path: Path, volume: Volume) -> Volume:
 
 
 def skull_of(path: Path, volume: Volume) -> Volume:
-    """A label volume or a mask as uint8: 0 background, 1 bone, 2 implant.
+    """Return a label volume or a mask as uint8: 0 background, 1 bone, 2 implant.
 
     A mask may have any single positive value but 2, which alone would be an implant without bone.
 
@@ -179,7 +179,7 @@ def is_label_like(volume: Volume) -> bool:
 
 
 def looks_like_ct(values: npt.NDArray[Any]) -> bool:
-    """Whether values have the range of a CT's Hounsfield units."""
+    """Return whether values have the range of a CT's Hounsfield units."""
     low, high = extremes(values)
     return low <= -200 and high > 200
 

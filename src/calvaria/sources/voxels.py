@@ -59,7 +59,7 @@ def slabs(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """The least and the greatest value; NaN if there is one."""
+    """Return the least and the greatest value; NaN if there is one."""
     return float(values.min()), float(values.max())
 
 
@@ -144,7 +144,7 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
 
 
 def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The (4, 4) affine, if it is one that a scanner makes.
+    """Return the (4, 4) affine, if it is one that a scanner makes.
 
     Raises:
         InputError: if it is not finite, singular, strongly sheared, or not in millimetres.

@@ -96,7 +96,7 @@ def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPictur
 
 
 def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str, Any]]:
-    """Every pair of skulls that their source calls two people's, the closest first.
+    """Return every pair of skulls that their source calls two people's, the closest first.
 
     Several cases of one skull have one vault; it is compared once, and the others count as its person's.
     """
@@ -123,7 +123,7 @@ def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str,
 
 
 def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
-    """The person of every skull: the first name of all that are linked by a name or by a pair."""
+    """Return the person of every skull: the first name of all that are linked by a name or by a pair."""
     root = list(range(len(names)))
 
     def find(number: int) -> int:

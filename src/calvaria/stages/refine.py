@@ -30,7 +30,7 @@ def refine(run: Run, config: Config) -> None:
     from calvaria.training.workers import is_main, launched
 
     if config.refine is None:
-        raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")
+        raise CalvariaError("refine: missing in the config; add this section, see docs/config.md")
     if launched(config):
         return
     weights, record = train_fine(run, config, prepare_device(config))

@@ -58,7 +58,7 @@ class ShapeRecipe(Recipe):
         )
 
     def on_floor(self, vault: Vault) -> Vault:
-        """The vault that this recipe cuts."""
+        """Return the vault that this recipe cuts."""
         return vault
 
 
@@ -90,7 +90,7 @@ class PlacedRecipe(ShapeRecipe):
         return regions.direction(rng, self.region, self.azimuth_deg, self.elevation_deg)
 
     def on_floor(self, vault: Vault) -> Vault:
-        """The vault that this recipe cuts: with the brow if the region has it."""
+        """Return the vault that this recipe cuts: with the brow if the region has it."""
         return regions.on_floor(self.region, vault)
 
     def misplaced(self, labels: np.ndarray, grid: Grid, vault: Vault) -> str | None:

@@ -45,7 +45,7 @@ class CraniotomyRecipe(PlacedRecipe):
         return self
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Craniotomy:
-        """A flap around a ray from the vault's centre."""
+        """Return a flap around a ray from the vault's centre."""
         middle = surface.cast(*self.direction(rng))
         pole = rounded(*middle.direction)
         right = rounded(*tangents(pole)[0])
@@ -99,7 +99,7 @@ def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) ->
 
 
 def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point) -> list[Point]:
-    """A saw line from one hole to before the next: a parabola that bows outwards."""
+    """Return a saw line from one hole to before the next: a parabola that bows outwards."""
     bow = rng.uniform(*recipe.curvature)
     if bow == 0:
         return [a]

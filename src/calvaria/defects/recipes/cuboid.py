@@ -23,7 +23,7 @@ class CuboidRecipe(PlacedRecipe):
     """Range of the longer edge along the surface, over the shorter one."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> RoundedBox:
-        """A cuboid, centred on the outer surface, one of whose axes points out of the head."""
+        """Return a cuboid, centred on the outer surface, one of whose axes points out of the head."""
         middle = surface.cast(*self.direction(rng))
         short = length(rng, self.edge_mm)
         long = short * rng.uniform(*self.elongation)

@@ -23,7 +23,7 @@ class EllipsoidRecipe(PlacedRecipe):
     """Range of the longer semi-axis along the surface, over the shorter one."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Ellipsoid:
-        """An ellipsoid whose third axis points out of the head."""
+        """Return an ellipsoid whose third axis points out of the head."""
         middle = surface.cast(*self.direction(rng))
         short = length(rng, self.radius_mm)
         long = round(short * rng.uniform(*self.elongation), 4)

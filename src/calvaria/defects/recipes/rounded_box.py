@@ -37,7 +37,7 @@ class RoundedBoxRecipe(ShapeRecipe):
     """How far the defect's centre is above the horizontal plane through the vault's centre."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> RoundedBox:
-        """A box whose upper and lower edges are found by rays of their own."""
+        """Return a box whose upper and lower edges are found by rays of their own."""
         elevation = math.radians(min(normal(rng, self.elevation_deg), 89.0))
         azimuth = math.radians(normal(rng, self.azimuth_deg))
         width, height = length(rng, self.width_mm), length(rng, self.length_mm)
@@ -80,5 +80,5 @@ def _edge(surface: OuterSurface, middle: Ray, tangent: Vector, offset_mm: float)
 
 
 def _normal_at(middle: Ray, upper: Vector, lower: Vector, right: Vector) -> Vector:
-    """The outward direction across the chord from lower to upper, orthogonal to ``right``."""
+    """Return the outward direction across the chord from lower to upper, orthogonal to ``right``."""
     return unit(*cross(right, unit(*(a - b for a, b in zip(upper, lower, strict=True)))))

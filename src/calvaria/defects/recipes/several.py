@@ -37,7 +37,7 @@ def draw(
 
 
 def _apart(surface: OuterSurface, one: Shape, other: Shape, least_mm: float) -> bool:
-    """Whether no bone is within half the least distance of both shapes."""
+    """Return whether no bone is within half the least distance of both shapes."""
     boxes = [shape.bounds_mm() for shape in (one, other)]
     axes = []
     for axis in range(3):

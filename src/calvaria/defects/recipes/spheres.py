@@ -37,7 +37,7 @@ class SpheresRecipe(PlacedRecipe):
         return self
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Spheres:
-        """A primary sphere on the outer surface, and secondary ones around it."""
+        """Return a primary sphere on the outer surface, and secondary ones around it."""
         place = self.direction(rng)
         primary = surface.cast(*place)
         radius = length(rng, self.primary_radius_mm)

@@ -42,7 +42,7 @@ class Spheres(Frozen):
     def distance_mm(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
     ) -> np.ndarray:
-        """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
+        """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         It is good near the boundary; elsewhere the sign is right, and the noise is left out.
         """

@@ -87,7 +87,7 @@ def read_file(path: Path) -> Volume:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether there is a DICOM file in a folder or below it.
+    """Return whether there is a DICOM file in a folder or below it.
 
     Raises:
         InputError: if a folder may not be listed.
@@ -96,7 +96,7 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def _files(folder: Path, subfolders: bool) -> list[Path]:
-    """All files but hidden ones and notes, in the order of their paths."""
+    """Return all files but hidden ones and notes, in the order of their paths."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename or folder}: {reason(error)}")
@@ -114,7 +114,7 @@ def _below(folder: Path, path: Path) -> str:
 
 
 def _ct_planes(folder: Path, headers: list[Header]) -> tuple[list[Plane], list[LeftOut]]:
-    """The planes of CT images, and the files without."""
+    """Return the planes of CT images, and the files without."""
     images = [header for header in headers if header.modality]
     found = [header for header in images if header.modality == "CT"]
     if images and not found:

@@ -68,7 +68,7 @@ class Header:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins like DICOM; files that cannot be opened do not."""
+    """Return whether a file begins like DICOM; files that cannot be opened do not."""
     try:
         return not is_note(path) and begins_like_dicom(path)
     except InputError:
@@ -76,7 +76,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def begins_like_dicom(path: Path) -> bool:
-    """Whether a file begins like DICOM, with or without a preamble.
+    """Return whether a file begins like DICOM, with or without a preamble.
 
     Raises:
         InputError: if it cannot be opened, or if only its name says so.
@@ -93,7 +93,7 @@ def begins_like_dicom(path: Path) -> bool:
 
 
 def _begins_with_group(start: bytes) -> bool:
-    """Whether group 0002 or 0008 follows at once, as old PACS wrote it: tag, then VR or length."""
+    """Return whether group 0002 or 0008 follows at once, as old PACS wrote it: tag, then VR or length."""
     if start[:2] not in (b"\x02\0", b"\x08\0") or len(start) < 8:
         return False
     explicit = start[4:6] in (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"OB")
@@ -101,7 +101,7 @@ def _begins_with_group(start: bytes) -> bool:
 
 
 def is_enhanced(path: Path) -> bool:
-    """Whether a DICOM file is a whole volume by its SOP class."""
+    """Return whether a DICOM file is a whole volume by its SOP class."""
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_file_meta_info
 
@@ -192,7 +192,7 @@ def _header(path: Path, dataset: "Dataset", pixels: bool) -> Header:
 
 
 def _frames(path: Path, dataset: "Dataset") -> Iterator["Dataset"]:
-    """A flat header for each frame: the file's, with what its functional groups say of the frame."""
+    """Yield a flat header for each frame: the file's, with what its functional groups say of the frame."""
     from pydicom import Dataset
 
     count = int(dataset.get("NumberOfFrames") or 1)
@@ -224,7 +224,7 @@ def _is_localizer(frame: "Dataset") -> bool:
 
 
 def _plane(path: Path, number: int, frame: "Dataset") -> Plane | None:
-    """A frame as a plane; None if it does not say where it lies."""
+    """Return a frame as a plane; None if it does not say where it lies."""
     position = _numbers(frame, "ImagePositionPatient", 3)
     directions = _numbers(frame, "ImageOrientationPatient", 6)
     spacing = _numbers(frame, "PixelSpacing", 2)
@@ -261,7 +261,7 @@ def _plane(path: Path, number: int, frame: "Dataset") -> Plane | None:
 
 
 def _text(dataset: "Dataset", keyword: str) -> str:
-    """A value as text; several are joined by backslashes."""
+    """Return a value as text; several are joined by backslashes."""
     from pydicom.multival import MultiValue
 
     value = dataset.get(keyword)
@@ -270,7 +270,7 @@ def _text(dataset: "Dataset", keyword: str) -> str:
 
 
 def _numbers(dataset: "Dataset", keyword: str, count: int) -> npt.NDArray[np.float64] | None:
-    """(count,) finite numbers; None where these are not."""
+    """Return (count,) finite numbers; None where these are not."""
     try:
         found = np.array(dataset.get(keyword), dtype=np.float64).ravel()
     except (TypeError, ValueError):

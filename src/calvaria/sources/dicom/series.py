@@ -79,7 +79,7 @@ class Series:
 
 
 def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
-    """Each SOP instance once, and the copies.
+    """Return each SOP instance once, and the copies.
 
     Some anonymisers give all slices one UID, so a copy has to be in the same place as well.
     """
@@ -96,7 +96,7 @@ def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
 
 
 def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Plane]]:
-    """All series of more than ``FEW_SLICES`` slices, and the slices that are left.
+    """Return all series of more than ``FEW_SLICES`` slices, and the slices that are left.
 
     A series has one study, frame of reference, series UID and geometry. Anonymisers that give each slice a
     series UID, or a frame of reference, leave short ones, which are put together without it.
@@ -128,7 +128,7 @@ def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Pla
 
 
 def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series, list[str]]:
-    """The series to read, and notes that name the others.
+    """Return the series to read, and notes that name the others.
 
     Args:
         text: number, UID or part of the description of the series; if None, it is the thinnest sharp one of a
@@ -204,7 +204,7 @@ def _called(folder: Path, every: list[Series], text: str) -> list[Series]:
 
 
 def _rank(series: Series, every: list[Series]) -> tuple[object, ...]:
-    """A key that sorts the best series first."""
+    """Return a key that sorts the best series first."""
     plane = series.first
     high = _WHOLE * min(_WHOLE_MM[0], max(one.extent_mm for one in every))
     wide = _WHOLE * min(_WHOLE_MM[1], max(one.width_mm for one in every))
