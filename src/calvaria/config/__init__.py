@@ -69,11 +69,11 @@ class Config(Section):
     seed: int = Field(0, ge=0)
     """Root of every random choice."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks run; auto takes the GPU where there is one."""
+    """Device of networks; auto uses a GPU if there is one."""
     threads: int = Field(1, ge=1)
     """CPU threads per job; part of the result's identity, so it never follows the machine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training and sampling; auto takes bfloat16 on GPUs that have it."""
+    """Precision of matrix products in training and sampling; auto uses bfloat16 on GPUs that support it."""
     processes: int = Field(1, ge=1)
     """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
     loaders: int = Field(1, ge=0)
@@ -103,7 +103,7 @@ class Config(Section):
     refine: Refine | None = None
     """The optional fine network, which predicts implants on a finer grid."""
     audit: Audit = Audit()
-    """How real the families' skulls are."""
+    """Audit of the families' skulls."""
     evaluate: Evaluate = Evaluate()
     """Scoring on held-out people."""
     report: Report = Report()

@@ -20,7 +20,7 @@ class Ingest(Section):
     """Reads skulls from their sources, checks them and conforms them to the grid."""
 
     sources: dict[Name, AnySource] = Field(min_length=1)
-    """Where the real skulls come from, by name; a skull's id is the source's name, a slash, its own id."""
+    """Sources of real skulls, by name; a skull's id is the source's name, a slash, its own id."""
     top_margin_mm: float = Field(10.0, ge=0)
     """Free space between the top of the vault and the top of the box, for a head of average build."""
     strict: bool = False

@@ -1,4 +1,4 @@
-"""How scans of one person are recognised."""
+"""Identification of repeat scans of one person."""
 
 from pydantic import Field
 

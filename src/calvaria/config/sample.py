@@ -1,4 +1,4 @@
-"""How skulls are drawn from the families."""
+"""Sampling of skulls from the families."""
 
 from pydantic import Field
 

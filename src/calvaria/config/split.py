@@ -1,4 +1,4 @@
-"""How people are split into cohorts."""
+"""Split of people into cohorts."""
 
 from typing import Self
 

@@ -64,9 +64,9 @@ class Arm(Section):
     families: dict[Name, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     """Weight of each family's cases among the training cases."""
     geometric: Literal["none", "mild", "strong", "extreme"] | Geometric = "none"
-    """How strongly the batches are augmented geometrically: a level, or a section with all keys of one."""
+    """Geometric augmentation of the batches: a level, or a section with all keys of one."""
     samples: int | None = Field(None, ge=1)
-    """How many skulls of each synthetic family are used, all if not given; a curve shows what is enough."""
+    """Number of skulls used of each synthetic family; all if not given."""
 
     @property
     def augmentation(self) -> Geometric | None:
@@ -82,7 +82,7 @@ class Train(Section):
     seeds: int = Field(1, ge=1)
     """Networks per arm, which differ in their first weights and in the order of their batches."""
     predicts: Literal["implant", "skull"] = "implant"
-    """What the network answers: the implant, or the complete skull, less the defective one."""
+    """Prediction target: the implant, or the complete skull, from which the defective one is subtracted."""
     fresh_defects: bool = False
     """Whether every batch gets new defects, by the recipes of ``inject``, instead of those in the stores."""
     patch: int = Field(2, ge=1)
@@ -95,16 +95,16 @@ class Train(Section):
     """Components of a linear model of the real training skulls, whose guess of the complete skull the network
     also sees; 0 for no such guess. It is the same for all arms."""
     deep_supervision: int = Field(0, ge=0)
-    """How many of the coarser levels also have to answer while training."""
+    """Number of coarser levels whose predictions also enter the loss."""
     optimiser: Optimiser
-    """How every arm is trained."""
+    """Training of every arm."""
 
 
 class Refine(Section):
     """The fine network, which predicts the implant on a finer grid around the coarse prediction."""
 
     factor: int = Field(3, ge=2)
-    """How many times finer its grid is than the run's."""
+    """Factor by which its grid is finer than the canonical grid."""
     window_mm: float = Field(96.0, gt=0)
     """Edge of the window; larger defects get a larger one."""
     margin_mm: float = Field(12.0, ge=0)
@@ -114,7 +114,7 @@ class Refine(Section):
     channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of its residual U-Net per level, fine to coarse."""
     optimiser: Optimiser
-    """How it is trained, on the real training skulls with new defects in every batch."""
+    """Training, on the real training skulls with new defects in every batch."""
 
     @property
     def divisor(self) -> int:

@@ -61,7 +61,7 @@ def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: W
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """What ``np.unravel_index`` gives, in half its time."""
+    """Return the result of ``np.unravel_index`` in half its time."""
     rest, k = np.divmod(flat.astype(np.int32), np.int32(shape[2]))
     i, j = np.divmod(rest, np.int32(shape[1]))
     return tuple(index.astype(np.int64) for index in (i, j, k))

@@ -13,7 +13,7 @@ def check_case(
     intended: int = 1,
     known: Implants | None = None,
 ) -> str | None:
-    """Why a case is unusable, or None if it is fine.
+    """Return the reason for which a case is unusable, or None.
 
     The reasons hold no numbers, so that they can be counted.
 

@@ -19,7 +19,7 @@ class Healing(Frozen):
     thinning: float = Field(ge=0, le=1)
     """Share of the bone's thickness that is gone at the rim."""
     side: Literal["outer", "inner"]
-    """From which side it is gone."""
+    """Side from which bone is removed."""
 
 
 class Plane(Frozen):
@@ -37,13 +37,13 @@ class Defect(Frozen):
     vault: Vault
     """Nothing is cut off it."""
     shapes: Annotated[tuple[Annotated[Shape, Field(discriminator="kind")], ...], Field(min_length=1)]
-    """What is cut out, all of it."""
+    """The shapes that are cut, as a union."""
     pieces: int = Field(1, ge=1)
-    """How many implants there are meant to be; shapes that overlap make one."""
+    """Number of implants; overlapping shapes make one."""
     healing: Healing | None = None
-    """How the bone around has thinned."""
+    """Thinning of the surrounding bone."""
     unseen: tuple[Plane, ...] = ()
-    """Where the scan ends: beyond, all labels are 0, so there the case is not the complete skull."""
+    """Crop of the scan: labels beyond it are 0, so the case is not the complete skull there."""
 
 
 def to_json(defect: Defect) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from calvaria.skull.vault import Vault, Vector, unit
 
 
 class Ray(NamedTuple):
-    """Where a ray from the vault's centre leaves the skull."""
+    """Point at which a ray from the vault's centre leaves the skull."""
 
     direction: Vector  # of unit length
     point_mm: Vector  # on the outer surface

@@ -14,12 +14,12 @@ from calvaria.plugins.section import Optimiser
 
 
 class AutoencoderFamily(NetworkFamily):
-    """What the convolutional autoencoders have in common."""
+    """Base class of the convolutional autoencoders."""
 
     reconstructs: ClassVar[bool] = True
 
     representation: Literal["surfaces", "distance", "occupancy"] = "surfaces"
-    """What the network sees of a skull: truncated signed distances to the surfaces of the head, its cavity
+    """Input representation: truncated signed distances to the surfaces of the head, its cavity
     filled, and of the cavity alone; or to those of bone; or 1 for bone and -1 for none. It lowers the mean
     error of distances, and of occupancy cross-entropy and 1 - Dice."""
     patch: int = Field(4, ge=1)
@@ -36,11 +36,11 @@ class AutoencoderFamily(NetworkFamily):
     """Edge, in voxels of the latent, of the overlapping tiles in which large volumes are decoded; null for
     decoding them in one piece."""
     optimiser: Optimiser
-    """How it is trained."""
+    """Training of the network."""
 
     @property
     def factor(self) -> int:
-        """How many times smaller the latent is, per edge."""
+        """Return the downsampling factor of the latent, per edge."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:

@@ -13,7 +13,7 @@ class RealFamily(Family):
     allows_copies: ClassVar[bool] = True
 
     kind: Literal["real"]
-    """Which family: the real skulls."""
+    """Selects this family: the real skulls."""
 
     def fit(self, population: Population, context: Context) -> Model:
         """Nothing to fit."""

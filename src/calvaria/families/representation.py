@@ -1,4 +1,4 @@
-"""What the generative networks see of a skull, and how a skull is read from what they make.
+"""Input representation of generative networks, and decoding of their outputs into skulls.
 
 A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without
 bone where the two do not overlap, so that what networks draw breaks open. By default they see the vault as

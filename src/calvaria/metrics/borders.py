@@ -66,7 +66,7 @@ def box_of(*boxes: Box) -> Box:
 
 
 def voxels_of(box: Box) -> int:
-    """How many voxels are in a box."""
+    """Return the number of voxels in a box."""
     x, y, z = (side.stop - side.start for side in box)
     return x * y * z
 

@@ -1,4 +1,4 @@
-"""How well a set of samples stands for a set of real ones, from coordinates of both.
+"""Fidelity and diversity of a set of samples compared with a set of real ones, from coordinates of both.
 
 Sources: Kynkäänniemi et al. 2019 (improved precision and recall); Naeem et al. 2020 (density and coverage);
 Lopez-Paz and Oquab 2017 (two-sample test by the nearest neighbour); Meehan et al. 2020 (copying, by how near

@@ -1,4 +1,4 @@
-"""Which voxels of two implants are near the defective skull, for the bDSC."""
+"""Voxels of two implants near the defective skull, for the bDSC."""
 
 import math
 
@@ -14,7 +14,7 @@ SLACK = 1e-6
 def near(
     masks: tuple[np.ndarray, np.ndarray], boxes: tuple[Box, Box], defective: np.ndarray, spacing_mm: tuple
 ) -> tuple[Box, np.ndarray, np.ndarray]:
-    """Which voxels of two masks are within 10 mm and within 10 voxels of the defective skull.
+    """Return the voxels of two masks within 10 mm and within 10 voxels of the defective skull.
 
     Distances are needed of the voxels that are not in the skull itself, so only the boxes around those are
     transformed; one box around both where that is no more work than two.

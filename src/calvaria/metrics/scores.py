@@ -21,7 +21,7 @@ TOLERANCE_MM = 1.0
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a predicted implant fits; ``bdsc_10mm`` is the bDSC of the challenges."""
+    """Scores of a predicted implant; ``bdsc_10mm`` is the bDSC of the challenges."""
 
     dsc: float  # Dice of the implants, 0 to 1
     bdsc_10mm: float  # Dice of both implants within 10 mm of the defective skull, 0 to 1

@@ -58,7 +58,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many skulls go which way, as far as is known before a run."""
+    """Numbers of skulls, as far as known before a run."""
 
     kinds: tuple[str, ...]  # of the source of every skull
     training: int
@@ -109,7 +109,7 @@ def record(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def _work(voxels: float, patch: int, channels: Sequence[int]) -> float:
-    """What a network's convolutions multiply, from its finest level to its coarsest.
+    """Return the multiplications of a network's convolutions, from its finest level to its coarsest.
 
     The finest has the patch folded into its channels; every level has half the places of the one before.
     """

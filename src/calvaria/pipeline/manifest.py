@@ -38,7 +38,7 @@ def data_files(stages: Sequence[Stage], run: Run, config: Config) -> list[Path]:
 
 
 def ancestry(run: Run, config: Config) -> dict[str, Any]:
-    """From which real skulls every volume of every store descends.
+    """Return the lineage of every store: the real skulls from which its volumes descend.
 
     Returns:
         by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every

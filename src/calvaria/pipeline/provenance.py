@@ -89,7 +89,7 @@ def hardware(config: Config) -> dict[str, str | int | None]:
 
 
 def _cpu() -> dict[str, str]:
-    """What Linux says of the first CPU; ARM calls its flags Features."""
+    """Return the description of the first CPU by Linux; ARM calls its flags Features."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -115,7 +115,7 @@ def _gpu() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says in the checkout that this package lies in; None if it lies in none."""
+    """Return the output of git in the checkout of this package; None outside of a checkout."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():  # an installed package may lie below somebody else's checkout
         return None

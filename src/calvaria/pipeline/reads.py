@@ -49,7 +49,7 @@ def registrations(config: Config, name: str, number: int = 0) -> dict[str, Any]:
 
 
 def shard(config: Config, number: int) -> dict[str, Any]:
-    """Which samples a shard has. A store may grow; then only its last shard, if it was not full, changes."""
+    """Return the extent of a shard. If a store grows, only its last shard changes, unless it was full."""
     size = config.sample.shard_size
     return {"shard_size": size, "in_shard": min(size, config.sample.count - number * size)}
 
@@ -60,7 +60,7 @@ def draws(config: Config, name: str, number: int) -> dict[str, Any]:
 
 
 def defects(config: Config) -> dict[str, Any]:
-    """How defects are made, whatever their number."""
+    """Return the dependencies of defects, except their number."""
     inject = section(config, "inject")["inject"]
     return {key: value for key, value in inject.items() if key not in PER_SKULL}
 

@@ -84,9 +84,9 @@ class Stage:
     reads: Callable[[Config, str, int], dict[str, Any]]
     """The parts of the config that a job's result depends on, as JSON."""
     key: Key | None = None
-    """What its jobs are named after, if anything."""
+    """The names of its jobs, if they have one."""
     number: Number | None = None
-    """What its jobs are numbered by, if anything."""
+    """The numbers of its jobs, if they have one."""
     names: Callable[[Config], Sequence[str]] | None = None
     """The names of the jobs of a config, in order, if not all of the key: see ``job_names``."""
     count: Callable[[Config, str, int], int] = _one

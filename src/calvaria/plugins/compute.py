@@ -1,4 +1,4 @@
-"""How networks and registrations are computed: device, threads, precision, processes."""
+"""Settings of computations: device, threads, precision, processes."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol

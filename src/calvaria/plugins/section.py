@@ -23,7 +23,7 @@ class Normal(Section):
 
 
 class Optimiser(Section):
-    """How a network is trained: Adam with a linear warm-up and a cosine decay to zero."""
+    """Training of a network: Adam with a linear warm-up and a cosine decay to zero."""
 
     steps: int = Field(ge=1)
     """Gradient steps."""

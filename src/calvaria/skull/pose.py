@@ -44,7 +44,7 @@ TURN_DIGITS, SHIFT_DIGITS = 4, 2
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is in its scan."""
+    """Pose of a head in its scan."""
 
     rotation: np.ndarray  # (3, 3) from scan RAS+ to the Frankfurt frame
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z

@@ -22,9 +22,9 @@ class CtSource(FileSource):
     """Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or a folder of DICOM slices for each."""
 
     kind: Literal["ct"]
-    """Which source: head CTs."""
+    """Selects head CTs."""
     pattern: str = "*"
-    """Which files or DICOM folders to take; ids are names without ending, or paths where names are equal."""
+    """Glob pattern of files or DICOM folders; ids are names without suffix, or paths if names are equal."""
     person: str | None = None
     """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
     series: str | None = None

@@ -14,9 +14,9 @@ class FolderSource(FileSource):
     """A folder of masks or label volumes, NIfTI, NRRD or MetaImage: 0 background, 1 bone, 2 implant."""
 
     kind: Literal["folder"]
-    """Which source: a folder of volumes."""
+    """Selects a folder of volumes."""
     pattern: str = "*"
-    """Which files to take; a skull's id is its name without ending, or its path where names are equal."""
+    """Glob pattern of files; a skull's id is its name without suffix, or its path if names are equal."""
     person: str | None = None
     """Regular expression for skull ids whose first group is the person; null takes each file as another."""
 

@@ -194,7 +194,7 @@ def _expression(name: str, text: str | None) -> re.Pattern[str] | None:
 
 
 def _archive_fault(path: Path) -> str:
-    """What to do with an archive; its names are looked at, nothing is unpacked."""
+    """Return the remedy for an archive, from the names in it; nothing is unpacked."""
     if path.name.lower().endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:

@@ -166,7 +166,7 @@ def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt
 def _crossings(
     triangles: npt.NDArray[np.float64], shape: tuple[int, int, int]
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Where columns (i, j, any) of a grid pierce triangles (m, 3 corners, 3): i, j, depth in k, direction.
+    """Yield where columns (i, j, any) pierce triangles (m, 3 corners, 3): i, j, depth in k, direction.
 
     In the plane of i and j the corners are integers in fixed point, so that on which side of an edge a
     column lies is exact. A column on an edge counts as moved by (e, e * e) for an endless small e; it

@@ -123,7 +123,7 @@ def _grid(
 
 
 class _Inflated:
-    """What a zlib stream unpacks to, up to and including its checksum."""
+    """The decompressed content of a zlib stream, including the check of its checksum."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

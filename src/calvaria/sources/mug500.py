@@ -41,7 +41,7 @@ class Mug500Source(FileSource):
     """MUG500+: healthy skulls A0001/ and craniotomies B0001/ whose implants are STL meshes."""
 
     kind: Literal["mug500"]
-    """Which source: MUG500+."""
+    """Selects MUG500+."""
 
     brings_defects: ClassVar[bool] = True
 
@@ -237,7 +237,7 @@ def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarr
 
 
 def _fits(points: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """By frame, how many of the points (n, 3) lie on the mask's surface; 0 if they do not span the mask."""
+    """Return by frame the share of points (n, 3) on the mask's surface; 0 if they do not span the mask."""
     used = [np.flatnonzero(skull.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     extent = np.array([found[-1] - found[0] for found in used])
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -250,7 +250,7 @@ def _fits(points: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> dict[str
 
 
 def _on_surface(points: np.ndarray, skull: np.ndarray, spacing: np.ndarray) -> float:
-    """How many of the points (n, 3 voxel coordinates) have bone and background nearby, as a fraction."""
+    """Return the share of points (n, 3 voxel coordinates) that have bone and background nearby."""
     reach = _NEAR * float(np.linalg.norm(spacing))
     steps = [np.arange(-int(reach / s), int(reach / s) + 1) for s in spacing]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)

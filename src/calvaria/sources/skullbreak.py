@@ -23,7 +23,7 @@ class SkullbreakSource(FileSource):
     """SkullBreak: complete_skull/NNN.nrrd; defective_skull/ and implant/ with a folder per defect type."""
 
     kind: Literal["skullbreak"]
-    """Which source: SkullBreak."""
+    """Selects SkullBreak."""
 
     brings_defects: ClassVar[bool] = True
 

@@ -74,7 +74,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
 def _row(
     entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]
 ) -> IngestColumns:
-    """Whose skull it is and its verdict; a doubtful one that a pattern names has that as ``accepted_by``."""
+    """Return person and verdict; ``accepted_by`` is the pattern that names a doubtful skull."""
     from calvaria.skull import ACCEPTED, DOUBTFUL
 
     row: IngestColumns = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}

@@ -151,7 +151,7 @@ class ScreenRow(VolumeRow, ScreenColumns):
 
 
 class Origin(TypedDict):
-    """Whose skull a case is."""
+    """Person of a case."""
 
     parents: Annotated[list[str], Column("Identifiers of the real skulls that the volume descends from.")]
     person: Annotated[str | None, Column("Person of a held-out skull; null for a synthetic skull.")]

@@ -1,4 +1,4 @@
-"""Where a network runs, in which precision, and what makes its results repeat."""
+"""Device, precision and determinism of networks."""
 
 import hashlib
 import os

@@ -24,7 +24,7 @@ class CraniotomyRecipe(PlacedRecipe):
     """A bone flap between burr holes, which saw lines join, cut along the local normal with a bevel."""
 
     kind: Literal["craniotomy"]
-    """Which recipe: a bone flap."""
+    """Selects this recipe: a bone flap."""
     diameter_mm: Normal = Normal(mean=90, sd=18)
     """Mean diameter of the flap along the surface."""
     elongation: Span = (1.0, 1.4)
@@ -113,7 +113,7 @@ def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point)
 
 
 def _distance(surface: OuterSurface, pole: Vector, right: Vector, radius: float, point: Point) -> float:
-    """How far from the vault's centre the outer surface is at a place of the chart."""
+    """Return the distance of the outer surface from the vault's centre at a position of the chart."""
     up = cross(pole, right)
     u, v = point[0] / radius, point[1] / radius
     x, y, z = (w + u * r + v * t for w, r, t in zip(pole, right, up, strict=True))

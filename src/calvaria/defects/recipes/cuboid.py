@@ -16,7 +16,7 @@ class CuboidRecipe(PlacedRecipe):
     """A cuboid cut along the outward normal, turned at random; a cube if ``elongation`` is [1, 1]."""
 
     kind: Literal["cuboid"]
-    """Which recipe: a cuboid, or a cube."""
+    """Selects this recipe: a cuboid, or a cube."""
     edge_mm: Normal = Normal(mean=55, sd=12)
     """Shorter edge along the surface, and the edge into the head; half of that is below the surface."""
     elongation: Span = (1.0, 1.6)

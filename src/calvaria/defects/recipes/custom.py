@@ -18,7 +18,7 @@ class CustomRecipe(Recipe):
     """A custom recipe: a function that draws a defect; see docs/own_defects.md."""
 
     kind: Literal["custom"]
-    """Which recipe: a function of your own."""
+    """Selects this recipe: a custom function."""
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """``package.module:name`` of a function ``name(rng, skull, grid, **parameters) -> Defect``."""
     parameters: dict[str, Any] = Field({})

@@ -16,7 +16,7 @@ class EllipsoidRecipe(PlacedRecipe):
     """An ellipsoid on the outer surface, turned at random; a sphere if ``elongation`` is [1, 1]."""
 
     kind: Literal["ellipsoid"]
-    """Which recipe: an ellipsoid, or a sphere."""
+    """Selects this recipe: an ellipsoid, or a sphere."""
     radius_mm: Normal = Normal(mean=32, sd=7)
     """Shorter semi-axis along the surface, and the one into the head."""
     elongation: Span = (1.0, 1.6)

@@ -55,7 +55,7 @@ def direction(
 
 
 def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, region: str) -> str | None:
-    """Why a case is outside its region, or None.
+    """Return the reason for which a case is outside its region, or None.
 
     Args:
         labels: (x, y, z) uint8 labels with an implant.

@@ -18,7 +18,7 @@ class SpheresRecipe(PlacedRecipe):
     """Union of a primary and several secondary spheres with a noisy boundary (the SkullBreak recipe)."""
 
     kind: Literal["spheres"]
-    """Which recipe: a union of spheres."""
+    """Selects this recipe: a union of spheres."""
     primary_radius_mm: Normal = Normal(mean=28, sd=8)
     """Radius of the primary sphere."""
     secondary_count: tuple[int, int] = (0, 7)

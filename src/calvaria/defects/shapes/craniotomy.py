@@ -41,7 +41,7 @@ class Craniotomy(Frozen):
     hole_radius_mm: float = Field(ge=0)
     """Radius of the burr holes; 0 for none."""
     bevel: float = Field(ge=0)
-    """How much the outline shrinks per mm below the outer surface."""
+    """Shrinkage of the outline per mm below the outer surface."""
     surface_mm: tuple[float, float, float, float, float, float]
     """Outer surface: its distance from the apex, of s = u / radius and t = v / radius on the chart, is the
     sum of these times 1, s, t, s*s, s*t, t*t."""
@@ -124,7 +124,7 @@ class Craniotomy(Frozen):
 
     @cached_property
     def _squares(self) -> tuple[tuple[float, float], float, np.ndarray]:
-        """Where the squares start, their side in mm, and the distance of their middles, (SQUARES ** 2,)."""
+        """Return origin and side of the squares in mm, and the distance of their middles, (SQUARES ** 2,)."""
         corners = np.array(self.outline_mm)
         low = corners.min(axis=0) - MARGIN_MM
         side = float(np.ptp(corners, axis=0).max() + 2 * MARGIN_MM) / SQUARES

@@ -29,7 +29,7 @@ class Spheres(Frozen):
     roughness_mm: float = Field(ge=0)
     """Largest displacement of the boundary."""
     noise_seed: int = Field(ge=0, lt=2**63)
-    """Which noise displaces it."""
+    """Seed of the noise that displaces it."""
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
         """Least and greatest (x, y, z) that the defect can reach."""

@@ -22,9 +22,9 @@ class IntrovaeFamily(NetworkFamily):
     reconstructs: ClassVar[bool] = True
 
     kind: Literal["introvae"]
-    """Which family: a soft introspective variational autoencoder."""
+    """Selects this family: a soft introspective variational autoencoder."""
     representation: Literal["surfaces", "distance"] = "surfaces"
-    """What the network sees of a skull, as of the autoencoders."""
+    """Input representation, as of the autoencoders."""
     latent_size: int = Field(64, ge=1)
     """Length of the latent vector."""
     patch: int = Field(4, ge=1)
@@ -36,7 +36,7 @@ class IntrovaeFamily(NetworkFamily):
     warm_up: float = Field(0.5, ge=0, le=1)
     """Share of the steps that train a plain VAE before the two begin to play."""
     optimiser: Optimiser
-    """How it is trained; steps count updates of encoder and decoder together."""
+    """Training; steps count updates of encoder and decoder together."""
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

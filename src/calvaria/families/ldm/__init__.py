@@ -21,7 +21,7 @@ class LdmFamily(NetworkFamily):
     samples_iteratively: ClassVar[bool] = True
 
     kind: Literal["ldm"]
-    """Which family: latent diffusion."""
+    """Selects this family: latent diffusion."""
     autoencoder: Name = "vae"
     """Name of the vae or vqvae family whose latents are diffused."""
     modes: int = Field(32, ge=0)
@@ -33,9 +33,9 @@ class LdmFamily(NetworkFamily):
     timesteps: int = Field(1000, ge=2)
     """Diffusion steps of the training objective."""
     objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
-    """What the network predicts: the noise or the velocity of a diffusion, or the velocity of a flow."""
+    """Prediction target: the noise or the velocity of a diffusion, or the velocity of a flow."""
     sampler: Literal["ddpm", "ddim", "dpmsolver++", "euler"] = "dpmsolver++"
-    """How samples are drawn; euler goes with the flow, the others with a diffusion."""
+    """Sampler: euler for a flow, the others for a diffusion."""
     sampling_steps: int = Field(10, ge=1)
     """Steps per sample."""
     temperature: float = Field(1.0, gt=0, le=1)
@@ -49,7 +49,7 @@ class LdmFamily(NetworkFamily):
     recompute: bool = False
     """Whether activations are computed again for the backward pass: less memory, a third more time."""
     optimiser: Optimiser
-    """How it is trained."""
+    """Training of the network."""
 
     @model_validator(mode="after")
     def _sampler_suits(self) -> Self:

@@ -14,7 +14,7 @@ class RegistrationFamily(Family):
     """ANTs affine and SyN between training skulls; a sample is one skull warped towards another."""
 
     kind: Literal["registration"]
-    """Which family: registration."""
+    """Selects this family: registration."""
     mode: Literal["pairwise", "template"] = "pairwise"
     """pairwise: each pair is registered, for both directions. template: each skull is registered once to an
     unbiased template, through which every skull is then warped to every other."""
@@ -43,9 +43,9 @@ class RegistrationFamily(Family):
     template_iterations: tuple[int, ...] = (30, 20, 8)
     """Template: SyN iterations per level while it is built."""
     fraction: tuple[float, float] = (0.6, 1.0)
-    """How far a sample goes along its deformation: 0 leaves the moving skull, 1 reaches the target."""
+    """Share of the deformation that a sample follows: 0 is the moving skull, 1 the target."""
     gates: Gates = Gates()
-    """What every warp has to pass."""
+    """Limits that every warp must meet."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

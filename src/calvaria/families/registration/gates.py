@@ -10,7 +10,7 @@ from calvaria.plugins.section import Section
 
 
 class Gates(Section):
-    """What every warp has to pass; whether the vault is closed is seen by the screen."""
+    """Limits that every warp must meet; the screen checks that the vault is closed."""
 
     similarity: float = Field(0.6, ge=0, le=1)
     """Least Dice of the warped skull and its target, all the way along the deformation."""

@@ -31,7 +31,7 @@ def import_ants(seed: int) -> Any:
 
 
 def image(skull: Skull, grid: Grid) -> np.ndarray:
-    """What ANTs sees of a skull: (x, y, z) float32 depth in bone in mm on the fields' grid, cut off."""
+    """Return the image for ANTs: (x, y, z) float32 depth in bone in mm on the fields' grid, truncated."""
     values = skull.values[:1]
     ratio = grid.spacing_mm / skull.grid.spacing_mm
     if ratio > 1.5:  # smooth before leaving voxels out

@@ -19,7 +19,7 @@ class SsmFamily(Family):
     """
 
     kind: Literal["ssm"]
-    """Which family: a statistical deformation model."""
+    """Selects this family: a statistical deformation model."""
     registration: Name = "registration"
     """Name of the registration family, of mode template, whose fields are modelled."""
     variance: float = Field(0.95, gt=0, le=1)
@@ -31,7 +31,7 @@ class SsmFamily(Family):
     velocity_spacing_mm: float = Field(6.0, gt=0)
     """Spacing of the velocity fields; never finer than that of the registration's fields."""
     gates: Gates = Gates(similarity=0)
-    """What every warp has to pass; similarity means nothing here, as a drawn shape is nobody's."""
+    """Limits that every warp must meet; similarity does not apply, since a drawn shape has no target."""
 
     @property
     def depends_on(self) -> str:

@@ -15,7 +15,7 @@ class VqvaeFamily(AutoencoderFamily):
     """3-D vector-quantised autoencoder; samples come from a Gaussian that is fitted to its latents."""
 
     kind: Literal["vqvae"]
-    """Which family: a vector-quantised autoencoder."""
+    """Selects this family: a vector-quantised autoencoder."""
     codes: int = Field(256, ge=2)
     """Entries of the codebook."""
     groups: int = Field(4, ge=1)

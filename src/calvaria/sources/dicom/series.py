@@ -66,7 +66,7 @@ class Series:
         return named is not None or _SHARP_KERNEL.fullmatch(plane.kernel) is not None
 
     def oddity(self, plane: Plane) -> str:
-        """Why another slice is not one of this series."""
+        """Return the reason for which another slice is not one of this series."""
         if plane.series == self.first.series:
             for what, value, usual in (
                 ("orientation", plane.directions, self.first.directions),
@@ -224,7 +224,7 @@ def _rank(series: Series, every: list[Series]) -> tuple[object, ...]:
 
 
 def _distance_mm(series: Series) -> float:
-    """How far apart slices are, or how thick they are if that is more."""
+    """Return the spacing of slices, or their thickness if larger."""
     return max(series.spacing_mm, series.first.thickness_mm)
 
 
