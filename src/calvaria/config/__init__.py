@@ -71,33 +71,33 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of networks; auto uses a GPU if there is one."""
     threads: int = Field(1, ge=1)
-    """CPU threads per job; part of the result's identity, so it never follows the machine."""
+    """CPU threads per job; affects the result, so it does not follow the machine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of matrix products in training and sampling; auto uses bfloat16 on GPUs that support it."""
     processes: int = Field(1, ge=1)
-    """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
+    """Processes that share each training, one per GPU if there are GPUs; affects the result."""
     loaders: int = Field(1, ge=0)
-    """Threads per training that prepare its batches ahead; no part of the result. With a GPU take more."""
+    """Threads per training that prefetch batches; does not affect the result. Use more with a GPU."""
     checkpoint_s: float = Field(60.0, ge=0)
-    """Seconds between two checkpoints of a training; has no part in the result."""
+    """Seconds between two checkpoints of a training; does not affect the result."""
     tensorboard: bool = False
-    """Whether trainings also write logs for TensorBoard, which then has to be installed."""
+    """Whether trainings also write logs for TensorBoard, which must be installed."""
     grid: Grid = Grid()
     """The canonical grid."""
     ingest: Ingest
-    """Skulls in."""
+    """Reading and checks of real skulls."""
     people: People = People()
-    """Who is who."""
+    """Identification of repeat scans."""
     split: Split = Split()
-    """Who is trained on and who is tested on."""
+    """Split of people into training, validation and test."""
     fit: dict[Name, AnyFamily] = Field(min_length=1)
     """The augmentation families by name."""
     sample: Sample = Sample()
-    """Drawing from the families."""
+    """Samples of the families."""
     screen: Screen = Screen()
-    """Rejecting implausible skulls."""
+    """Limits of plausible samples."""
     inject: Inject
-    """Making defects."""
+    """Recipes of the defects, and the number of cases."""
     train: Train
     """Training the reconstruction network."""
     refine: Refine | None = None
@@ -107,7 +107,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     """Scoring on held-out people."""
     report: Report = Report()
-    """The page at the end."""
+    """The report."""
 
     @model_validator(mode="after")
     def _families_fit(self) -> Self:

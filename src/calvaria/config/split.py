@@ -8,7 +8,7 @@ from calvaria.plugins.section import Section
 
 
 class Split(Section):
-    """Divides the people, never their files, into training, validation and test."""
+    """Split of people, not files, into training, validation and test."""
 
     validation: float = Field(0.15, gt=0, lt=1)
     """Fraction of the people in the validation cohort."""

@@ -11,9 +11,9 @@ class Geometric(Section):
     """Random geometric augmentation of the batch on the training device."""
 
     probability: float = Field(ge=0, le=1)
-    """Chance that each of the transforms below is applied to a case."""
+    """Probability of each of the transforms below."""
     flips: tuple[Literal["x", "y", "z"], ...]
-    """Axes along which a case may be mirrored, each in half of its chances; x is left and right."""
+    """Axes along which a case may be flipped, each with probability one half; x is left and right."""
     rotate_deg: float = Field(ge=0)
     """Largest rotation about each axis."""
     translate_voxels: float = Field(ge=0)
@@ -21,9 +21,9 @@ class Geometric(Section):
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
     """Range of the isotropic scale."""
     crop: float = Field(ge=0, lt=1)
-    """Largest share of the box that is cut off at one of its sides, like a smaller field of view."""
+    """Largest share of the grid that is cropped at one side, like a smaller field of view."""
     edge_noise: float = Field(ge=0, le=1)
-    """Chance that a voxel on either side of the remaining bone's surface is the other."""
+    """Probability that a voxel on either side of the remaining bone's surface is inverted."""
 
 
 LEVELS: dict[str, Geometric | None] = {
@@ -75,25 +75,25 @@ class Arm(Section):
 
 
 class Train(Section):
-    """Trains reconstruction networks for every arm, all with the same number of gradient steps."""
+    """Training of every arm's networks, all with the same number of gradient steps."""
 
     arms: dict[Name, Arm] = Field(min_length=1)
     """The arms by name."""
     seeds: int = Field(1, ge=1)
-    """Networks per arm, which differ in their first weights and in the order of their batches."""
+    """Networks per arm, which differ in initial weights and order of batches."""
     predicts: Literal["implant", "skull"] = "implant"
     """Prediction target: the implant, or the complete skull, from which the defective one is subtracted."""
     fresh_defects: bool = False
     """Whether every batch gets new defects, by the recipes of ``inject``, instead of those in the stores."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of the residual U-Net per level, fine to coarse."""
     mirror: bool = True
-    """Whether the network also sees the defective skull's mirror image."""
+    """Whether the flipped defective skull is an additional input."""
     completion: int = Field(24, ge=0)
-    """Components of a linear model of the real training skulls, whose guess of the complete skull the network
-    also sees; 0 for no such guess. It is the same for all arms."""
+    """Principal components of the real training skulls by which the remaining bone is completed, as an
+    additional input, equal for all arms; 0 for none."""
     deep_supervision: int = Field(0, ge=0)
     """Number of coarser levels whose predictions also enter the loss."""
     optimiser: Optimiser
@@ -108,9 +108,9 @@ class Refine(Section):
     window_mm: float = Field(96.0, gt=0)
     """Edge of the window; larger defects get a larger one."""
     margin_mm: float = Field(12.0, ge=0)
-    """Least bone around what was found that the window shows."""
+    """Minimum margin of bone around the coarse prediction in the window."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of its residual U-Net per level, fine to coarse."""
     optimiser: Optimiser
@@ -123,14 +123,14 @@ class Refine(Section):
 
 
 class Evaluate(Section):
-    """Predicts the implants of the test cohort and scores them."""
+    """Prediction and scores of the implants of the test cohort."""
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability from which a voxel belongs to the implant."""
     batch_size: int = Field(4, ge=1)
     """Cases per forward pass."""
     flip: bool = True
-    """Whether every prediction is averaged with that of the skull's mirror image, mirrored back."""
+    """Whether every prediction is averaged with the flipped prediction of the flipped skull."""
     ensemble: bool = False
     """Whether an arm's networks are also scored as one, by their mean probability."""
 
@@ -143,13 +143,13 @@ class Audit(Section):
 
 
 class Report(Section):
-    """Gathers everything into one HTML page."""
+    """The report, an HTML page."""
 
     skulls: int = Field(6, ge=1)
     """Skulls rendered per family."""
     cases: int = Field(4, ge=1)
     """Cases rendered per family."""
     baselines: tuple[Name, ...] = ()
-    """Arms with which every other one is compared; the first arm if none is given."""
+    """Arms with which all others are compared; by default the first arm."""
     failure_dsc: float = Field(0.7, ge=0, le=1)
-    """Predictions below that are failures, which are listed and shown."""
+    """Predictions with a lower DSC are listed and shown as failures."""

@@ -7,7 +7,7 @@ from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Populat
 
 
 class RealFamily(Family):
-    """The real training skulls themselves; fits nothing."""
+    """The real training skulls themselves, without a model."""
 
     is_real: ClassVar[bool] = True
     allows_copies: ClassVar[bool] = True

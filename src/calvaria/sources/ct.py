@@ -26,11 +26,11 @@ class CtSource(FileSource):
     pattern: str = "*"
     """Glob pattern of files or DICOM folders; ids are names without suffix, or paths if names are equal."""
     person: str | None = None
-    """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
+    """Regular expression for skull ids whose first group is the person; null: each CT is another person."""
     series: str | None = None
-    """Number, UID or part of the description of the DICOM series; null takes the thinnest sharp one."""
+    """Number, UID or part of the description of the DICOM series; null selects the thinnest sharp one."""
     threshold_hu: float = Field(300.0, gt=-200, lt=1500)
-    """Bone is what is at least so dense, in Hounsfield units."""
+    """Minimum Hounsfield units of bone."""
 
     def entries(self, name: str) -> list[Entry]:
         """One entry per volume and per subfolder with DICOM slices; the folder itself if it holds slices.

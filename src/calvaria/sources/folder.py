@@ -18,7 +18,7 @@ class FolderSource(FileSource):
     pattern: str = "*"
     """Glob pattern of files; a skull's id is its name without suffix, or its path if names are equal."""
     person: str | None = None
-    """Regular expression for skull ids whose first group is the person; null takes each file as another."""
+    """Regular expression for skull ids whose first group is the person; null: each file is another person."""
 
     brings_defects: ClassVar[bool] = True
 

@@ -26,7 +26,7 @@ class ShapeRecipe(Recipe):
     apart_mm: float = Field(10.0, gt=0)
     """Least bone between several defects."""
     healed: Healed | None = None
-    """Thins the bone around the defect; null leaves the edges fresh."""
+    """Thinning of the bone around the defect; null for none."""
     field_of_view: FieldOfView | None = None
     """Crop of the scan; null for none."""
 

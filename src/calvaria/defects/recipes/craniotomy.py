@@ -21,7 +21,7 @@ Point = tuple[float, float]
 
 
 class CraniotomyRecipe(PlacedRecipe):
-    """A bone flap between burr holes, which saw lines join, cut along the local normal with a bevel."""
+    """A bone flap between burr holes that are joined by saw lines, with a bevel."""
 
     kind: Literal["craniotomy"]
     """Selects this recipe: a bone flap."""
@@ -34,9 +34,9 @@ class CraniotomyRecipe(PlacedRecipe):
     hole_radius_mm: Normal = Normal(mean=6.5, sd=0.8)
     """Radius of the burr holes."""
     curvature: Span = (0.0, 0.12)
-    """Range of how far a saw line bows outwards, over its length; 0 for straight ones."""
+    """Range of the outward bow of a saw line, relative to its length; 0 for straight lines."""
     bevel_deg: Normal = Normal(mean=20, sd=7)
-    """Angle by which the cut leans, so that the flap is smaller inside than outside; kept within 0 to 60."""
+    """Angle of the cut to the normal; the flap is smaller inside than outside; clipped to 0 to 60."""
 
     @model_validator(mode="after")
     def _holes(self) -> Self:

@@ -22,7 +22,7 @@ class CustomRecipe(Recipe):
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """``package.module:name`` of a function ``name(rng, skull, grid, **parameters) -> Defect``."""
     parameters: dict[str, Any] = Field({})
-    """Its further arguments."""
+    """Further arguments of the function."""
 
     def draw(self, rng: np.random.Generator, skull: np.ndarray, grid: Grid, vault: Vault) -> Defect:
         """Call the function.

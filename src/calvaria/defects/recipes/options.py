@@ -17,7 +17,7 @@ class Healed(Section):
     width_mm: Normal = Normal(mean=12, sd=3)
     """Width of the band of thinned bone."""
     thinning: Normal = Normal(mean=0.6, sd=0.1)
-    """Share of the bone's thickness that is gone at the rim; kept within 0 to 1."""
+    """Share of the bone's thickness that is removed at the rim; clipped to 0 to 1."""
     side: Literal["outer", "inner", "either"] = "either"
     """Side from which the bone is removed; ``either`` selects one of them at random."""
 

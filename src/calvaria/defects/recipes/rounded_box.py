@@ -22,7 +22,7 @@ class RoundedBoxRecipe(ShapeRecipe):
     kind: Literal["rounded_box"]
     """Selects this recipe: a box with rounded corners."""
     axis: Literal["vertical", "normal"] = "vertical"
-    """Along what the box is cut: the head's vertical, as in SkullFix, or the outward normal, anywhere."""
+    """Direction of the cut: the head's vertical, as in SkullFix, or the outward normal, at any position."""
     width_mm: Normal = Normal(mean=80, sd=6.5)
     """Horizontal edge length of the box."""
     length_mm: Normal = Normal(mean=76, sd=7)

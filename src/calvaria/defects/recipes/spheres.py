@@ -26,7 +26,7 @@ class SpheresRecipe(PlacedRecipe):
     secondary_radius_mm: Normal = Normal(mean=16, sd=4)
     """Radius of the secondary spheres."""
     blend_mm: float = Field(6.0, ge=0)
-    """Width over which touching spheres melt into each other."""
+    """Width over which touching spheres are blended."""
     roughness_mm: float = Field(4.0, ge=0)
     """Amplitude of the smooth noise on the boundary."""
 

@@ -25,7 +25,7 @@ class Spheres(Frozen):
     spheres: tuple[Sphere, ...] = Field(min_length=1)
     """The primary sphere first."""
     blend_mm: float = Field(ge=0)
-    """Width over which the spheres melt into each other."""
+    """Width over which the spheres are blended."""
     roughness_mm: float = Field(ge=0)
     """Largest displacement of the boundary."""
     noise_seed: int = Field(ge=0, lt=2**63)

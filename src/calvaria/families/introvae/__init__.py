@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class IntrovaeFamily(NetworkFamily):
-    """Soft introspective VAE: encoder and decoder play against each other; samples come from the prior."""
+    """Soft introspective VAE: encoder and decoder compete; samples come from the prior."""
 
     reconstructs: ClassVar[bool] = True
 
@@ -28,13 +28,13 @@ class IntrovaeFamily(NetworkFamily):
     latent_size: int = Field(64, ge=1)
     """Length of the latent vector."""
     patch: int = Field(4, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = (32, 64)
     """Channels per resolution level, fine to coarse; each further level halves the resolution."""
     kl_weight: float = Field(0.02, gt=0)
     """Weight of the KL term of real skulls against the reconstruction error in nats per voxel."""
     warm_up: float = Field(0.5, ge=0, le=1)
-    """Share of the steps that train a plain VAE before the two begin to play."""
+    """Share of the steps that train a plain VAE before encoder and decoder compete."""
     optimiser: Optimiser
     """Training; steps count updates of encoder and decoder together."""
 

@@ -25,11 +25,11 @@ class LdmFamily(NetworkFamily):
     autoencoder: Name = "vae"
     """Name of the vae or vqvae family whose latents are diffused."""
     modes: int = Field(32, ge=0)
-    """Principal components by which latents are whitened: what heads differ in most."""
+    """Principal components by which latents are whitened."""
     channels: tuple[int, ...] = (48, 96)
     """U-Net channels per resolution level, fine to coarse."""
     patch: int = Field(1, ge=1)
-    """Places of the latent per edge that are folded into channels before the U-Net."""
+    """Positions of the latent per edge that are rearranged into channels before the U-Net."""
     timesteps: int = Field(1000, ge=2)
     """Diffusion steps of the training objective."""
     objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
@@ -47,7 +47,7 @@ class LdmFamily(NetworkFamily):
     guidance: float = Field(1.0, ge=0)
     """Weight of the condition (classifier-free guidance); 1 is the plain conditional model."""
     recompute: bool = False
-    """Whether activations are computed again for the backward pass: less memory, a third more time."""
+    """Gradient checkpointing: less memory, a third more time."""
     optimiser: Optimiser
     """Training of the network."""
 

@@ -13,7 +13,7 @@ from calvaria.plugins.section import Name
 
 
 class SsmFamily(Family):
-    """Statistical deformation model: principal components of the ways from a template to the skulls.
+    """Statistical deformation model: principal components of the deformations from a template to the skulls.
 
     A sample is a training skull in a shape drawn from the model.
     """
@@ -23,9 +23,9 @@ class SsmFamily(Family):
     registration: Name = "registration"
     """Name of the registration family, of mode template, whose fields are modelled."""
     variance: float = Field(0.95, gt=0, le=1)
-    """Share of the variance that the kept components explain."""
+    """Share of the variance that the retained components explain."""
     spread: float = Field(1.0, gt=0)
-    """Scale of the coefficients; 1 is the population's own spread."""
+    """Scale of the coefficients; 1 is the variation of the population."""
     most_deviations: float = Field(2.5, gt=0)
     """Coefficients are drawn from a normal distribution truncated at this number of standard deviations."""
     velocity_spacing_mm: float = Field(6.0, gt=0)

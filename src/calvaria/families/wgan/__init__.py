@@ -27,7 +27,7 @@ class WganFamily(NetworkFamily):
     channels: tuple[int, ...] = (64, 32, 16)
     """Generator channels from coarse to fine; the critic mirrors them."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are unfolded from channels after the last convolution."""
+    """Voxels per edge that are rearranged from channels after the last convolution."""
     critic_steps: int = Field(2, ge=1)
     """Critic updates per generator update."""
     gradient_penalty: float = Field(10.0, ge=0)

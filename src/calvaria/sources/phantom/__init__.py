@@ -27,7 +27,7 @@ class PhantomSource(Source):
     count: int = Field(24, ge=1)
     """Number of different people."""
     spacing_mm: float = Field(2.0, gt=0)
-    """Voxel size in which the phantoms are built before they are conformed to the grid."""
+    """Voxel size in which the phantoms are computed before they are resampled to the grid."""
 
     synthetic: ClassVar[bool] = True
 
