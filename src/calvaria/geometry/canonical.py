@@ -25,10 +25,10 @@ class Canonical:
         # A copy of one memory layout: sums of floats depend on the order in which they are taken.
         turned = np.asfortranarray(orientation.to_canonical(values))
         in_file = orientation.canonical_affine(affine, values.shape)
-        own = centred(in_file, turned.shape)
+        centred_affine = centred(in_file, turned.shape)
         shift = np.eye(4)
-        shift[:3, 3] = own[:3, 3] - in_file[:3, 3]
-        return cls(turned, own, shift, orientation)
+        shift[:3, 3] = centred_affine[:3, 3] - in_file[:3, 3]
+        return cls(turned, centred_affine, shift, orientation)
 
     def in_file(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (x, y, z) in the file's order (i, j, k)."""

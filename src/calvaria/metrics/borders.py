@@ -73,9 +73,9 @@ def voxels_of(box: Box) -> int:
 
 def within(mask: np.ndarray, box: Box) -> Box | None:
     """The smallest box around a mask that was cropped to ``box``, in the indices of the whole; or None."""
-    found = bounding_box(mask)
-    if found is None:
+    inner = bounding_box(mask)
+    if inner is None:
         return None
     return tuple(
-        slice(side.start + part.start, side.start + part.stop) for side, part in zip(box, found, strict=True)
+        slice(side.start + part.start, side.start + part.stop) for side, part in zip(box, inner, strict=True)
     )

@@ -115,15 +115,15 @@ def _residuals(
 
     a, b, c = motion[:3] / 2
     rotation = np.array(rotation_of_half_tangents(a, b, c))
-    found = []
+    distances = []
     for cloud, surface in zip(points, radii, strict=True):
         moved = cloud @ rotation.T + motion[3:]
         radius = np.sqrt((moved**2).sum(axis=1))
         angle = np.arccos(np.clip(moved[:, 2] / radius, -1, 1))
         along = angle / np.deg2rad(CONE_DEG) / np.maximum(np.hypot(moved[:, 0], moved[:, 1]), 1e-9)
         place = (np.stack([moved[:, 0] * along, moved[:, 1] * along]) + 1) / 2 * SIZE - 0.5
-        found.append(radius - map_coordinates(surface, place, order=1, mode="nearest"))
-    return found
+        distances.append(radius - map_coordinates(surface, place, order=1, mode="nearest"))
+    return distances
 
 
 def _trimmed(residuals: list[np.ndarray]) -> float:

@@ -118,10 +118,10 @@ def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
 def _series(folder: Path) -> Item:
     """Return a subfolder as a series; which one, and whether it is whole, is seen when it is read."""
     try:
-        found = holds_dicom(folder)
+        has_slices = holds_dicom(folder)
     except InputError as error:
         return Item(folder, str(error))
-    if found:
+    if has_slices:
         return Item(folder)
     return Item(
         folder,

@@ -83,13 +83,13 @@ def begins_like_dicom(path: Path) -> bool:
     """
     with open_checked(path) as file:
         start = file.read(132)
-    found = start[128:] == b"DICM" or _begins_with_group(start)
-    if not found and path.suffix.lower() in _ENDINGS:
+    is_dicom = start[128:] == b"DICM" or _begins_with_group(start)
+    if not is_dicom and path.suffix.lower() in _ENDINGS:
         raise InputError(
             f"{path}: is not a DICOM file although its name ends in {path.suffix}; remove it, or export "
             "the series again if it was a slice"
         )
-    return found
+    return is_dicom
 
 
 def _begins_with_group(start: bytes) -> bool:
@@ -107,10 +107,10 @@ def is_enhanced(path: Path) -> bool:
 
     try:
         with quiet():
-            found = read_file_meta_info(path).get("MediaStorageSOPClassUID")
+            sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
     except (InvalidDicomError, OSError, ValueError):
         return False
-    return found in _CT_CLASSES[1:]
+    return sop_class in _CT_CLASSES[1:]
 
 
 def read_header(path: Path) -> Header:
@@ -272,7 +272,7 @@ def _text(dataset: "Dataset", keyword: str) -> str:
 def _numbers(dataset: "Dataset", keyword: str, count: int) -> npt.NDArray[np.float64] | None:
     """Return (count,) finite numbers; None where these are not."""
     try:
-        found = np.array(dataset.get(keyword), dtype=np.float64).ravel()
+        numbers = np.array(dataset.get(keyword), dtype=np.float64).ravel()
     except (TypeError, ValueError):
         return None
-    return found if len(found) == count and np.isfinite(found).all() else None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None

@@ -35,10 +35,10 @@ def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
             if frame not in frames:
                 continue
             k = frames[frame]
-            found = hounsfield(stored, dataset, planes[k].slope, planes[k].intercept)
-            if found.dtype != values.dtype:
+            plane_values = hounsfield(stored, dataset, planes[k].slope, planes[k].intercept)
+            if plane_values.dtype != values.dtype:
                 values = values.astype(np.float32, copy=False)
-            values[k] = found
+            values[k] = plane_values
             missing.remove(frame)
         if missing:
             raise InputError(
@@ -121,8 +121,8 @@ def _padding(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.boo
     last = dataset.get("PixelPaddingRangeLimit")
     # -2000 may be written as 63536, and the other way round.
     limits = np.array([first, last if isinstance(last, int) else first], np.int64).astype(stored.dtype)
-    found = (stored >= limits.min()) & (stored <= limits.max())
-    return found if found.any() else None
+    is_padding = (stored >= limits.min()) & (stored <= limits.max())
+    return is_padding if is_padding.any() else None
 
 
 def _without_unused_bits(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[Any]:

@@ -83,16 +83,16 @@ def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
 
     Some anonymisers give all slices one UID, so a copy has to be in the same place as well.
     """
-    found: dict[object, Plane] = {}
+    unique: dict[object, Plane] = {}
     copies = []
     for plane in planes:
         place = (*plane.position.tolist(), *plane.directions.ravel().tolist(), plane.size)
         key = (plane.instance, plane.frame, plane.series, plane.acquisition, place)
-        if plane.instance and key in found:
+        if plane.instance and key in unique:
             copies.append(plane)
         else:
-            found[key if plane.instance else (plane.path, plane.frame)] = plane
-    return list(found.values()), copies
+            unique[key if plane.instance else (plane.path, plane.frame)] = plane
+    return list(unique.values()), copies
 
 
 def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Plane]]:
@@ -109,22 +109,22 @@ def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Pla
         lambda plane: (plane.study, plane.frame_of_reference, plane.number),
         lambda plane: (plane.study, plane.series),
     )
-    found: list[Series] = []
+    long_series: list[Series] = []
     rest = planes
     for key in keys:
         groups: dict[object, list[Plane]] = {}
         for plane in rest:
             groups.setdefault(key(plane), []).append(plane)
         alike = [some for group in groups.values() for some in _by_geometry(group)]
-        found += [Series(_sorted(some)) for some in alike if len(some) > FEW_SLICES]
+        long_series += [Series(_sorted(some)) for some in alike if len(some) > FEW_SLICES]
         rest = [plane for some in alike if len(some) <= FEW_SLICES for plane in some]
-    if not found:
+    if not long_series:
         where = f", no more than {FEW_SLICES} in one series and geometry" if len(planes) > FEW_SLICES else ""
         raise InputError(
             f"{folder}: holds {len(planes)} slices{where}, expected a head CT of many; put the whole series "
             "into it"
         )
-    return found, rest
+    return long_series, rest
 
 
 def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series, list[str]]:
@@ -137,8 +137,8 @@ def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series,
     Raises:
         InputError: if no series has that name, all slices are in one place, or several patients are left.
     """
-    found = every if text is None else _called(folder, every, text)
-    volumes = [series for series in found if not series.flat]
+    candidates = every if text is None else _called(folder, every, text)
+    volumes = [series for series in candidates if not series.flat]
     if not volumes:
         raise InputError(f"{folder}: no volume: all slices are in one place; choose another series")
     patients = {series.first.patient for series in volumes} - {""}
@@ -195,8 +195,8 @@ def _called(folder: Path, every: list[Series], text: str) -> list[Series]:
         lambda series: any(text == plane.series for plane in series.planes),
         lambda series: text.lower() in series.first.description.lower(),
     ):
-        if found := [series for series in every if fits(series)]:
-            return found
+        if matching := [series for series in every if fits(series)]:
+            return matching
     raise InputError(
         f"{folder}: has no series {text!r}, expected the number, UID or part of the description of one of: "
         f"{_listed(every)}; check the name"
