@@ -58,7 +58,7 @@ COHORT = Key("cohort", _cohorts)
 
 SHARD = Number("shard", "Number of the shard.")
 BATCH = Number("batch", "Number of the batch of registrations.")
-SEED = Number("seed", "Which of the arm's networks.")
+SEED = Number("seed", "Number of the network within the arm.")
 
 
 def _one(config: Config, name: str, skulls: int) -> int:
