@@ -1,9 +1,9 @@
-"""What an autoencoder should see of a skull: occupancy, distances or surfaces, at equal cost, on real skulls.
+"""Input representation of autoencoders: occupancy, distances or surfaces, at equal cost, on real skulls.
 
     python benchmarks/autoencoders.py --run results/skullfix --steps 150
 
-Trains the same network on the run's training skulls from each representation, for as many steps, and rebuilds
-the test skulls. The rows that say "untrained" are the linear part alone.
+Trains the same network on the run's training skulls for the same number of steps with each representation,
+and reconstructs the test skulls. The rows "untrained" are the linear part alone.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How well a vault is bridged across the challenge's own defects, and what that depends on.
+"""Accuracy of the interpolation of the vault across the challenge's own defects, and what affects it.
 
     python benchmarks/bridging.py --run results/skullfix
 
-Bridges the holes of the training and validation skulls; a training skull is bridged without itself. The
-test people are not used, so the constants of ``reconstruction/fine/interpolation.py`` may be chosen by this
-table.
+Interpolates the holes of training and validation skulls; a training skull is left out of its own model. Test
+people are not used, so this table may be used to choose the constants of
+``reconstruction/fine/interpolation.py``.
 """
 
 import argparse
@@ -36,9 +36,9 @@ TOO_WIDE = 3  # voxels of the run's grid
 # Changes of the hyper-parameters, one at a time.
 CHANGES: dict[str, GaussianProcess] = {
     "as it is": DEFAULT_PROCESS,
-    "what is seen in the hole is not believed": replace(DEFAULT_PROCESS, iterations=1),
+    "bone observed in the hole is ignored": replace(DEFAULT_PROCESS, iterations=1),
     "five rounds": replace(DEFAULT_PROCESS, iterations=5),
-    "believed within 2 mm": replace(DEFAULT_PROCESS, inlier_tolerance_mm=2.0),
+    "accepted within 2 mm": replace(DEFAULT_PROCESS, inlier_tolerance_mm=2.0),
     "deviations half as long": replace(DEFAULT_PROCESS, length_rad=0.25),
     "deviations twice as long": replace(DEFAULT_PROCESS, length_rad=1.0),
     "nothing from the other side": replace(DEFAULT_PROCESS, mirror_correlation=0.0),
@@ -95,7 +95,7 @@ def main() -> None:
         tried(name, process)
     tried(f"hole drawn {TOO_WIDE} voxels too wide", wide=TOO_WIDE)
     once = replace(DEFAULT_PROCESS, iterations=1)
-    tried("the same, what is seen in it not believed", once, wide=TOO_WIDE)
+    tried("the same, observed bone ignored", once, wide=TOO_WIDE)
     for count in KNOWN:
         tried(f"{count} known skulls", count=count)
     lines = [
@@ -103,7 +103,7 @@ def main() -> None:
         "",
         f"DSC with the true implant on the fine grid ({frame.fine.spacing_mm:.3g} mm); {training} training "
         f"and {len(skulls) - training} validation skulls of the run `{config.name}` with the challenge's own "
-        "defect, told in which voxels of the run's grid the implant lies. There is no network in it.",
+        "defect, given the implant's voxels on the canonical grid. No network is used.",
         "",
         "| | mean | median | worst | mean of training, each without itself | mean of validation |",
         "|---|---|---|---|---|---|",
@@ -125,7 +125,7 @@ def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
 
 
 def dsc(one: Skull, frame: Frame, process: GaussianProcess, wide: int, count: int | None) -> float:
-    """Of the bridge and the implant, if the hole is drawn too wide and so many skulls are known."""
+    """Return the DSC of interpolation and implant for a widened hole and a number of known skulls."""
     missing = dilate(one.missing, wide) if wide else one.missing
     known = one.known[:count]
     depth, hole = frame.interpolated(one.vault, missing[one.window.slices()], known, one.window, process)

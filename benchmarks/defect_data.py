@@ -1,4 +1,4 @@
-"""The real cases that pictures and the comparison of distributions are made of, ingested at 2 mm."""
+"""The real cases of the pictures and of the comparison of distributions, ingested at 2 mm."""
 
 import os
 import tempfile

@@ -4,7 +4,7 @@
 
 The real cases are those of SkullFix at 2 mm (see defect_data.py). The skulls at even places of the list of
 ids set the defaults of the recipe rounded_box; those at odd places are compared with defects that the recipe
-cuts into the very same skulls.
+cuts into the same skulls.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Defects measured: cases a second by recipe and volume size, where the time goes, memory, other generators.
+"""Benchmark of defects: cases per second by recipe and volume size, profile, memory, other generators.
 
     python benchmarks/defects.py benchmarks/defects.md [generate_defects.py]
 
@@ -59,7 +59,7 @@ def skull_of(size: int) -> tuple[np.ndarray, Grid]:
 
 
 def timed(call, *arguments):
-    """Seconds of the processor, and what the call returned."""
+    """Return the CPU seconds of a call, and its result."""
     start = time.process_time()
     result = call(*arguments)
     return time.process_time() - start, result
@@ -107,7 +107,7 @@ def measure(size: int) -> dict:
 
 
 def public(path: str) -> float:
-    """Seconds a defect of SkullBreak's generator at 512 cubed with its own settings, without its set-up."""
+    """Return seconds per defect of SkullBreak's generator at 512 cubed, with its settings, without set-up."""
     import types
 
     import scipy.ndimage as sn
@@ -139,7 +139,7 @@ def public(path: str) -> float:
 
 
 def run(*arguments: str) -> dict:
-    """A part in a process of its own, so that its memory is its own."""
+    """Run a part in a separate process, so that its memory can be measured."""
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,4 +1,4 @@
-"""What a benchmark's table says of where it was made."""
+"""The header of a benchmark page: command, commit, machine and versions."""
 
 import platform
 import subprocess
@@ -25,9 +25,9 @@ def header(title: str, command: str) -> str:
 
 
 def peak_gb() -> float:
-    """The most memory this process has held so far; Linux only.
+    """Return the peak memory of this process in GB; Linux only.
 
-    ``getrusage`` would count what the parent held when it started this process.
+    ``getrusage`` would include the memory of the parent at the start of this process.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))

@@ -1,9 +1,9 @@
-"""How near `calvaria estimate` comes to what finished runs took, stage by stage.
+"""Accuracy of `calvaria estimate` compared with finished runs, stage by stage.
 
     python benchmarks/estimate.py RUN... > benchmarks/estimate.md
 
-Each RUN is the directory of a run with the benchmark files that Snakemake wrote. Of a job of more than a
-minute its processor time counts, else its wall time: Snakemake looks at processor times every thirty seconds.
+Each RUN is the directory of a run with the benchmark files that Snakemake wrote. The time of a job is its CPU
+time if longer than a minute, else its wall time, since Snakemake samples CPU times every 30 seconds.
 """
 
 import csv
@@ -32,7 +32,7 @@ def took(benchmark: Path) -> float:
 
 
 def compare(root: Path) -> list[str]:
-    """A table of one run; jobs that were not measured, or whose result is gone, are left out."""
+    """Format a table of one run, without jobs that were not measured or whose result is missing."""
     run = Run(root)
     config = load(run.config)
     kinds = source_kinds(config)

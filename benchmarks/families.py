@@ -79,9 +79,9 @@ def main() -> None:
 
 
 def seconds(run: Run, stage: str, family: str) -> float:
-    """What all jobs of a stage took, for one family.
+    """Return the CPU time of all jobs of a stage for one family.
 
-    CPU time, which says little of what else the machine did.
+    Unlike wall time it hardly depends on other work of the machine.
     """
     root = run.root / "benchmarks" / stage
     files = [root / f"{family}.tsv", *root.glob(f"{family}-*.tsv"), *(root / family).glob("*.tsv")]

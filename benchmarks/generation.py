@@ -1,11 +1,10 @@
-"""Samples a second of a fitted ``ldm``, and of MONAI's LatentDiffusionInferer with 1,000 DDPM steps.
+"""Samples per second of a fitted ``ldm``, and of MONAI's LatentDiffusionInferer with 1,000 DDPM steps.
 
     python benchmarks/generation.py --run results/skullfix --family ldm_vae
 
-Both draw from the same denoiser and the same decoder, in the same process with the same batches, each timed
-by the CPU time that it takes: MONAI's way goes through all steps that the network was trained with, ours
-through the config's few. All are then audited against the held-out real skulls, as they were drawn,
-without a screen: ours in several sets of as many skulls as MONAI's one, whose range says what chance does.
+Both draw from the same denoiser and decoder, in the same process with the same batches; MONAI takes all steps
+that the network was trained with, ours the few of the config. All samples are audited unscreened against the
+held-out real skulls: ours in several sets of the size of MONAI's one, whose range shows the random variation.
 """
 
 import argparse

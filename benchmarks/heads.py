@@ -66,7 +66,7 @@ def as_it_is(data: Path, name: str) -> Row:
 
 
 def injected(job: tuple[Path, str, str, int]) -> list[Row]:
-    """Cuts defects of one recipe into one head, and reconstructs each."""
+    """Cut defects of one recipe into one head, and reconstruct each."""
     data, name, recipe, count = job
     rows = []
     with scratch() as folder:
@@ -98,7 +98,7 @@ def scored(name: str, recipe: str, number: int, file: Path, out: Path) -> Row:
 
 
 def line(name: str, rows: list[Row]) -> str:
-    """Means of all; where there is no implant, its DSC is 0 and it has no distance."""
+    """Format means over cases; a case without an implant has DSC 0 and no distance."""
     dsc, bdsc = (np.array([getattr(row, key) for row in rows]) for key in ("dsc", "bdsc_10mm"))
     distances = [row.hd95_mm for row in rows if np.isfinite(row.hd95_mm)]
     none = sum(row.outcome != "implant" for row in rows)

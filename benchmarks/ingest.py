@@ -1,4 +1,4 @@
-"""Ingest measured: time and memory of every step, what resampling keeps, how sure pose and people are.
+"""Benchmark of ingest: time and memory of every step, accuracy of resampling, pose and repeat scans.
 
     python benchmarks/ingest.py DATA benchmarks/ingest.md
 
@@ -77,7 +77,7 @@ def write_large_ct(folder: Path) -> None:
 
 
 def steps(kind: str, data: Path) -> None:
-    """One process: times the steps of the skulls of one kind and prints them as JSON."""
+    """Time the steps of the skulls of one kind in one process and print them as JSON."""
     sources = sources_of(kind, data)
     entries = catalogue(sources)
     totals: dict[str, list[float]] = {}
@@ -233,7 +233,7 @@ def pose_table(scans: dict[str, tuple[Scan, Pose]]) -> str:
 
 
 def resampled(scan: Scan, spacing: tuple[float, float, float]) -> Scan:
-    """Scanned again, turned a little, with other voxels; by nearest neighbour, as a poor tool would."""
+    """Simulate another scan, slightly rotated and with other voxels, by nearest neighbour."""
     from scipy.ndimage import affine_transform
 
     rotation = Rotation.from_euler("xyz", [6, -3, 5], degrees=True).as_matrix()

@@ -1,4 +1,4 @@
-"""How many sound heads exceed each limit of the quality checks: a part of benchmarks/ingest.md.
+"""False alarms of every limit of the quality checks on sound heads: a part of benchmarks/ingest.md.
 
     python benchmarks/limits.py DATA [COUNT]
 
@@ -21,7 +21,7 @@ from calvaria.sources.skullfix import SkullfixSource
 
 
 def measures(scan: Scan) -> dict[str, float]:
-    """What the limits of `calvaria.skull.quality` are held against, of one head."""
+    """Return the measures of one head that `calvaria.skull.quality` compares with limits."""
     own = Canonical.of(scan.labels, scan.affine)
     pose = find_pose(own.values, own.affine)
     vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))
@@ -65,7 +65,7 @@ LIMITS = (
 
 
 def limits_table(data: Path, count: int | None = None) -> str:
-    """Every limit and how many heads are beyond it; all of them are sound, so these are false alarms."""
+    """Format every limit and the number of heads beyond it: false alarms, since all heads are sound."""
     sets: dict[str, dict] = {
         "SkullFix, 1 mm": {"x": FolderSource(kind="folder", path=data / "skullfix_1mm", limit=count)},
         "SkullFix, native": {

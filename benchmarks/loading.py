@@ -2,11 +2,10 @@
 
     python benchmarks/loading.py DATA
 
-DATA is a folder of label volumes of real skulls. They are laid onto the grid as ``ingest`` does it, and
-written in every format, side by side. Reads are random; what is read is an item, the defective skull and the
-implant as two uint8 tensors, and every page of both is touched. The files are in the system's cache. Times of
-one process are its CPU time: all formats use one thread, and other jobs do not count.
-``.nii.gz`` is what nibabel writes, ``.npz`` what ``numpy.savez_compressed`` does.
+DATA is a folder of label volumes of real skulls. They are resampled as by ``ingest`` and written in every
+format. Reads are random; an item is the defective skull and the implant as two uint8 tensors, and every page
+of both is touched. The files are in the system's cache. Times are CPU times of one thread. ``.nii.gz`` is
+written by nibabel, ``.npz`` by ``numpy.savez_compressed``.
 """
 
 import argparse
@@ -97,7 +96,7 @@ class Format:
 
 
 def cases(folder: Path, count: int, spacing_mm: float) -> Iterator[np.ndarray]:
-    """(256, 256, 256) uint8 labels of every so manieth skull of the folder."""
+    """(256, 256, 256) uint8 labels of skulls at regular intervals in the folder."""
     grid = Grid(SHAPE, spacing_mm)
     named = {"skulls": FolderSource(kind="folder", path=folder)}
     entries = sources.catalogue(named)
@@ -171,7 +170,7 @@ def written(place: Path, volumes: np.ndarray, grid: Grid) -> list[Format]:
 
 
 def read_s(data: Opened, indices: Sequence[int]) -> list[float]:
-    """Seconds of CPU that each of some items takes on one thread."""
+    """Return the CPU seconds of each read on one thread."""
     torch.set_num_threads(1)
     took = []
     for index in indices:
@@ -185,11 +184,10 @@ def read_s(data: Opened, indices: Sequence[int]) -> list[float]:
 
 
 def quartile_s(formats: list[Format], reads: int) -> np.ndarray:
-    """(formats,) seconds of CPU an item, the lower quartile of random reads.
+    """Return (formats,) CPU seconds per item, the lower quartile of random reads.
 
-    Formats take `TURNS` turns, each turn in a process of its own, as a worker of a loader reads one format:
-    what another one has left of the memory would change the times of both. The first reads of a process
-    do not count.
+    Formats take `TURNS` turns, each in a separate process, because the state of the memory after another
+    format would affect the times. The first reads of a process do not count.
     """
     rng = np.random.default_rng(0)
     found: list[list[float]] = [[] for _ in formats]
@@ -203,7 +201,7 @@ def quartile_s(formats: list[Format], reads: int) -> np.ndarray:
 
 
 def loaded_a_second(data: Dataset[dict[str, torch.Tensor]], items: int) -> float:
-    """Items a second of two spawned workers, collated one by one, from the first on."""
+    """Return items per second of two spawned workers, collated one by one, including the first."""
     order = [int(i) for i in np.random.default_rng(1).integers(len(data), size=items + 2)]
     loader = DataLoader(data, sampler=order, num_workers=2, multiprocessing_context="spawn")
     batches = iter(loader)

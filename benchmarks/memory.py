@@ -21,7 +21,7 @@ CARD_GB = 24
 
 
 def measure(task: str) -> dict[str, float]:
-    """Does one thing and says what it took."""
+    """Run one operation and print its peak memory."""
     import torch
 
     from calvaria.families.autoencoding import reconstruction_loss
@@ -57,7 +57,7 @@ def main() -> None:
     lines = [
         header(f"Memory of the autoencoder at {EDGE} cubed", "python benchmarks/memory.py"),
         "",
-        f"Wanted: within {CARD_GB} GB. Patch 4, 64 channels, 16 latent channels, batch of 1, float32 on the "
+        f"Goal: within {CARD_GB} GB. Patch 4, 64 channels, 16 latent channels, batch of 1, float32 on the "
         "CPU; the peak of the whole process.",
         "",
         "| | peak, GB | seconds |",

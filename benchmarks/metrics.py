@@ -1,4 +1,4 @@
-"""Metrics measured: seconds, memory and values of ours, MONAI's and a plain implementation, side by side.
+"""Benchmark of metrics: time, memory and values of calvaria, MONAI and a plain implementation.
 
     python benchmarks/metrics.py DATA benchmarks/metrics.md
 
@@ -35,7 +35,7 @@ def ours(masks: Masks, spacing: tuple[float, float, float]) -> Values:
 
 
 def monai(masks: Masks, spacing: tuple[float, float, float]) -> Values:
-    """What MONAI has: four of the seven; its HD95 is the larger of two percentiles, not one of all."""
+    """Compute the four scores that MONAI has; its HD95 is the larger of two percentiles."""
     import torch
     from monai.metrics import (
         compute_average_surface_distance,
@@ -56,7 +56,7 @@ def monai(masks: Masks, spacing: tuple[float, float, float]) -> Values:
 
 
 def plain(masks: Masks, spacing: tuple[float, float, float]) -> Values:
-    """The definitions word for word: a whole distance transform by SciPy wherever one is asked for."""
+    """Compute all scores literally by their definitions, with complete distance transforms by SciPy."""
     from scipy import ndimage
 
     prediction, reference, defective = masks
@@ -93,7 +93,7 @@ IMPLEMENTATIONS: dict[str, Callable[[Masks, tuple[float, float, float]], Values]
 
 
 def measure(method: str, files: list[str], step: int) -> None:
-    """One process: scores the case once and prints seconds, peak memory and values as JSON."""
+    """Score the case once in one process and print seconds, peak memory and values as JSON."""
     tiny = np.zeros((12, 12, 12), bool)
     tiny[3:8, 3:8, 3:8] = True
     IMPLEMENTATIONS[method]((tiny, tiny, ~tiny), SPACING)  # imports
@@ -106,7 +106,7 @@ def measure(method: str, files: list[str], step: int) -> None:
 
 
 def peak_gb() -> float:
-    """Peak memory of this process; what ``resource`` says may be that of the process which started it."""
+    """Return the peak memory of this process; ``resource`` may report that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024**2
 
@@ -119,7 +119,7 @@ def measured(method: str, files: list[Path], step: int) -> dict:
 
 
 def save_case(data: Path, folder: Path, step: int) -> list[Path]:
-    """The three masks of the case as (z, y, x) bool files, every so many voxels along each axis."""
+    """The three masks of the case as (z, y, x) bool files, subsampled along each axis."""
     from calvaria.sources.volumes import read_mask
 
     native = data / "skullfix_native" / "training_set"
@@ -178,7 +178,7 @@ def main() -> None:
         f"{speed_table(found)}\n\n"
         f"All seven scores of the native case take {best['seconds']:.2f} s, "
         f"1/{CHALLENGE_S / best['seconds']:.0f} of the {CHALLENGE_S:.0f} s of the challenge's own script "
-        f"(wanted: 1/20), and {best['peak']:.2f} GB at the peak (wanted: 1.5).\n\n"
+        f"(goal: 1/20), and {best['peak']:.2f} GB at the peak (goal: 1.5).\n\n"
         f"## Values of the native case\n\n{value_table(found[1])}\n\n"
         "MONAI's HD95 is the larger of the two directions' percentiles; the challenge pools both directions. "
         "MONAI has no score that looks at the defective skull.\n"

@@ -1,9 +1,9 @@
-"""How far a pose moves when a head is disturbed, and what is taken for a head.
+"""Scatter of the pose when a head is disturbed, and objects that are accepted as heads.
 
     python benchmarks/pose.py DATA benchmarks/pose.md [PROCESSES]
 
 DATA holds ``skullfix_1mm``, ``heads`` and ``clinical_frontal_defect_ct.nii.gz``. Each head's undisturbed pose
-is the reference: what is measured is scatter, not anatomical truth.
+is the reference, so scatter is measured, not anatomical accuracy.
 """
 
 import json
@@ -129,7 +129,7 @@ def donor(data: Path, name: str) -> tuple[Scan, Pose]:
 
 
 def with_neck_of(scan: Scan, pose: Pose, other: Scan, other_pose: Pose) -> Scan:
-    """The head down to the upper jaw, with what hangs below it of another scan."""
+    """Return the head down to the upper jaw, with the jaw and neck of another scan."""
     index, positions = head_positions(scan, pose)
     kept = only(scan, index[positions[:, 2] > NECK_MM])
     added = round(NECK_LENGTH_MM / np.linalg.norm(scan.affine[:3, 2]))
@@ -203,7 +203,7 @@ class Row:
 
 
 def refusal(scan: Scan, pose: Pose) -> str:
-    """Why it is no head that one can work with; empty if it is one."""
+    """Return the reason for which a head is rejected; empty if it is accepted."""
     fault = first_fault(check_bone(scan.labels, scan.affine) + check_size(pose) + check_pose(pose))
     return "" if fault is None else fault.verdict
 
@@ -242,7 +242,7 @@ def measured(job: tuple[Path, str]) -> list[Row]:
 
 
 def no_heads(data: Path) -> dict[str, Scan]:
-    """Things that are no heads, 2 mm."""
+    """Return objects other than heads, at 2 mm."""
     x, y, z = np.meshgrid(*[np.arange(-150, 150, 2.0)] * 3, indexing="ij", sparse=True)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = -150.0
@@ -329,7 +329,7 @@ def refused_table(rows: list[Row]) -> str:
 
 
 def ranges(rows: list[Row]) -> str:
-    """What the limits of `quality` are set from."""
+    """Format the ranges from which the limits of `quality` are chosen."""
     lines = ["| rows | residual, median | 99 % | most | covered, median | 1 % | least |", "|---" * 7 + "|"]
     for name, chosen in {
         "heads as they are": [row for row in rows if row.kind == "as it is"],

@@ -1,10 +1,10 @@
-"""The pretrained model on people that it has never seen, as it is shipped, and cases to check it by.
+"""Scores of the pretrained model, as shipped, on held-out people, and cases to check it with.
 
     calvaria export --run results/skullfix --arm ARM --out data/pretrained
     python benchmarks/pretrained.py --run results/skullfix
 
 Writes a table, and ``data/pretrained/cases.json``: every test case as its scan, pose and defect, with the
-scores that were found. A test makes some of them anew from the scans and expects the same scores.
+scores. A test recomputes some of them from the scans and expects the same scores.
 """
 
 import argparse

@@ -1,10 +1,9 @@
-"""``calvaria reconstruct`` on real files: seconds, memory, what it checked, and pictures from four sides.
+"""``calvaria reconstruct`` on real files: seconds, memory, checks, and pictures from four sides.
 
     python benchmarks/reconstruct.py --picture docs/pictures/reconstruct.png CT.nii.gz DEFECTIVE.nrrd ...
 
-Each file is one process of the command as a user calls it, with the pretrained model. A picture shows the
-first file's bone and the predicted implant. Where there is ``../implant/NAME`` beside a file, as SkullFix has
-it, the implant is scored.
+Each file is one process of the command, with the pretrained model. The picture shows the first file's bone
+and the predicted implant. If ``../implant/NAME`` exists, as in SkullFix, the implant is scored.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Which augmentation helped, as a table: every arm of a finished run, scored on people that none has seen.
+"""Table of the arms of a finished run, scored on held-out people.
 
     snakemake --cores all --configfile workflow/presets/skullfix.yaml
     python benchmarks/reconstruction.py --run results/skullfix
@@ -14,16 +14,16 @@ from pathlib import Path
 from environment import header
 
 from calvaria.config import load
-from calvaria.metrics.comparison import curves, interval, single, versus
+from calvaria.metrics.comparison import compare_arms, curves, interval, single
 from calvaria.report.tables import (
     DSC,
     METRICS,
     by_recipe,
+    comparison_table,
     interval_text,
     number,
     scores,
     summarise,
-    versus_table,
 )
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json
@@ -94,9 +94,9 @@ def main() -> None:
             "| arm | against | difference | effect | p | |",
             "|---|---|---|---|---|---|",
         ]
-        for row in versus_table(versus(some, baselines, config.seed)):
-            told = (row.arm, row.baseline, row.difference, row.effect, row.p_value, row.verdict)
-            lines.append(f"| {' | '.join(told)} |")
+        for row in comparison_table(compare_arms(some, baselines, config.seed)):
+            cells = (row.arm, row.baseline, row.difference, row.effect, row.p_value, row.verdict)
+            lines.append(f"| {' | '.join(cells)} |")
     for name, arms in curves(config.train.arms).items():
         lines += [
             "",
@@ -117,7 +117,7 @@ def main() -> None:
 
 
 def seconds(run: Run, arm: str, networks: int) -> float:
-    """CPU seconds that an arm's networks took to train, all together."""
+    """Return the CPU seconds of training all networks of an arm."""
     total = 0.0
     for seed in range(networks):
         names, row = (run.root / "benchmarks" / "train" / arm / f"{seed}.tsv").read_text().splitlines()

@@ -1,9 +1,9 @@
-"""Registration measured: CPU time per accepted skull, how near warps come, folding, thickness, diversity.
+"""Benchmark of registration: CPU time per accepted skull, accuracy, folding, thickness, diversity.
 
     python benchmarks/registration.py RUN FOLDER TARGET.md
 
-RUN is a run whose skulls are ingested at 1 mm (results/NAME); FOLDER is where registrations are kept, so that
-what was interrupted goes on. Two processes work at a time. Times are those of the processor.
+RUN is a run whose skulls are ingested at 1 mm (results/NAME); FOLDER keeps registrations, so that an
+interrupted benchmark resumes. Two processes run at a time. Times are CPU times.
 
 (a) antsRegistrationSyNQuick at 1 mm, once per unordered pair, both directions, nearest-neighbour masks
 (b) mode pairwise; (c) mode template; (d) the statistical deformation model of its fields
@@ -45,7 +45,7 @@ SKETCHES = 10
 
 
 def config(run: Run) -> Config:
-    """All skulls are trained on; otherwise the defaults."""
+    """Return the default config with all skulls in training."""
     grid = run.ingest.labels.shape[1:]
     return parse(
         {
@@ -84,7 +84,7 @@ def population(run: Run) -> Population:
 
 
 class Setting:
-    """What all parts share."""
+    """Settings shared by all parts."""
 
     def __init__(self, ingested: str, folder: str) -> None:
         self.ingested = Run(Path(ingested))
@@ -118,7 +118,7 @@ def timed(call, *arguments, **options):
 
 
 def accepted_ranges(setting: Setting, people: Population) -> dict:
-    """What the screen accepts, measured once."""
+    """Return the ranges that the screen accepts."""
     path = setting.part("limits")
     if not path.is_file():
         measures = [measure_skull(mask, setting.grid) for mask in people.masks]
@@ -129,7 +129,7 @@ def accepted_ranges(setting: Setting, people: Population) -> dict:
 def judge(
     setting: Setting, people: Population, warped, moving: int, target: int | None, figures: dict, fault
 ):
-    """One warp's row: what is in the table, and whether gates and screen take it."""
+    """Return the row of one warp: its measures, and whether gates and screen accept it."""
     grid = setting.grid
     seconds, screened = timed(
         screen_skull, warped, grid, accepted_ranges(setting, people), setting.config.screen
@@ -295,7 +295,7 @@ def finish(setting: Setting, name: str, people: Population, rows: list, volumes:
 
 
 def interpolation(setting: Setting) -> None:
-    """Ways to look a skull up between voxels, on composed fields; and ants.apply_transforms, side by side."""
+    """Compare interpolations on composed fields, and ants.apply_transforms."""
     people = population(setting.ingested)
     ants = import_ants(1)
     space, ways = setting.warping("template", people, load_model(setting.run.fit("template")))

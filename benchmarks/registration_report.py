@@ -1,4 +1,4 @@
-"""Writes the table of benchmarks/registration.py from what its parts measured."""
+"""Write the page of benchmarks/registration.py from the results of its parts."""
 
 import json
 import textwrap
@@ -17,12 +17,12 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def part_of(run: Run, name: str) -> Path:
-    """Where a part leaves what it measured."""
+    """Return the path of a part's results."""
     return run.root / f"{name}.json"
 
 
 def report(run: Run, skulls: int, target: Path) -> None:
-    """Writes the table of what the parts measured, and copies their pictures."""
+    """Write the page from the results of all parts, and copy their pictures."""
     parts = {name: json.loads(part_of(run, name).read_text()) for name in WAYS}
     every = skulls * (skulls - 1)
     build = read_json(part_of(run, "template-build"))["seconds"]
@@ -98,7 +98,8 @@ def report(run: Run, skulls: int, target: Path) -> None:
             "thread a process; two",
             "processes at a time shared the machine. Registration is what an ordered pair",
             "bears of its cost when",
-            f"all {every} ordered pairs are wanted: half a run for (a) and (b); for (c) and (d) the template",
+            f"all {every} ordered pairs are computed: half a run for (a) and (b); for (c) and (d) "
+            "the template",
             f"({build:.0f} s, measured) and all {skulls} registrations to it ({once:.0f} s, measured, with",
             "refining, gates and reading) over all ordered pairs. All rows bear the screen (extents, volume,",
             "thickness, closed vault) and their gates. Thickness error: of the mean along 2000 rays, to the",
@@ -115,8 +116,8 @@ def report(run: Run, skulls: int, target: Path) -> None:
     reasons: dict[str, list[str]] = {}
     for name, part in parts.items():
         reasons[name] = [row["fault"] for row in part["rows"] if row["fault"]]
-    told = "; ".join(f"{name}: {', '.join(sorted(found))}" for name, found in reasons.items() if found)
-    text += [f"Rejected: {told or 'none'}.", ""]
+    rejected = "; ".join(f"{name}: {', '.join(sorted(each))}" for name, each in reasons.items() if each)
+    text += [f"Rejected: {rejected or 'none'}.", ""]
     ssm = parts["ssm"]
     warps_h = every * float(lines[2][2]) / 3600
     text += [
@@ -193,7 +194,7 @@ def paragraph(*lines: str) -> str:
 
 
 def gated(row: dict) -> dict:
-    """A row with the verdict of today's gates, so that gates can change without registering anew."""
+    """Return a row with the verdict of the current gates, which may change without new registrations."""
     figures = {"similarity": 1.0, **{key: row[key] for key in Measured.__dataclass_fields__ if key in row}}
     fault = row["fault"]
     if len(figures) == len(Measured.__dataclass_fields__):

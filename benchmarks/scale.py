@@ -1,11 +1,11 @@
-"""How the factory scales: planning 100,000 samples, what they take on many nodes, and two cores against one.
+"""Scaling: planning 100,000 samples, their cost on many nodes, and two cores compared with one.
 
     python benchmarks/scale.py > benchmarks/scale.md
 
-The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty: nothing
-opens them. Times on many nodes are those of `calvaria estimate`. Two cores against one are timed on jobs of
+The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty, since none is
+opened. Times on many nodes are those of `calvaria estimate`. Two cores against one are timed on jobs of
 `benchmarks/scale.yaml`, from the start of the first to the end of the last, as Snakemake recorded them; the
-machine has to be idle for that.
+machine must be idle.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SKULLS, CORES_PER_NODE = 75, 8
 
 
 def snakemake(where: Path, *arguments: str | Path) -> str:
-    """Runs Snakemake in a directory; what it printed."""
+    """Run Snakemake in a directory and return its output."""
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", where, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
@@ -46,7 +46,7 @@ def snakemake(where: Path, *arguments: str | Path) -> str:
 
 
 def planning(config: Config, where: Path, times: int = 3) -> str:
-    """What the dry run takes, whole process, and how many jobs it plans."""
+    """Return the time and memory of the dry run, and the number of jobs."""
     others = os.getloadavg()[0]
     folder = where / config.ingest.sources["skullfix"].path
     folder.mkdir(parents=True)
@@ -71,7 +71,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
 
 
 def nodes(config: Config) -> list[str]:
-    """The table of what the factory takes."""
+    """Format the cost of the factory preset as a table."""
     kinds = ["folder"] * SKULLS
     found = estimate(STAGES, config, kinds)
     lines = ["| stage | jobs | core hours | longest job | GB |", "|---|---|---|---|---|"]

@@ -1,11 +1,10 @@
-"""Whether data loading starves the device: training from the stores against training from memory, in turns.
+"""Cost of data loading: training from the stores compared with training from memory.
 
     python benchmarks/training.py --run results/skullfix --arm geometric
 
-All take the reconstruction network's own training step. Some get their batches as every training does: read
-from the run's stores, with new defects where the config says so, ahead of time by ``loaders`` threads. One
-gets the very same batches as tensors that were in memory before. They take turns, so that whatever else the
-machine does meets all of them.
+All run the training step of the reconstruction network. Some get their batches as in every training: read
+from the run's stores, with new defects if configured, prefetched by ``loaders`` threads. One gets the same
+batches as tensors in memory. They take turns, so that other work of the machine affects all of them.
 """
 
 import argparse
@@ -84,7 +83,7 @@ def main() -> None:
 
 
 def stepper(member: Member, device: torch.device, batch: Callable[[int], Batch]) -> Callable[[int], None]:
-    """The training step of a member's network, with its batches from somewhere."""
+    """Return the training step of a member's network with a source of batches."""
     (update,) = training(member, device, batch).updates
     optimiser = torch.optim.Adam(update.parameters, lr=1e-4)
 

@@ -46,7 +46,7 @@ def report(tmp_path_factory) -> Path:
 
 
 class Watched:
-    """A page, with everything that it complained about or asked the network for."""
+    """A page, with its console errors and the network requests that it made."""
 
     def __init__(self, browser, report: Path, size: dict, script: str = "") -> None:
         self.page = browser.new_page(viewport=size)
@@ -60,7 +60,7 @@ class Watched:
 
     def _asked(self, request) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):
-            self.trouble.append(f"asked for {request.url}")
+            self.trouble.append(f"requested {request.url}")
 
     def drawn(self) -> None:
         """Waits until the 3-D view shows what was chosen."""

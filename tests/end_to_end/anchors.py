@@ -1,6 +1,6 @@
-"""Skulls of the tiny run as one machine made them, so that another can tell how near it comes.
+"""Skulls of the tiny run on one machine, for comparison with other machines.
 
-``python -m tests.end_to_end.anchors results/tiny`` writes them anew, from a finished run of the tiny config.
+``python -m tests.end_to_end.anchors results/tiny`` rewrites them from a finished run of the tiny config.
 """
 
 import sys

@@ -73,7 +73,7 @@ def run_elsewhere(place: Path) -> Path:
     subprocess.run(unlock, env=env, capture_output=True, check=True)
     finished = finish(where, 1, project=project, **ELSEWHERE)
     log = (finished / "logs" / "fit" / "vae.log").read_text()
-    assert "fit vae: resumed after step" in log, "the training began anew"
+    assert "fit vae: resumed after step" in log, "the training started from scratch"
     return finished
 
 
@@ -104,21 +104,21 @@ def calvaria(*arguments: str | Path, where: Path | None = None) -> subprocess.Co
 
 
 def test_cores_path_hash_seed_and_interruptions_do_not_matter(runs):
-    wanted, found = (read_json(runs[name] / "manifest.json") for name in ("here", "elsewhere"))
-    differing = [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha]
+    expected, found = (read_json(runs[name] / "manifest.json") for name in ("here", "elsewhere"))
+    differing = [name for name, sha in expected["files"].items() if found["files"].get(name) != sha]
     assert differing == []
-    assert found["digest"] == wanted["digest"]
+    assert found["digest"] == expected["digest"]
     done = calvaria("diff", runs["here"], runs["elsewhere"])
     assert done.returncode == 0, done.stderr
-    assert f"the data is the same: digest {wanted['digest']}" in done.stdout
+    assert f"the data is the same: digest {expected['digest']}" in done.stdout
     assert "code.modules: 1 differ: calvaria.seeds\n" in done.stdout, "the copy's code has not run"
 
 
 def test_skulls_come_near_those_of_another_machine(runs):
     """Bit by bit they are only promised to be equal on the same hardware and versions."""
-    found, wanted = skulls(Run(runs["here"])), stored()
-    assert found.keys() == wanted.keys()
-    near = {name: dice(found[name], wanted[name]) for name in wanted}
+    found, expected = skulls(Run(runs["here"])), stored()
+    assert found.keys() == expected.keys()
+    near = {name: dice(found[name], expected[name]) for name in expected}
     assert {name: value for name, value in near.items() if value < NEAR[name.split("/")[0]]} == {}
 
 
@@ -128,9 +128,9 @@ def test_shards_and_loaders_do_not_matter_to_a_sample(runs):
     for one, other in zip(*(stores(run, load(run.config)) for run in (here, cut)), strict=True):
         assert one.rows() == other.rows(), one.path
     assert (cut.ingest.shard(2).is_file(), here.ingest.shard(2).is_file()) == (True, False)
-    wanted, found = (read_json(run.manifest)["files"] for run in (here, cut))
-    whole = [name for name in wanted if ".zarr/" not in name and not name.startswith("ingest/")]
-    assert [name for name in whole if found.get(name) != wanted[name]] == []
+    expected, found = (read_json(run.manifest)["files"] for run in (here, cut))
+    whole = [name for name in expected if ".zarr/" not in name and not name.startswith("ingest/")]
+    assert [name for name in whole if found.get(name) != expected[name]] == []
     done = calvaria("diff", here.root, cut.root)
     assert done.returncode == 4
     assert "config.ingest.shard_size: 4 -> 3" in done.stdout
@@ -223,10 +223,10 @@ def test_two_processes_fit_what_one_does(runs, tmp_path):
         done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         assert "steps" in done.stderr
-        rows, wanted = (read_rows(which.fit(family) / "steps.jsonl") for which in (shared, one))
-        assert [row["step"] for row in rows] == [row["step"] for row in wanted]
-        assert rows[0]["loss"] == pytest.approx(wanted[0]["loss"], rel=1e-4)
-        assert rows[-1]["loss"] == pytest.approx(wanted[-1]["loss"], rel=0.1)
+        rows, expected = (read_rows(which.fit(family) / "steps.jsonl") for which in (shared, one))
+        assert [row["step"] for row in rows] == [row["step"] for row in expected]
+        assert rows[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-4)
+        assert rows[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.1)
 
 
 def test_a_dry_run_says_what_a_fit_would_take_and_writes_nothing(runs):
@@ -245,7 +245,7 @@ def test_nothing_is_left_to_do(runs):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-def test_verify_passes_makes_shards_anew_and_sees_a_flipped_byte(runs):
+def test_verify_passes_recomputes_shards_and_detects_a_flipped_byte(runs):
     place, where = runs["cut"], runs["cut"].parents[1]
     fine = calvaria("verify", place, "--recompute", "4", where=where)
     assert fine.returncode == 0, fine.stderr

@@ -1,4 +1,4 @@
-"""What README and docs tell users to do is done: on the tiny run, page by page, in the order of the page."""
+"""The commands and code of README and docs run on the tiny run, page by page, in the order of the page."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from tests.unit.test_docs import merged
 # Commands that are run for real. The others train, or use networks that are too large for a test here; their
 # options are checked in tests/unit/test_docs.py, and what they do in tests of their own.
 RUN = ("ancestry", "diff", "estimate", "export", "extract", "inject", "score", "status", "verify")
-NOT_RUN = ("--recompute", "--watch")  # .ci/run makes shards anew; watching has no end
+NOT_RUN = ("--recompute", "--watch")  # .ci/run recomputes shards; watching does not end
 # Pages whose Python is run elsewhere: napari opens a window and ONNX wants the pretrained model, which
 # tests/unit/test_convert.py converts; a published run is loaded in tests/unit/test_publish.py.
 OTHER_TESTS = ("interoperability.md", "publishing.md")
@@ -58,7 +58,7 @@ def place(reference, tmp_path_factory) -> Path:
     write_nrrd(where / "d.nrrd", cut.labels, skull.affine)
     for name in ("p.nrrd", "r.nrrd"):
         write_nrrd(where / name, skull.labels - cut.labels, skull.affine)
-    # What the pretrained model would have made of the tutorial's test case: here, the true implant.
+    # Instead of the pretrained model's prediction for the tutorial's test case: the true implant.
     CliRunner().invoke(
         app,
         [
@@ -158,7 +158,7 @@ def test_a_family_is_unknown_without_its_package(halfway_run):
 
 
 def test_every_target_of_a_page_is_planned(package, tmp_path):
-    """All that pages ask of Snakemake with mine.yaml, in one plan."""
+    """All targets that pages give to Snakemake with mine.yaml, in one plan."""
     config = pieces("own_family.md", "own_defects.md", "arms.md") | {"name": "mine"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     targets = {

@@ -45,5 +45,5 @@ def test_a_committed_case_is_scored_as_before(real_skulls, number):
     made = Case({"index": number, "person": None, "recipe": ""}, skull)
     ((_, _, found),) = predictions({0: predictor}, iter([made]), config.evaluate.batch_size)
     scored = case_scores(config, made, found)
-    for name, wanted in case["scores"].items():
-        assert scored[name] == pytest.approx(wanted, abs=2e-3 if "mm" not in name else 0.1), name
+    for name, expected in case["scores"].items():
+        assert scored[name] == pytest.approx(expected, abs=2e-3 if "mm" not in name else 0.1), name

@@ -48,7 +48,7 @@ class Starter:
         self._context.set_forkserver_preload(PRELOADED)
 
     def start(self, number: int, deadly_write: int = 0) -> "multiprocessing.process.BaseProcess":
-        """Starts a job; it kills itself when its so many-th file is written but not yet in place, if any."""
+        """Start a job that kills itself when its n-th file, if any, is written but not yet in place."""
         process = self._context.Process(target=work, args=(self.run.root, number, deadly_write))
         process.start()
         return process

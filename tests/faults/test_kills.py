@@ -78,16 +78,16 @@ def kill(starter: Starter, number: int, seconds: float, rng: np.random.Generator
 
 def same(run: Run, reference: Run) -> None:
     """Every byte, and the digest of all."""
-    found, wanted = read_manifest(run), read_manifest(reference)
-    assert [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha] == []
-    assert found["digest"] == wanted["digest"]
+    found, expected = read_manifest(run), read_manifest(reference)
+    assert [name for name, sha in expected["files"].items() if found["files"].get(name) != sha] == []
+    assert found["digest"] == expected["digest"]
 
 
 def test_snakemake_and_all_its_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):
     """A tenth of the number of kills; each leaves a lock behind, of which Snakemake says what to do."""
     kills = KILLS // 10
     if not kills:
-        pytest.skip("fewer than 10 kills were asked for; tests/end_to_end kills Snakemake once")
+        pytest.skip("fewer than 10 kills were requested; tests/end_to_end kills Snakemake once")
     rng, line = np.random.default_rng([SEED, 1]), command(tmp_path, 2, config=SMALL)
     for number in range(kills):
         with (tmp_path / f"{number}.log").open("wb") as log:

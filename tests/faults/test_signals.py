@@ -34,7 +34,7 @@ def started(stage: str, run: Run) -> subprocess.Popen[str]:
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Sends the signal and gives back what the command said."""
+    """Send the signal and return the output of the command."""
     process.send_signal(number)
     _, said = process.communicate(timeout=LIMIT_S)
     assert process.returncode == SIGNALS[number], said
@@ -47,7 +47,7 @@ def test_a_training_that_is_stopped_loses_no_step_and_ends_with_the_same_bits(ca
     """Its checkpoints are an hour apart, so what it goes on from was written when it was stopped."""
     run = copied(calm[0], tmp_path, checkpoint_s=3600.0)
     directory = run.fit("vae")
-    wanted = (directory / "model.safetensors").read_bytes()
+    expected = (directory / "model.safetensors").read_bytes()
     shutil.rmtree(directory)
     log, done = directory / "steps.jsonl", 0
     for number in SIGNALS:
@@ -64,7 +64,7 @@ def test_a_training_that_is_stopped_loses_no_step_and_ends_with_the_same_bits(ca
     process = started("fit", run)
     assert process.communicate(timeout=LIMIT_S)[1].count(f"resumed after step {done}") == 1
     assert process.returncode == 0
-    assert (directory / "model.safetensors").read_bytes() == wanted
+    assert (directory / "model.safetensors").read_bytes() == expected
     assert [row["step"] for row in read_rows(log)] == list(range(1, 61))
 
 

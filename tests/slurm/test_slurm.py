@@ -132,9 +132,9 @@ def disturbed(runs) -> Path:
 
 
 def test_the_digest_is_that_of_a_run_without_slurm(runs):
-    wanted, found = (read_json(runs[which] / "manifest.json") for which in ("local", "slurm"))
-    assert [name for name, sha in wanted["files"].items() if found["files"].get(name) != sha] == []
-    assert found["digest"] == wanted["digest"]
+    expected, found = (read_json(runs[which] / "manifest.json") for which in ("local", "slurm"))
+    assert [name for name, sha in expected["files"].items() if found["files"].get(name) != sha] == []
+    assert found["digest"] == expected["digest"]
 
 
 def test_a_cancelled_training_goes_on_with_more_memory(disturbed):

@@ -1,4 +1,4 @@
-"""A finished run with made-up results, for tests of what is made from it."""
+"""A finished run with made-up results, for tests of reports and data sets."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ from tests.unit.heads import head, with_hole
 ARM = "plain"
 FACTOR = 2
 HOLE_MM = 25.0
-FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # what `wanted` asks for
+FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # outputs of a reconstruction
 
 Weights = dict[str, np.ndarray]
 

@@ -4,7 +4,7 @@ import pytest
 
 from calvaria.config import Config, dump, parse
 from calvaria.errors import StoreError
-from calvaria.pipeline.guard import refuse_another_run
+from calvaria.pipeline.guard import check_run_directory
 from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
@@ -54,31 +54,31 @@ def test_another_run_is_refused(run, changes):
     with pytest.raises(
         StoreError, match=rf"{run.root}: holds another run; choose another name .*\n  .* there, "
     ):
-        refuse_another_run(run, config(**changes))
+        check_run_directory(run, config(**changes))
 
 
 @pytest.mark.parametrize("changes", EDITS.values(), ids=EDITS)
 def test_an_edit_is_none(run, changes):
-    refuse_another_run(run, config(**changes))
+    check_run_directory(run, config(**changes))
 
 
 @pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER)
 def test_until_something_is_learned_all_may_change(run, changes):
     (run.root / "fit").rmdir()
-    refuse_another_run(run, config(**changes))
+    check_run_directory(run, config(**changes))
 
 
 def test_a_new_or_empty_directory_is_nobodys(tmp_path):
-    refuse_another_run(Run(tmp_path / "new"), config())
-    refuse_another_run(Run(tmp_path), config())
+    check_run_directory(Run(tmp_path / "new"), config())
+    check_run_directory(Run(tmp_path), config())
 
 
 def test_what_is_no_run_is_refused_and_copying_the_config_is_the_remedy(run):
     run.config.write_text("name: [")
     with pytest.raises(StoreError, match=r"has a config that cannot be read.*copy the config to"):
-        refuse_another_run(run, config())
+        check_run_directory(run, config())
     run.config.unlink()
     with pytest.raises(StoreError, match=r"has files but no config\.yaml.*copy the config to"):
-        refuse_another_run(run, config())
+        check_run_directory(run, config())
     run.config.write_bytes((ROOT / "tests" / "faults" / "small.yaml").read_bytes())
-    refuse_another_run(run, config())
+    check_run_directory(run, config())

@@ -121,7 +121,7 @@ def wider(hole: np.ndarray) -> np.ndarray:
 
 @HOLES
 def test_how_widely_a_hole_is_drawn_hardly_matters(known, hole):
-    """Bone that is seen in it is believed where it agrees with the guess."""
+    """Bone observed in the hole is used where it agrees with the interpolation."""
     truth = head(np.random.default_rng(1))
     open_vault = without(truth, hole)
     found = images(interpolate(open_vault, wider(hole), known)) - images(interpolate(open_vault, hole, known))
@@ -179,7 +179,7 @@ def test_a_mirrored_vault_is_bridged_mirrored(known, hole):
 
 
 def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
-    """No known head has bumps; half of a bump that is not seen is told from its mirror image."""
+    """No known head has bumps; the hidden half of a bump is inferred from its mirror image."""
 
     def bump(side: int) -> np.ndarray:
         towards = np.array([side * 0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])

@@ -1,4 +1,4 @@
-"""What Zenodo, GitHub and readers are told of the version is what the package says."""
+"""Citation file, Zenodo metadata and changelog state the version of the package."""
 
 import json
 import re

@@ -91,7 +91,7 @@ def completion(skulls) -> Completion:
 
 @pytest.mark.parametrize(("patch", "share"), [(1, 0.05), (2, 0.5)])
 def test_a_mixture_of_known_skulls_is_completed_across_a_hole(skulls, patch, share):
-    """Of more blocks more can be told, so the mean's error shrinks to a smaller share."""
+    """More observed blocks give more information, so the mean's error becomes a smaller share."""
     completion = a_completion(skulls, patch)
     shares = torch.tensor([0.5, 0.3, 0.2])[:, None, None, None, None]
     mixture = (skulls[:3] * shares).sum(0, keepdim=True)

@@ -22,7 +22,7 @@ def raw() -> dict:
         (("grid", "shape"), [48, 50, 48], r"grid: .*multiples of 8, got \[48, 50, 48\]"),
         (("grid", "spacing"), 1.0, "grid.spacing: unknown key"),
         (("sample", "count"), 0, "sample.count: .*greater than or equal to 1, got 0"),
-        (("split", "test"), 0.9, "split.* must stay below 0.9"),
+        (("split", "test"), 0.9, "split.* must be below 0.9"),
         (("fit", "ldm", "autoencoder"), "wgan", "fit.ldm.autoencoder: 'wgan' is not a vae or vqvae"),
         (("fit", "test"), {"kind": "real"}, "fit.test: .* held-out cohort"),
         (("train", "arms", "none", "families"), {"gan": 1}, "families: 'gan' is not a family of fit"),
@@ -31,7 +31,7 @@ def raw() -> dict:
         (("fit", "registration", "fraction"), [0.9, 0.2], "fraction must satisfy"),
         (("seed",), "abc", "seed: .*got 'abc'"),
         (("fit", "vae", "patch"), 3, r"fit.vae.patch .* must divide grid.shape"),
-        (("fit", "vae", "channels"), [32, 60], r"fit.vae.channels: wanted multiples of 8, got \[32, 60\]"),
+        (("fit", "vae", "channels"), [32, 60], r"fit.vae.channels: expected multiples of 8, got \[32, 60\]"),
     ],
 )
 def test_wrong_values(raw, keys, value, message):

@@ -153,7 +153,7 @@ def test_a_volume_on_another_grid_is_refused(model):
     moved = grid.affine.copy()
     moved[0, 3] += 1
     for wrong in (MetaTensor(labels, moved), labels, MetaTensor(labels[:, 1:], grid.affine)):
-        with pytest.raises(InputError, match=r"not on the model's grid: wanted \(24, 32, 24\)"):
+        with pytest.raises(InputError, match=r"not on the model's grid: expected \(24, 32, 24\)"):
             bone_on_grid(wrong, grid)
 
 

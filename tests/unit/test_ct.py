@@ -24,43 +24,43 @@ def source_of(path: Path, **fields) -> CtSource:
 @pytest.mark.parametrize("spacing", [2.0, 4.0])
 def test_holder_sandbag_and_specks_go_and_the_jaw_stays(spacing):
     """Holder, sandbag and calcification are as dense as bone; the jaw is a piece of its own."""
-    values, affine, wanted = head_ct(spacing)
-    assert np.array_equal(bones(values, affine, 300), wanted)
+    values, affine, expected = head_ct(spacing)
+    assert np.array_equal(bones(values, affine, 300), expected)
 
 
 def test_axis_order_and_direction_do_not_matter():
-    values, affine, wanted = head_ct(4.0)
+    values, affine, expected = head_ct(4.0)
     found = bones(np.ascontiguousarray(values.transpose(2, 0, 1)[::-1]), affine[:, [2, 0, 1, 3]], 300)
-    assert np.array_equal(found, wanted.transpose(2, 0, 1)[::-1])
+    assert np.array_equal(found, expected.transpose(2, 0, 1)[::-1])
 
 
 def test_a_dry_skull_is_its_largest_piece():
     """Without soft tissue there is no outline, and the holder must not be mistaken for one."""
-    values, affine, wanted = head_ct(3.0, tissue=False)
+    values, affine, expected = head_ct(3.0, tissue=False)
     found = bones(values, affine, 300)
-    assert not (found & ~wanted).any()
-    assert np.count_nonzero(found) > 0.8 * np.count_nonzero(wanted)
+    assert not (found & ~expected).any()
+    assert np.count_nonzero(found) > 0.8 * np.count_nonzero(expected)
 
 
 def test_a_streak_to_the_holder_does_not_bring_it_back():
-    values, affine, wanted = head_ct(3.0, holder_mm=128)
+    values, affine, expected = head_ct(3.0, holder_mm=128)
     middle = values.shape[0] // 2
     values[middle, : values.shape[1] // 2 - 20, values.shape[2] // 2] = 600  # occiput to border
-    extra = bones(values, affine, 300) & ~wanted
+    extra = bones(values, affine, 300) & ~expected
     assert np.count_nonzero(extra) * 27 < 1000  # mm3 of streak, and nothing of the 50 ml of holder
 
 
 def test_the_threshold_counts():
-    values, affine, wanted = head_ct(4.0)
+    values, affine, expected = head_ct(4.0)
     assert not bones(values, affine, 1200).any()
-    values[wanted] = 300
-    assert np.array_equal(bones(values, affine, 300), wanted)
-    assert not bones(values, affine, 301)[wanted].any()
+    values[expected] = 300
+    assert np.array_equal(bones(values, affine, 300), expected)
+    assert not bones(values, affine, 301)[expected].any()
 
 
 def test_files_and_series_are_found_and_read(tmp_path):
     """One folder with every kind of CT; the same head from both kinds of file."""
-    values, affine, wanted = head_ct(5.0)
+    values, affine, expected = head_ct(5.0)
     write_nifti(tmp_path / "a.nii.gz", values, affine)
     write_nrrd(tmp_path / "b.nrrd", values, affine)
     write_series(tmp_path / "c", ramp())
@@ -71,7 +71,7 @@ def test_files_and_series_are_found_and_read(tmp_path):
     assert found[2].files == (tmp_path / "c",)
     for entry in found[:2]:
         scan = source.read(entry, seed=0)
-        assert np.array_equal(scan.labels, wanted)
+        assert np.array_equal(scan.labels, expected)
         assert scan.labels.dtype == np.uint8
 
 
@@ -87,12 +87,12 @@ def test_series_are_named_by_their_whole_folders(tmp_path):
 
 
 def test_a_series_gives_the_same_skull(tmp_path):
-    values, _, wanted = head_ct(5.0)
+    values, _, expected = head_ct(5.0)
     folder = tmp_path / "c"
     write_series(folder, np.flip(values, (0, 1)), step=(0, 0, 5), spacing=(5.0, 5.0))
     [entry] = source_of(tmp_path).entries("clinic")
     scan = source_of(tmp_path).read(entry, seed=0)
-    assert np.array_equal(scan.labels, np.flip(wanted, (0, 1)))
+    assert np.array_equal(scan.labels, np.flip(expected, (0, 1)))
     assert np.allclose(scan.affine, np.diag([-5, -5, 5, 1]))  # the first slice of the series is at the origin
 
 
@@ -109,7 +109,7 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
 
 def test_series_in_subfolders_and_one_of_them_by_name(tmp_path):
     """An export has a folder for each study and series; loose slices beside them are another head."""
-    values, _, wanted = head_ct(5.0)
+    values, _, expected = head_ct(5.0)
     settings = {"step": (0, 0, 5), "spacing": (5.0, 5.0)}
     (tmp_path / "p1").mkdir()
     write_series(tmp_path / "p1" / "soft", np.minimum(values, 250), **settings, SeriesDescription="soft")
@@ -117,7 +117,7 @@ def test_series_in_subfolders_and_one_of_them_by_name(tmp_path):
     write_series(tmp_path, ramp(), prefix="loose")
     source = source_of(tmp_path, series="bone")
     loose, head = sorted(source.entries("clinic"), key=lambda entry: entry.files[0] != tmp_path)
-    assert np.array_equal(source.read(head, seed=0).labels, wanted)
+    assert np.array_equal(source.read(head, seed=0).labels, expected)
     with pytest.raises(InputError, match="has no series 'bone'"):
         source.read(loose, seed=0)
     with pytest.raises(InputError, match="greatest value is 250"):

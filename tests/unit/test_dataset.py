@@ -30,7 +30,7 @@ def place(request, tmp_path):
 @pytest.mark.parametrize("keys", [KEYS, ("defective", "implant")])
 def test_items_are_views_of_one_label_volume(place, keys):
     data = SkullDataset(place, keys)
-    wanted = {"defective": VOLUMES == 1, "implant": VOLUMES == 2, "skull": VOLUMES > 0, "labels": VOLUMES}
+    expected = {"defective": VOLUMES == 1, "implant": VOLUMES == 2, "skull": VOLUMES > 0, "labels": VOLUMES}
     assert len(data) == 5
     for index in (0, 4):
         item = data[index]
@@ -40,7 +40,7 @@ def test_items_are_views_of_one_label_volume(place, keys):
             assert item[key].shape == (1, *GRID.shape)
             assert item[key].dtype == torch.uint8
             assert item[key].is_contiguous()
-            assert np.array_equal(item[key][0], wanted[key][index])
+            assert np.array_equal(item[key][0], expected[key][index])
     assert data[-1]["index"] == 4
     assert np.allclose(data.affine, GRID.affine)
 

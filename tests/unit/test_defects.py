@@ -191,10 +191,10 @@ def test_rounded_box_is_a_rounded_rectangle_with_burr_holes(seed):
     gap_u, gap_v = (np.maximum(np.abs(p) - (h - corner), 0) for p, h in ((u, half[0]), (v, half[1])))
     cu, cv = (h - corner + corner * np.sqrt(0.5) for h in half[:2])
     holes = np.minimum(*(np.hypot(u - side * cu, v - cv) for side in (-1, 1))) <= burr
-    wanted = ((np.hypot(gap_u, gap_v) <= corner) | holes) & (np.abs(w) <= half[2])
-    assert np.array_equal(box.distance_mm(*points.T) <= 0, wanted)
+    expected = ((np.hypot(gap_u, gap_v) <= corner) | holes) & (np.abs(w) <= half[2])
+    assert np.array_equal(box.distance_mm(*points.T) <= 0, expected)
     low, high = box.bounds_mm()
-    assert ((points[wanted] >= low) & (points[wanted] <= high)).all()
+    assert ((points[expected] >= low) & (points[expected] <= high)).all()
 
 
 @EXACT

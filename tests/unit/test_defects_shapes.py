@@ -1,4 +1,4 @@
-"""The shapes that defects are made of, against their definitions."""
+"""The shapes of defects, compared with their definitions."""
 
 import numpy as np
 import pytest

@@ -45,8 +45,8 @@ def test_slices_from_top_to_bottom_and_oblique(tmp_path):
     write_series(tmp_path, ramp(), step=tuple(-1.5 * normal), orientation=orientation)
     volume = read_series(tmp_path)
     assert np.array_equal(volume.values, ramp()[:, :, ::-1])
-    wanted = LPS[:3, :3] @ np.column_stack([0.9 * row, 0.8 * column, 1.5 * normal])
-    assert np.allclose(volume.affine[:3, :3], wanted, atol=1e-4)
+    expected = LPS[:3, :3] @ np.column_stack([0.9 * row, 0.8 * column, 1.5 * normal])
+    assert np.allclose(volume.affine[:3, :3], expected, atol=1e-4)
     assert np.allclose((volume.affine @ (0, 0, 5, 1))[:3], 0, atol=1e-3)
 
 

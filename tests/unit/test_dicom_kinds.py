@@ -59,17 +59,17 @@ def test_bits_that_are_not_stored_are_no_values(tmp_path):
 )
 def test_padding_is_air(tmp_path, dtype, values, tags):
     """63536 read as Hounsfield units is denser than any bone; it may lie above the stored bits, too."""
-    wanted = ramp()
-    stored = (wanted - int(tags.get("intercept", 0))).astype(dtype)
+    expected = ramp()
+    stored = (expected - int(tags.get("intercept", 0))).astype(dtype)
     stored[0] = values[0]
     stored[1] = values[-1]
     stored[:, :, 2] = values[0]
-    wanted[:2] = -1000
-    wanted[:, :, 2] = -1000
+    expected[:2] = -1000
+    expected[:, :, 2] = -1000
     write_series(tmp_path, stored, **tags)
     volume = read_series(tmp_path)
     assert volume.values.dtype == np.int16
-    assert np.array_equal(np.maximum(volume.values, -1000), np.maximum(wanted, -1000))
+    assert np.array_equal(np.maximum(volume.values, -1000), np.maximum(expected, -1000))
 
 
 def test_padding_does_not_hide_that_the_intercept_is_missing(tmp_path):
@@ -319,8 +319,8 @@ EVERY = [BRAIN, BONE, THICK, PETROUS, CHEST, MPR, SLAB, BOLUS]
 def test_the_thinnest_sharp_head_is_chosen(every, best):
     """Not the sharpest, which shows an ear, nor a reformatted one, nor one for contrast agent."""
     chosen, _ = choose(Path("x"), every, None)
-    wanted = every[best] if isinstance(best, int) else best
-    assert chosen.first.number == wanted.first.number
+    expected = every[best] if isinstance(best, int) else best
+    assert chosen.first.number == expected.first.number
 
 
 @pytest.mark.parametrize("text", ["3", "1.4.3", "thick"])

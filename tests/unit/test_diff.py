@@ -1,4 +1,4 @@
-"""What differs between two runs is said in words, with where it started and why that may be."""
+"""The comparison of two runs names their differences, the first one and its possible causes."""
 
 import pytest
 
@@ -78,5 +78,7 @@ def test_a_manifest_of_an_older_version_is_refused(one, tmp_path):
     write_json(
         other.manifest, {key: value for key, value in read_json(other.manifest).items() if key != "code"}
     )
-    with pytest.raises(StoreError, match=r"other/manifest\.json: it lacks code, as one of an older version"):
+    with pytest.raises(
+        StoreError, match=r"other/manifest\.json: lacks code, like manifests of older versions"
+    ):
         diff(STAGES, one, other)

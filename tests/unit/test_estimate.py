@@ -1,4 +1,4 @@
-"""The estimate of a run covers every stage, grows with what is asked for, and is near what runs took."""
+"""The estimate of a run covers every stage, grows with the config, and is near measured times."""
 
 import json
 import re
@@ -95,7 +95,7 @@ def test_every_rule_is_a_stage_that_has_a_cost():
 
 @pytest.mark.parametrize("partners", [None, 3])
 def test_registrations_without_a_limit_are_counted(partners):
-    """Every pair of training skulls, or so many partners of each."""
+    """Every pair of training skulls, or a number of partners of each."""
     few, every = (
         config_of(SKULLFIX, fit__registration__pairs=pairs, fit__registration__partners=partners)
         for pairs in (30, None)
@@ -210,6 +210,6 @@ def test_the_command_prints_a_table_or_json():
     printed = call(app, ["estimate", str(DEMO), "--cores", "4"]).output
     assert "on 1 core\n" in printed
     assert "on 4 cores\n" in printed
-    assert "With a GPU: not measured" in printed
+    assert "GPUs were not measured" in printed
     stages = json.loads(call(app, ["estimate", str(DEMO), "--json"]).output)["stages"]
     assert sum(row["jobs"] for row in stages) == 79

@@ -105,10 +105,10 @@ def test_nibabel_itk_and_calvaria_read_the_same_world(run, tmp_path, scan):
 
 def test_views_are_parts_of_the_case_and_slicer_is_told_their_names(run, tmp_path):
     case = case_of(run)
-    for view, wanted in (("skull", case > 0), ("defective", case == 1), ("implant", case == 2)):
+    for view, expected in (("skull", case > 0), ("defective", case == 1), ("implant", case == 2)):
         path = tmp_path / f"{view}.seg.nrrd"
         extract(run.inject("test").path, 0, path, View(view), False)
-        assert np.array_equal(itk(path)[0], wanted)
+        assert np.array_equal(itk(path)[0], expected)
     path = tmp_path / "case.seg.nrrd"
     extract(run.inject("test").path, 0, path, View.CASE, False)
     image = SimpleITK.ReadImage(str(path))

@@ -66,10 +66,10 @@ def seen(path: Path, read: Callable[[], object], right: Callable[[object], bool]
 
 def test_a_damaged_shard_is_never_read_as_something_else(tmp_path):
     store = a_store(tmp_path)
-    wanted = np.stack(list(store.volumes(store.rows())))
+    expected = np.stack(list(store.volumes(store.rows())))
 
     def right(found: object) -> bool:
-        return np.array_equal(np.stack(found), wanted)  # type: ignore[call-overload]
+        return np.array_equal(np.stack(found), expected)  # type: ignore[call-overload]
 
     assert seen(store.shard(1), lambda: list(store.volumes(store.rows())), right) > 55
 
@@ -93,10 +93,10 @@ def test_a_lost_file_of_a_store_is_named(tmp_path, lost):
 def test_damaged_metadata_of_a_store_is_never_read_as_something_else(tmp_path):
     store = a_store(tmp_path)
     rows = store.rows()
-    wanted = np.stack(list(store.volumes(rows)))
+    expected = np.stack(list(store.volumes(rows)))
 
     def right(found: object) -> bool:
-        return np.array_equal(np.stack(found), wanted)  # type: ignore[call-overload]
+        return np.array_equal(np.stack(found), expected)  # type: ignore[call-overload]
 
     path, count = store.path / "labels" / "zarr.json", 0
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A folder's volumes become entries; what is none of them is said, and hides no other."""
+"""A folder's volumes become entries; other files are reported and hide none."""
 
 import numpy as np
 import pytest

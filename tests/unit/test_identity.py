@@ -147,7 +147,7 @@ def about(job: Job) -> str:
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every key of a config whose value is no section."""
+    """Every key of a config whose value is not a section."""
     if isinstance(node, Section):
         node = {name: getattr(node, name) for name in type(node).model_fields}
     if isinstance(node, Mapping) and node:

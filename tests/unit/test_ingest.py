@@ -150,7 +150,7 @@ def test_an_id_with_signs_of_patterns_stands_for_itself():
     assert row["accepted_by"] == "own/a[1]"
     assert row["reason"] == "size: large. size: large"
     fault = Finding("fault", "defective", "it has a hole")
-    assert "accepted_by" not in _row(Entry("own/a", "a"), fault, [doubt], ["*"]), "a fault is no doubt"
+    assert "accepted_by" not in _row(Entry("own/a", "a"), fault, [doubt], ["*"]), "faults are not doubts"
 
 
 def test_a_bad_file_is_named_with_what_to_do(rows):

@@ -1,4 +1,4 @@
-"""`calvaria inject SKULL` cuts defects on the file's own grid, and says how each was made."""
+"""`calvaria inject SKULL` cuts defects on the native grid, and records how each was made."""
 
 import hashlib
 import json
@@ -266,7 +266,7 @@ def test_a_fault_on_the_way_leaves_nothing_behind(tmp_path):
 
 
 def test_draws_of_the_own_grid_are_bounded_and_go_on(tmp_path, monkeypatch):
-    """A case that only fails on the file's own grid is drawn again, with the next attempt's generator."""
+    """A case that only fails on the native grid is redrawn, with the next attempt's generator."""
     asked = []
     generator = seeds.generator
     monkeypatch.setattr(seeds, "generator", lambda *keys: asked.append(keys[-1]) or generator(*keys))
@@ -277,7 +277,7 @@ def test_draws_of_the_own_grid_are_bounded_and_go_on(tmp_path, monkeypatch):
     assert rows(tmp_path / "cases")[0]["attempt"] == asked[-1] >= 1
     monkeypatch.setattr(module, "check_case", lambda *_: "implant empty")
     config = config_with(tmp_path, attempts=3)
-    with pytest.raises(BudgetError, match="own grid"):
+    with pytest.raises(BudgetError, match="native grid"):
         inject_skull(tmp_path / "skull.nii.gz", "small", 1, 3, tmp_path / "more", config)
     assert not (tmp_path / "more").exists()
 
@@ -298,7 +298,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
     ],
 )
 def test_both_forms_at_once_and_neither_are_errors(arguments, words):
-    """Snakemake's form and that of one skull are told apart by what is given."""
+    """The options distinguish Snakemake's form from that for one skull."""
     done = run(*arguments)
     assert done.returncode == 1
     assert words in done.stderr

@@ -66,9 +66,9 @@ def test_a_box_between_voxel_centres_is_half_open() -> None:
     """Faces in planes of centres belong to the lower side alone, so that boxes side by side never overlap."""
     box = trimesh.creation.box(bounds=[(3, 4, 5), (9, 11, 20)])
     filled = voxelise(*parts(box), SHAPE)
-    wanted = np.zeros(SHAPE, bool)
-    wanted[3:9, 4:11, 5:20] = True
-    assert np.array_equal(filled, wanted)
+    expected = np.zeros(SHAPE, bool)
+    expected[3:9, 4:11, 5:20] = True
+    assert np.array_equal(filled, expected)
 
 
 def test_volumes_converge() -> None:

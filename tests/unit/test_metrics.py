@@ -251,5 +251,5 @@ def test_native_cases_equal_the_plain_implementation(real_skulls, number):
     margin = np.ceil(20 / np.array(spacing)).astype(int)
     low, high = np.maximum(used.min(axis=0) - margin, 0), used.max(axis=0) + margin + 1
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    wanted = plain_score(prediction[box], reference[box], defective[box], spacing, transform)
-    assert asdict(score(prediction, reference, defective, spacing)) == pytest.approx(wanted, abs=1e-6)
+    expected = plain_score(prediction[box], reference[box], defective[box], spacing, transform)
+    assert asdict(score(prediction, reference, defective, spacing)) == pytest.approx(expected, abs=1e-6)

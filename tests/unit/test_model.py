@@ -194,10 +194,10 @@ def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
     run = a_run(tmp_path)
     config = load(run.config)
     edited = config.model_copy(update={"seed": config.seed + 1})
-    with pytest.raises(StoreError, match=r"manifest\.json: is of another config.*snakemake"):
+    with pytest.raises(StoreError, match=r"manifest\.json: does not have the config of.*snakemake"):
         export(run, edited, ARM, tmp_path / "model")
     write_tensors(run.refine / "model.safetensors", {"network.weight": np.zeros(3, np.float32)})
-    with pytest.raises(StoreError, match=r"refine/model\.safetensors: is not what .*manifest.*snakemake"):
+    with pytest.raises(StoreError, match=r"refine/model\.safetensors: differs from .*manifest.*snakemake"):
         export(run, config, ARM, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -107,10 +107,10 @@ def test_the_implant_is_filled_where_it_belongs(tmp_path: Path, frame: str) -> N
     scan = mug(tmp_path).read(entry, 0)
     distance = block_distance()
     clear = np.abs(distance) > 1e-3
-    wanted = np.where(skull(), 1, np.where(distance < 0, 2, 0))
+    expected = np.where(skull(), 1, np.where(distance < 0, 2, 0))
     assert scan.labels.dtype == np.uint8
     assert (scan.labels == 2).sum() > 500
-    assert np.array_equal(scan.labels[clear], wanted[clear])
+    assert np.array_equal(scan.labels[clear], expected[clear])
     assert scan.affine == pytest.approx(FLIP @ LPS)
 
 
@@ -126,7 +126,7 @@ def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
 def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
     """Away from the bone, inside it, or out of the volume: it is the implant of another skull."""
     entry = craniotomy(tmp_path, LPS, block((-16, -10, -16)))
-    with pytest.raises(InputError, match=r"B0001_implant\.stl: comes no nearer than 3 mm"):
+    with pytest.raises(InputError, match=r"B0001_implant\.stl: is more than 3 mm"):
         mug(tmp_path).read(entry, 0)
     entry = craniotomy(tmp_path, LPS, block((0, 0, 30)))
     with pytest.raises(InputError, match=r"100% of its vertices are outside the volume"):
@@ -144,7 +144,7 @@ def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "mm"), [("metres", 1000), ("centimetres", 10)])
 def test_a_unit_other_than_millimetres_is_named(tmp_path: Path, unit: str, mm: float) -> None:
-    """Such a mesh falls onto a few voxels, all of which may be on the surface; it is no fit."""
+    """Such a mesh falls onto a few voxels, all of which may be on the surface; it does not fit."""
     entry = craniotomy(tmp_path, np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ LPS)
     with pytest.raises(InputError, match=rf"B0001\.stl: is in {unit}, .* {mm:g} times as large"):
         mug(tmp_path).read(entry, 0)

@@ -117,7 +117,7 @@ def test_forms_that_disagree_are_refused_with_both_named(tmp_path, what):
 
 
 def test_forms_that_differ_a_little_agree(tmp_path):
-    """Rounding is no contradiction; the sform counts."""
+    """Rounding is not a contradiction; the sform counts."""
     qform = affine_of()
     qform[:3, 3] += 0.5
     assert read_volume(save(tmp_path / "a.nii", header_of(affine_of(), qform))).affine == pytest.approx(

@@ -12,7 +12,7 @@ import pytest
 from calvaria.errors import InputError, StoreError
 from calvaria.storage.outputs import PROBE_BYTES, Output, check_file, check_new, new_folder, write_together
 from calvaria.storage.store import write_atomically
-from calvaria.utils.interruption import Interrupted, keeps_nothing, raise_on_signals
+from calvaria.utils.interruption import Interrupted, nothing_written_on_interrupt, raise_on_signals
 
 LONGEST = 255  # bytes of a name on common file systems
 
@@ -34,7 +34,7 @@ def read_only() -> Iterator[None]:
 
 
 def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    """A disk that takes so many bytes of a file, and then no more."""
+    """A disk that is full after a number of bytes of a file."""
     write = Path.write_bytes
 
     def some(path: Path, content: bytes) -> int:
@@ -138,14 +138,17 @@ def test_an_interrupted_command_says_whether_anything_was_written(tmp_path, monk
             "write_bytes",
             lambda path, content: write(path, content) and signal.raise_signal(signal.SIGINT),
         )
-        with pytest.raises(Interrupted, match=r"^stopped by SIGINT; nothing was written$"), keeps_nothing():
+        with (
+            pytest.raises(Interrupted, match=r"^stopped by SIGINT; nothing was written$"),
+            nothing_written_on_interrupt(),
+        ):
             write_together(outputs)
     assert list(tmp_path.iterdir()) == []
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *to: signal.raise_signal(signal.SIGTERM) or move(*to))
         with (
             pytest.raises(Interrupted, match=r"^stopped by SIGTERM; all files were written$"),
-            keeps_nothing(),
+            nothing_written_on_interrupt(),
         ):
             write_together(outputs)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

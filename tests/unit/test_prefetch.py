@@ -39,7 +39,7 @@ class Made:
 
 
 def made_in_all(make: Made, loaders: int, asked: list[int]) -> list[int]:
-    """Which batches were made when these had been asked for and all threads had ended by themselves."""
+    """The batches that were prepared when these had been requested and all threads had ended."""
     before = set(threading.enumerate())
     ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     for step in asked:
@@ -97,7 +97,7 @@ def test_a_resumed_training_begins_in_the_middle(loaders):
 
 @pytest.mark.parametrize("loaders", [1, 3])
 def test_batches_are_made_while_the_caller_is_busy(loaders):
-    """It asks for one batch, and the next ones are ready without being asked for."""
+    """After one request the next batches are ready without another."""
     make = Made()
     ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     ahead(0)

@@ -174,7 +174,7 @@ def test_the_card_says_what_must_be_known(out):
     card = (out / "README.md").read_text()
     assert "pip install calvaria" not in card  # a name that no package index has
     assert "pip install PATH_OF_THE_CHECKOUT" in card
-    for wanted in (
+    for expected in (
         "not a medical device",
         LICENCE,
         "clinic",
@@ -182,7 +182,7 @@ def test_the_card_says_what_must_be_known(out):
         "closer to training skulls",
         "@misc",
     ):
-        assert wanted in card
+        assert expected in card
 
 
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")

@@ -128,7 +128,7 @@ def test_every_check_is_written_with_what_was_found(made):
 
 
 def test_a_labelled_case_gives_what_its_mask_gives_and_the_bytes_repeat(models, coarse_head, tmp_path):
-    """What is labelled as implant is no bone; a mask may have any one value."""
+    """Voxels labelled as implant are not bone; a mask may have any one value."""
     scan = operated(3.0)
     bone = remaining(scan).labels
     (tmp_path / "case").mkdir()

@@ -77,7 +77,7 @@ def test_before_it_has_learned_the_fine_network_answers_with_the_bridge():
 
 
 def test_an_implant_is_never_in_bone_and_nothing_is_learned_there():
-    """Asked about the bone at a hole's rim, it blurred it and left a gap of a millimetre around implants."""
+    """Predictions in bone would blur the rim and leave a gap of a millimetre around implants."""
     seen = torch.zeros(1, 2, 16, 16, 16)
     seen[:, 0, :, 4:10] = 1
     bone = seen[:, :1] > 0

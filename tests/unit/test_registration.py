@@ -166,7 +166,7 @@ def settings(**changes: object) -> RegistrationFamily:
 
 
 def test_plans():
-    """All pairs once; a budget; so many partners for everyone; the template once for everyone."""
+    """All pairs once; a budget; a number of partners for each skull; the template once for each."""
 
     def plan(skulls: int, **changes: object) -> list[tuple[int, int]]:
         return registrations(settings(**changes), skulls, np.random.default_rng(0))
@@ -287,7 +287,7 @@ def test_both_directions_of_a_pair_reach_their_target(tmp_path, three):
 
 
 def test_a_killed_job_keeps_the_pairs_that_were_done(tmp_path, three, monkeypatch):
-    """Killed in its third pair and started anew it registers the third alone, and the bytes are the same."""
+    """Killed in its third pair and started again it registers the third alone, and the bytes are the same."""
     calls = []
     register = syn.register
 

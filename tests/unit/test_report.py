@@ -13,7 +13,7 @@ import pytest
 from calvaria.config import Config
 from calvaria.errors import StoreError
 from calvaria.geometry.grid import Grid
-from calvaria.metrics.comparison import versus
+from calvaria.metrics.comparison import compare_arms
 from calvaria.report import figures, pictures, tables
 from calvaria.report.page import write_report
 from calvaria.report.summary import summary
@@ -208,7 +208,7 @@ def scored(*dsc: float) -> list[dict]:
 
 def said(arms: dict[str, list[dict]], baseline: str) -> str:
     best = tables.best_arm(arms)
-    return " ".join(summary(arms, best, versus(arms, [baseline], 1), 1))
+    return " ".join(summary(arms, best, compare_arms(arms, [baseline], 1), 1))
 
 
 def test_the_summary_calls_a_difference_sure_only_if_it_is():

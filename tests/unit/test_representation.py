@@ -52,7 +52,7 @@ def test_a_hole_in_the_wall_does_not_let_the_cavity_out(shells):
 def test_between_thin_skulls_of_several_sizes_lies_a_thin_skull(shells):
     """Samples are mixtures of fields; a mixture of distances from thin bone has hardly any bone."""
     mixed = {name: decode(encode(shells, name, GRID).mean(0, keepdims=True))[0] for name in CHANNELS}
-    found, wanted = vault_map(mixed["surfaces"], GRID), vault_map(shells[1], GRID)
-    assert found.hole_area_mm2 < wanted.hole_area_mm2 + 100
-    assert found.thickness_mm.mean() == pytest.approx(wanted.thickness_mm.mean(), rel=0.1)
+    found, expected = vault_map(mixed["surfaces"], GRID), vault_map(shells[1], GRID)
+    assert found.hole_area_mm2 < expected.hole_area_mm2 + 100
+    assert found.thickness_mm.mean() == pytest.approx(expected.thickness_mm.mean(), rel=0.1)
     assert np.count_nonzero(mixed["distance"]) < 0.1 * np.count_nonzero(shells[1])

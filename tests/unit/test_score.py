@@ -83,7 +83,7 @@ def moved(what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return prediction[:, :-1], affine, "30 x 27 x 26 voxels.*30 x 28 x 26"
     if what == "shifted":
         affine[0, 3] += 0.15 * min(SPACING)
-        return prediction, affine, "origins differ.*0.0675 mm apart, expected at most 0.045 mm"
+        return prediction, affine, "origins differ.*0.0675 mm, expected at most 0.045 mm"
     if what == "stretched":
         affine[:3, 2] *= 1.01
         return prediction, affine, "0.45 x 0.8 x 1.5 and 0.45 x 0.8 x 1.515 mm"

@@ -106,7 +106,7 @@ def test_long_names_of_markers_are_read(run):
 def test_a_job_of_a_cluster_is_submitted(run):
     marked(run, job_of(run, "train/all/0").outputs[0], "4711")
     (found,) = [one for one in status(STAGES, run, load(run.config)) if one.state != "left"]
-    assert (found.state, found.said) == ("submitted", "job 4711 of the cluster")
+    assert (found.state, found.message) == ("submitted", "job 4711 of the cluster")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_process_at_work_is_seen_with_what_it_said_last(run):
                 break
             time.sleep(0.1)
         process.communicate(b"\n")
-    assert [(one.job.name, one.state, one.said) for one in found] == [
+    assert [(one.job.name, one.state, one.message) for one in found] == [
         ("fit/vae", "running", "fit vae: 3/40 steps, 1/s")
     ]
     assert states(run) == {"fit/vae": "interrupted"}
@@ -161,7 +161,7 @@ def test_the_command_shows_it_and_its_exit_code_tells_of_failures(run):
     assert good.exit_code == 0
     assert "1 of 69 jobs done, 68 left" in good.output
     assert "ingest        1 of 2" in good.output
-    assert re.search(r"not done takes about \d+ (s|min) of one core", good.output)
+    assert re.search(r"The remaining jobs take about \d+ (s|min) of one core", good.output)
     said(run, "fit/vae", "calvaria: fit vae: loss is nan\n")
     bad = call(app, ["status", str(run.root)])
     assert bad.exit_code == 4

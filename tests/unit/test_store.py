@@ -40,8 +40,8 @@ def test_volumes_and_rows_come_back(tmp_path):
     rows = store.rows()
     assert [row["id"] for row in rows] == ["0-0", "0-1", "0-2", "1-0", "1-1"]
     assert len(store) == 5
-    for volume, wanted in zip(store.volumes(rows), volumes(5), strict=True):
-        assert np.array_equal(volume, wanted)
+    for volume, expected in zip(store.volumes(rows), volumes(5), strict=True):
+        assert np.array_equal(volume, expected)
 
 
 def test_the_shard_file_is_where_the_workflow_looks(tmp_path):

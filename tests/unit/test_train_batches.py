@@ -76,7 +76,7 @@ def run(cases, tmp_path_factory) -> Run:
 
 @pytest.fixture
 def seen(monkeypatch) -> list[torch.Tensor]:
-    """What the network is asked while it is trained, in order."""
+    """The inputs of the network during training, in order."""
     inputs: list[torch.Tensor] = []
     level_logits = ReconstructionNetwork.level_logits
 

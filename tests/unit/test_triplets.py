@@ -108,7 +108,7 @@ def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], 
     write(triplet[part], mask, ORIGIN + 1e-5)
     read_triplet(*triplet)
     write(triplet[part], mask, ORIGIN + np.array([0, 0.3, 0]))
-    with pytest.raises(InputError, match=r"origins differ, .* 0.3 mm apart, expected at most 0.045 mm"):
+    with pytest.raises(InputError, match=r"origins differ, .* 0.3 mm, expected at most 0.045 mm"):
         read_triplet(*triplet)
     write(triplet[part], mask[:, :-1])
     with pytest.raises(InputError, match=r"has 40 x 4[78] x 30 voxels, .* has 40 x 4[78] x 30"):
@@ -117,7 +117,7 @@ def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], 
 
 @pytest.mark.parametrize("above", ["training_set", "."])
 def test_skullfix_is_listed_and_read(tmp_path: Path, above: str) -> None:
-    """From the folder above training_set or from training_set; the evaluation set is no part of it."""
+    """From the folder above training_set or from training_set; the evaluation set is not part of it."""
     for id in ("050", "000", "007"):
         write_all(tmp_path / above, id, skullfix.PARTS)
     (tmp_path / above / "implant" / "._000.nrrd").touch()
@@ -164,7 +164,7 @@ def test_a_missing_partner_is_a_fault_of_its_skull_alone(tmp_path: Path, part: s
 
 
 def test_a_folder_that_is_not_skullfix_is_refused(tmp_path: Path) -> None:
-    """The message names the key, the folder and what was wanted in it."""
+    """The message names the key, the folder and its expected content."""
     with pytest.raises(
         InputError, match=r"ingest\.sources\.fix\.path: .*absent has no folder complete_skull"
     ):

@@ -170,7 +170,7 @@ def test_values_that_are_nearly_integers_are_rounded(tmp_path, error):
 
 
 def test_labels_are_told_from_hounsfield_units(tmp_path):
-    """A label map with many labels is no CT, and a CT whose intercept is lost is no label map."""
+    """A label map with many labels is not a CT, and a CT without its intercept is not a label map."""
     levels = np.arange(120).reshape(SHAPE)
     for values, label_like, hounsfield in (
         (mask(), True, False),

@@ -71,12 +71,14 @@ def test_the_demo_plans_every_stage(tmp_path):
 
 def requests(config: dict, where: Path) -> dict[str, list[dict[str, int]]]:
     """What the jobs of every rule ask a cluster for."""
-    path = where / "asked.yaml"
+    path = where / "requested.yaml"
     path.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--workflow-profile", "none", "--configfile", path, where=where).stdout
     found: dict[str, list[dict[str, int]]] = {}
-    for rule, asked in re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE):
-        numbers = {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)(?:,|$)", asked)}
+    for rule, requested in re.findall(
+        r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE
+    ):
+        numbers = {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)(?:,|$)", requested)}
         found.setdefault(rule, []).append(numbers)
     return found
 
@@ -96,11 +98,11 @@ def test_every_job_says_what_it_takes_and_larger_grids_take_more(tmp_path):
 @pytest.mark.parametrize(
     ("device", "jobs"), [("auto", (5, 1, 0, 10, 0)), ("cpu", (0,) * 5), ("cuda", (5, 5, 5, 10, 10))]
 )
-def test_a_gpu_is_asked_for_where_the_config_wants_one(device, jobs, tmp_path):
+def test_a_gpu_is_requested_if_the_config_needs_one(device, jobs, tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"device": device}
-    asked = requests(config, tmp_path)
+    requested = requests(config, tmp_path)
     rules = ("fit", "sample", "screen", "train", "evaluate")
-    assert tuple(sum(job["gpu"] for job in asked[rule]) for rule in rules) == jobs
+    assert tuple(sum(job["gpu"] for job in requested[rule]) for rule in rules) == jobs
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)

@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from calvaria import config as configuration
 from calvaria import sources
-from calvaria.pipeline.guard import refuse_another_run
+from calvaria.pipeline.guard import check_run_directory
 from calvaria.errors import CalvariaError, InputError
 from calvaria.pipeline.fingerprint import identity
 from calvaria.stages import STAGES
@@ -21,7 +21,7 @@ try:
             f"{braced[0]}: has a brace in its name, which Snakemake takes for a wildcard; rename it"
         )
     RUN = Run(Path("results") / CONFIG.name)
-    refuse_another_run(RUN, CONFIG)
+    check_run_directory(RUN, CONFIG)
 except CalvariaError as error:
     raise WorkflowError(str(error))
 

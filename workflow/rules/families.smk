@@ -91,7 +91,7 @@ rule fit:
         "../../envs/calvaria.yaml"
     threads: lambda wildcards: TRAINING_CPUS if network(wildcards.family) else CONFIG.threads
     resources:
-        # The components from which networks start are made of all skulls at once.
+        # The components that initialise networks are computed from all skulls at once.
         mem_mb=memory(1200, 2200 + 110 * len(SKULLS)),
         runtime=lambda wildcards: (
             training_time(CONFIG.fit[wildcards.family].optimiser) if network(wildcards.family) else 60

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from calvaria.cli.options import CHECK_FAILED, NO_DEFECT
-from calvaria.utils.interruption import keeps_nothing
+from calvaria.utils.interruption import nothing_written_on_interrupt
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ command = app.command(rich_help_panel="Your own files")
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def score(
     prediction: Annotated[
         Path, typer.Option(help="Mask of the predicted implant: NIfTI, NRRD or MetaImage.")
@@ -39,7 +39,7 @@ def score(
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="CT, folder of DICOM slices, or bone mask.")],
     out: Annotated[Path, typer.Option(help="Implant as a mask on the input's grid: .nii.gz or .nii.")],
@@ -84,7 +84,7 @@ def reconstruct(
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def extract(
     store: Annotated[
         Path,
@@ -115,7 +115,7 @@ def extract(
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def convert(
     to: Annotated[Literal["monai", "onnx"], typer.Option(help="MONAI bundle or ONNX file.")],
     out: Annotated[Path, typer.Option(help="New folder for the bundle, or .onnx file.")],

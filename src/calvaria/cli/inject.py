@@ -7,7 +7,7 @@ import typer
 
 from calvaria.cli.options import check_name, opened_run
 from calvaria.errors import CalvariaError
-from calvaria.utils.interruption import keeps_nothing
+from calvaria.utils.interruption import nothing_written_on_interrupt
 
 
 def inject(
@@ -49,7 +49,7 @@ def inject(
     elif skull is None or recipe is None or out is None:
         raise CalvariaError(f"inject: expected SKULL, --recipe and --out; got {' '.join(given[1])}")
     else:
-        with keeps_nothing():
+        with nothing_written_on_interrupt():
             from calvaria.defects.inject_skull import inject_skull
 
             inject_skull(skull, recipe, count or 1, seed or 0, out, config)

@@ -19,7 +19,7 @@ from calvaria.cli.options import (
     opened_run,
 )
 from calvaria.errors import CalvariaError
-from calvaria.utils.interruption import keeps_nothing
+from calvaria.utils.interruption import nothing_written_on_interrupt
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def verify(
             differing = verify.recompute(opened, config, job)
             typer.echo(f"{job.name}: {'differs' if differing else 'the same'}")
             faults += [f"{run / name}: differs when recomputed" for name in differing]
-        faults += verify.made_otherwise(opened, config) if faults else []
+        faults += verify.environment_changes(opened, config) if faults else []
     if faults:
         logger.error("calvaria: %s", "\n".join(faults))
         raise typer.Exit(CHECK_FAILED)
@@ -156,7 +156,7 @@ def ancestry(
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def export(
     run: RunDir,
     arm: ArmName,
@@ -175,7 +175,7 @@ def export(
 
 
 @command
-@keeps_nothing()
+@nothing_written_on_interrupt()
 def publish(
     run: FinishedRun,
     out: Annotated[Path, typer.Option(help="New directory for the data set.")],

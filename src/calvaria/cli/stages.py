@@ -14,9 +14,7 @@ from calvaria.stages import STAGES
 
 KEYS: dict[str, Any] = {"family": Family, "arm": ArmName, "cohort": Cohort}
 OTHERWISE = {"inject": inject}  # commands that do more than to run their stage
-DryRun = Annotated[
-    bool, typer.Option(help="Train a few steps, write nothing, and say what the whole would take.")
-]
+DryRun = Annotated[bool, typer.Option(help="Train a few steps and estimate memory and time; writes nothing.")]
 
 app = typer.Typer()
 

@@ -69,45 +69,45 @@ class Config(Section):
     seed: int = Field(0, ge=0)
     """Root of every random choice."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks run; auto takes the GPU where there is one."""
+    """Device of networks; auto uses a GPU if there is one."""
     threads: int = Field(1, ge=1)
-    """CPU threads per job; part of the result's identity, so it never follows the machine."""
+    """CPU threads per job; affects the result, so it does not follow the machine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products of networks; auto takes bfloat16 where a timed probe finds it faster."""
+    """Precision of matrix products of networks; auto uses bfloat16 where a timed probe finds it faster."""
     processes: int = Field(1, ge=1)
-    """Processes that share each training, one per GPU if there are GPUs; part of the result's identity."""
+    """Processes that share each training, one per GPU if there are GPUs; affects the result."""
     loaders: int = Field(1, ge=0)
-    """Threads per training that prepare its batches ahead; no part of the result. With a GPU take more."""
+    """Threads per training that prefetch batches; does not affect the result. Use more with a GPU."""
     checkpoint_s: float = Field(60.0, ge=0)
-    """Seconds between two checkpoints of a training; has no part in the result."""
+    """Seconds between two checkpoints of a training; does not affect the result."""
     tensorboard: bool = False
-    """Whether trainings also write logs for TensorBoard, which then has to be installed."""
+    """Whether trainings also write logs for TensorBoard, which must be installed."""
     grid: Grid = Grid()
     """The canonical grid."""
     ingest: Ingest
-    """Skulls in."""
+    """Reading and checks of real skulls."""
     people: People = People()
-    """Who is who."""
+    """Identification of repeat scans."""
     split: Split = Split()
-    """Who is trained on and who is tested on."""
+    """Split of people into training, validation and test."""
     fit: dict[Name, AnyFamily] = Field(min_length=1)
     """The augmentation families by name."""
     sample: Sample = Sample()
-    """Drawing from the families."""
+    """Samples of the families."""
     screen: Screen = Screen()
-    """Rejecting implausible skulls."""
+    """Limits of plausible samples."""
     inject: Inject
-    """Making defects."""
+    """Recipes of the defects, and the number of cases."""
     train: Train
     """Training the reconstruction network."""
     refine: Refine | None = None
-    """Drawing implants on a finer grid, if wanted."""
+    """The optional fine network, which predicts implants on a finer grid."""
     audit: Audit = Audit()
-    """How real the families' skulls are."""
+    """Audit of the families' skulls."""
     evaluate: Evaluate = Evaluate()
     """Scoring on held-out people."""
     report: Report = Report()
-    """The page at the end."""
+    """The report."""
 
     @model_validator(mode="after")
     def _families_fit(self) -> Self:
@@ -124,8 +124,8 @@ class Config(Section):
         most = max(0, len(self.train.channels) - 2)
         if self.train.deep_supervision > most:
             raise ValueError(
-                f"train.deep_supervision: only levels between finest and coarsest can answer, {most} with "
-                f"these channels, got {self.train.deep_supervision}"
+                f"train.deep_supervision: expected at most {most}, the levels between finest and coarsest of "
+                f"train.channels, got {self.train.deep_supervision}"
             )
         return self
 
@@ -157,7 +157,11 @@ class Config(Section):
         return self.fit[name].depends_on
 
     def batches(self, name: str, skulls: int) -> int:
-        """Jobs that share the registrations of a family, of so many ingested skulls; 0 for other families."""
+        """Return the number of jobs that share the registrations of a family; 0 for other families.
+
+        Args:
+            skulls: number of ingested skulls.
+        """
         training = round(skulls * (1 - self.split.validation - self.split.test))
         return self.fit[name].registration_batches(max(2, training))
 
@@ -176,18 +180,18 @@ def parse(raw: Any, where: str) -> Config:
 
 
 def _fault(item: Any) -> str:
-    """One line of a validation error: key, what is wanted, what was found."""
+    """Format a validation error as one line: key, expectation, input."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         return f"  {key}: unknown key; see docs/config.md for the known ones"
-    wanted = item["msg"].removeprefix("Value error, ")
+    expected = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("missing", "value_error"):
-        return f"  {key + ': ' if key else ''}{wanted}"
-    return f"  {key}: {wanted}, got {item['input']!r}"
+        return f"  {key + ': ' if key else ''}{expected}"
+    return f"  {key}: {expected}, got {item['input']!r}"
 
 
 def load(path: Path) -> Config:
-    """Reads and validates a YAML file.
+    """Read and validate a YAML file.
 
     Raises:
         ConfigError: if the file is missing, is not YAML, or has wrong keys.
@@ -202,5 +206,5 @@ def load(path: Path) -> Config:
 
 
 def dump(config: Config) -> str:
-    """The complete config as YAML, every default written out."""
+    """Return the complete config as YAML, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -9,7 +9,7 @@ from calvaria.plugins.section import Section
 
 
 class Grid(Section):
-    """The canonical grid in which every skull of the run stands."""
+    """The canonical grid of all skulls of a run."""
 
     shape: tuple[int, int, int] = (48, 56, 48)
     """Voxels along x (left to right), y (back to front) and z (bottom to top); multiples of 8."""

@@ -17,15 +17,15 @@ else:
 
 
 class Ingest(Section):
-    """Reads skulls from their sources, checks them and conforms them to the grid."""
+    """Reading, alignment and checks of the real skulls."""
 
     sources: dict[Name, AnySource] = Field(min_length=1)
-    """Where the real skulls come from, by name; a skull's id is the source's name, a slash, its own id."""
+    """Sources of real skulls, by name; a skull's id is the source's name, a slash, its own id."""
     top_margin_mm: float = Field(10.0, ge=0)
-    """Free space between the top of the vault and the top of the box, for a head of average build."""
+    """Margin between the top of the vault and the top of the grid, for a head of average size."""
     strict: bool = False
-    """Whether a skull that fails a check stops the run; else it is left out, loudly."""
+    """Whether a skull that fails a check stops the run; else it is rejected with a warning."""
     accept: tuple[str, ...] = ()
-    """Doubtful skulls to use nevertheless, by ids or patterns as of file names, such as `clinic/*`."""
+    """Doubtful skulls that are used nevertheless, by id or glob pattern, such as `clinic/*`."""
     shard_size: int = Field(12, ge=1)
     """Skulls per shard; one job makes one shard."""

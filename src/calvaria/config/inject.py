@@ -17,7 +17,7 @@ else:
 
 
 class Inject(Section):
-    """Cuts synthetic defects into skulls."""
+    """Synthetic defects."""
 
     recipes: dict[Name, AnyRecipe] = Field(min_length=1)
     """The defect recipes by name."""
@@ -28,4 +28,4 @@ class Inject(Section):
     implant_ml: tuple[float, float] = (4.0, 200.0)
     """Least and most implant volume; other draws are redrawn."""
     attempts: int = Field(50, ge=1)
-    """Draws per defect before the job gives up and says why."""
+    """Maximum number of draws per defect; then the job fails with the reasons."""

@@ -1,4 +1,4 @@
-"""How scans of one person are recognised."""
+"""Identification of repeat scans of one person."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from calvaria.plugins.section import Section
 
 
 class People(Section):
-    """Finds scans of the same person, so that no head is trained on and tested on."""
+    """Identification of scans of the same person, so that nobody is in both training and test."""
 
     same_mm: float = Field(0.55, ge=0)
-    """Two skulls are one person's if their vaults, laid onto each other, differ by less than this."""
+    """Two skulls are one person's if their aligned vaults differ by less than this."""

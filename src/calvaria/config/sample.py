@@ -1,4 +1,4 @@
-"""How skulls are drawn from the families."""
+"""Sampling of skulls from the families."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from calvaria.plugins.section import Section
 
 
 class Sample(Section):
-    """Draws skulls from every fitted family."""
+    """Samples of every fitted family."""
 
     count: int = Field(32, ge=1)
     """Skulls per family; raising it keeps the shards that exist."""

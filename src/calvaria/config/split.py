@@ -1,4 +1,4 @@
-"""How people are split into cohorts."""
+"""Split of people into cohorts."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from calvaria.plugins.section import Section
 
 
 class Split(Section):
-    """Divides the people, never their files, into training, validation and test."""
+    """Split of people, not files, into training, validation and test."""
 
     validation: float = Field(0.15, gt=0, lt=1)
     """Fraction of the people in the validation cohort."""
@@ -19,6 +19,6 @@ class Split(Section):
     def _some_left(self) -> Self:
         if self.validation + self.test >= 0.9:
             raise ValueError(
-                "split.validation + split.test must stay below 0.9, or nothing is left to train on"
+                "split.validation + split.test must be below 0.9, since the rest is for training"
             )
         return self

@@ -11,9 +11,9 @@ class Geometric(Section):
     """Random geometric augmentation of the batch on the training device."""
 
     probability: float = Field(ge=0, le=1)
-    """Chance that each of the transforms below is applied to a case."""
+    """Probability of each of the transforms below."""
     flips: tuple[Literal["x", "y", "z"], ...]
-    """Axes along which a case may be mirrored, each in half of its chances; x is left and right."""
+    """Axes along which a case may be flipped, each with probability one half; x is left and right."""
     rotate_deg: float = Field(ge=0)
     """Largest rotation about each axis."""
     translate_voxels: float = Field(ge=0)
@@ -21,9 +21,9 @@ class Geometric(Section):
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
     """Range of the isotropic scale."""
     crop: float = Field(ge=0, lt=1)
-    """Largest share of the box that is cut off at one of its sides, like a smaller field of view."""
+    """Largest share of the grid that is cropped at one side, like a smaller field of view."""
     edge_noise: float = Field(ge=0, le=1)
-    """Chance that a voxel on either side of the remaining bone's surface is the other."""
+    """Probability that a voxel on either side of the remaining bone's surface is inverted."""
 
 
 LEVELS: dict[str, Geometric | None] = {
@@ -64,9 +64,9 @@ class Arm(Section):
     families: dict[Name, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     """Weight of each family's cases among the training cases."""
     geometric: Literal["none", "mild", "strong", "extreme"] | Geometric = "none"
-    """How strongly the batches are augmented geometrically: a level, or a section with all keys of one."""
+    """Geometric augmentation of the batches: a level, or a section with all keys of one."""
     samples: int | None = Field(None, ge=1)
-    """How many skulls of each synthetic family are used, all if not given; a curve shows what is enough."""
+    """Number of skulls used of each synthetic family; all if not given."""
 
     @property
     def augmentation(self) -> Geometric | None:
@@ -75,81 +75,81 @@ class Arm(Section):
 
 
 class Train(Section):
-    """Trains reconstruction networks for every arm, all with the same number of gradient steps."""
+    """Training of every arm's networks, all with the same number of gradient steps."""
 
     arms: dict[Name, Arm] = Field(min_length=1)
     """The arms by name."""
     seeds: int = Field(1, ge=1)
-    """Networks per arm, which differ in their first weights and in the order of their batches."""
+    """Networks per arm, which differ in initial weights and order of batches."""
     predicts: Literal["implant", "skull"] = "implant"
-    """What the network answers: the implant, or the complete skull, less the defective one."""
+    """Prediction target: the implant, or the complete skull, from which the defective one is subtracted."""
     fresh_defects: bool = False
     """Whether every batch gets new defects, by the recipes of ``inject``, instead of those in the stores."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of the residual U-Net per level, fine to coarse."""
     mirror: bool = True
-    """Whether the network also sees the defective skull's mirror image."""
+    """Whether the flipped defective skull is an additional input."""
     completion: int = Field(24, ge=0)
-    """Components of a linear model of the real training skulls, whose guess of the complete skull the network
-    also sees; 0 for no such guess. It is the same for all arms."""
+    """Principal components of the real training skulls by which the remaining bone is completed, as an
+    additional input, equal for all arms; 0 for none."""
     deep_supervision: int = Field(0, ge=0)
-    """How many of the coarser levels also have to answer while training."""
+    """Number of coarser levels whose predictions also enter the loss."""
     optimiser: Optimiser
-    """How every arm is trained."""
+    """Training of every arm."""
 
 
 class Refine(Section):
-    """A second network that draws the implant on a finer grid, around what the arm's network found."""
+    """The fine network, which predicts the implant on a finer grid around the coarse prediction."""
 
     factor: int = Field(3, ge=2)
-    """How many times finer its grid is than the run's."""
+    """Factor by which its grid is finer than the canonical grid."""
     window_mm: float = Field(96.0, gt=0)
     """Edge of the window; larger defects get a larger one."""
     margin_mm: float = Field(12.0, ge=0)
-    """Least bone around what was found that the window shows."""
+    """Minimum margin of bone around the coarse prediction in the window."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
     """Channels of its residual U-Net per level, fine to coarse."""
     optimiser: Optimiser
-    """How it is trained, on the real training skulls with new defects in every batch."""
+    """Training, on the real training skulls with new defects in every batch."""
 
     @property
     def divisor(self) -> int:
-        """What divides the edges of its windows, in voxels."""
+        """Divisor of the edges of its windows, in voxels."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
 
 class Evaluate(Section):
-    """Predicts the implants of the test cohort and scores them."""
+    """Prediction and scores of the implants of the test cohort."""
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability from which a voxel belongs to the implant."""
     batch_size: int = Field(4, ge=1)
     """Cases per forward pass."""
     flip: bool = True
-    """Whether every prediction is averaged with that of the skull's mirror image, mirrored back."""
+    """Whether every prediction is averaged with the flipped prediction of the flipped skull."""
     ensemble: bool = False
     """Whether an arm's networks are also scored as one, by their mean probability."""
 
 
 class Audit(Section):
-    """Compares every family's skulls with real ones that no family has learned from."""
+    """Comparison of every family's skulls with held-out real skulls."""
 
     neighbours: int = Field(5, ge=1)
     """Nearest neighbours whose distance is the radius of a skull's surroundings."""
 
 
 class Report(Section):
-    """Gathers everything into one HTML page."""
+    """The report, an HTML page."""
 
     skulls: int = Field(6, ge=1)
     """Skulls rendered per family."""
     cases: int = Field(4, ge=1)
     """Cases rendered per family."""
     baselines: tuple[Name, ...] = ()
-    """Arms with which every other one is compared; the first arm if none is given."""
+    """Arms with which all others are compared; by default the first arm."""
     failure_dsc: float = Field(0.7, ge=0, le=1)
-    """Predictions below that are failures, which are listed and shown."""
+    """Predictions with a lower DSC are listed and shown as failures."""

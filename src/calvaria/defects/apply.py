@@ -17,11 +17,11 @@ CHUNK = 1 << 15  # voxels worked on at a time: what is computed of them stays in
 
 
 def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
-    """The label volume of a case.
+    """Return the label volume of a case.
 
     Bone inside the defect's shapes and on its vault becomes implant, and so does what healing took off the
     bone around. Specks of implant that are cut off from the rest (inner structures that the outline grazes)
-    stay bone, and splinters of bone that hang on nothing become implant, so that the implant is what a
+    stay bone, and splinters of bone without a connection become implant, so that the implant is what a
     surgeon would fill. All work is done in the shapes' bounding boxes.
 
     Args:
@@ -35,7 +35,7 @@ def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
 
 
 def cut_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> tuple[np.ndarray, Implants | None]:
-    """What `apply_defect` returns, and the implant in it, which `check_case` need not look for again."""
+    """Return the labels of `apply_defect` and the implant's components, for reuse by `check_case`."""
     labels: np.ndarray = np.not_equal(skull, 0).view(np.uint8)
     margin = 0.0 if defect.healing is None else defect.healing.width_mm
     windows = [_window(grid, shape, margin) for shape in defect.shapes]
@@ -61,7 +61,7 @@ def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: W
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """What ``np.unravel_index`` gives, in half its time."""
+    """Return the result of ``np.unravel_index`` in half its time."""
     rest, k = np.divmod(flat.astype(np.int32), np.int32(shape[2]))
     i, j = np.divmod(rest, np.int32(shape[1]))
     return tuple(index.astype(np.int64) for index in (i, j, k))
@@ -74,7 +74,7 @@ def taken(
     skull: np.ndarray,
     grid: Grid,
 ) -> np.ndarray:
-    """(n,) bool: which bone on the vault a shape takes, and healing around it.
+    """Return (n,) bool: the bone on the vault that a shape and the healing around it remove.
 
     Args:
         points: x, y, z world positions in mm, (n,) float64 each.
@@ -91,7 +91,7 @@ def taken(
 
 
 def _window(grid: Grid, shape: Shape, margin_mm: float) -> Window:
-    """The voxels whose centres may lie in the shape or not further than a margin from it."""
+    """Return the voxels whose centres may lie in the shape or not further than a margin from it."""
     return _slices(grid, *shape.bounds_mm(), margin_mm)
 
 
@@ -105,7 +105,7 @@ def _slices(grid: Grid, low: Vector, high: Vector, margin_mm: float) -> Window:
 
 
 def around(windows: list[Window]) -> Window:
-    """The box around all windows and a voxel more, so that bone around a hole is seen to go on."""
+    """Return the box around all windows and a voxel more, so that bone around a hole is seen to go on."""
     x, y, z = (
         slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)
         for axis in range(3)

@@ -13,7 +13,7 @@ def check_case(
     intended: int = 1,
     known: Implants | None = None,
 ) -> str | None:
-    """Why a case is unusable, or None if it is fine.
+    """Return the reason for which a case is unusable, or None.
 
     The reasons hold no numbers, so that they can be counted.
 
@@ -26,8 +26,8 @@ def check_case(
     known = known or implants(labels)
     if known is None:
         return "implant empty"
-    box, found = known
-    sizes = found.sizes[found.labels == IMPLANT]
+    box, components = known
+    sizes = components.sizes[components.labels == IMPLANT]
     least, most = implant_ml
     volume_ml = sizes.sum() * grid.spacing_mm**3 / 1000
     if volume_ml < least:
@@ -39,8 +39,8 @@ def check_case(
         return "implant in several pieces" if intended == 1 else "implant in too many pieces"
     if count < intended:
         return "implants not apart"
-    if not (found.labels == BONE).any() and bounding_box(labels, BONE) is None:
+    if not (components.labels == BONE).any() and bounding_box(labels, BONE) is None:
         return "no bone remaining"
-    if cut_off(labels[box], found).any():
+    if cut_off(labels[box], components).any():
         return "bone cut off"
     return None

@@ -1,4 +1,4 @@
-"""A defect: shapes on a vault, and what happened to the bone around them; frozen and JSON-able.
+"""A defect: shapes on a vault and healing of the bone around them; frozen and convertible to JSON.
 
 A defect knows the vault that it was placed on, so that skull, grid and defect are all that a case needs.
 """
@@ -19,7 +19,7 @@ class Healing(Frozen):
     thinning: float = Field(ge=0, le=1)
     """Share of the bone's thickness that is gone at the rim."""
     side: Literal["outer", "inner"]
-    """From which side it is gone."""
+    """Side from which bone is removed."""
 
 
 class Plane(Frozen):
@@ -37,22 +37,22 @@ class Defect(Frozen):
     vault: Vault
     """Nothing is cut off it."""
     shapes: Annotated[tuple[Annotated[Shape, Field(discriminator="kind")], ...], Field(min_length=1)]
-    """What is cut out, all of it."""
+    """The shapes that are cut, as a union."""
     pieces: int = Field(1, ge=1)
-    """How many implants there are meant to be; shapes that overlap make one."""
+    """Number of implants; overlapping shapes make one."""
     healing: Healing | None = None
-    """How the bone around has thinned."""
+    """Thinning of the surrounding bone."""
     unseen: tuple[Plane, ...] = ()
-    """Where the scan ends: beyond, all labels are 0, so there the case is not the complete skull."""
+    """Crop of the scan: labels beyond it are 0, so the case is not the complete skull there."""
 
 
 def to_json(defect: Defect) -> dict[str, Any]:
-    """The defect as a JSON object; ``from_json`` gives an equal one back."""
+    """Return the defect as a JSON object; ``from_json`` is the inverse."""
     return defect.model_dump(mode="json")
 
 
 def from_json(content: dict[str, Any]) -> Defect:
-    """The defect of a JSON object.
+    """Return the defect of a JSON object.
 
     Raises:
         pydantic.ValidationError: if it is not one.

@@ -19,7 +19,7 @@ def thinned(
     points: tuple[np.ndarray, np.ndarray, np.ndarray],
     distance_mm: np.ndarray,
 ) -> np.ndarray:
-    """(n,) bool: which voxels of the band are gone.
+    """Return (n,) bool: which voxels of the band are gone.
 
     A voxel is gone if it lies in the outer (or inner) part of the bone's thickness, measured along the ray
     from the vault's centre; that part falls linearly from the rim to the end of the band.
@@ -35,17 +35,17 @@ def thinned(
     outwards = 1 if healing.side == "outer" else -1
     share = healing.thinning * (1.0 - distance_mm / healing.width_mm)
     # The voxel itself counts half to either side: it is gone if
-    #     mine + 0.5 < share * (mine + other + 1)
+    #     thickness + 0.5 < share * (thickness + other + 1)
     # which needs little bone on this side, and then enough on the other; more than that need not be counted.
     thickest = int(THICKEST_MM / grid.spacing_mm)
     enough = (share * (thickest + 1.0) - 0.5) / np.maximum(1.0 - share, 1e-9)
-    mine = _bone_along(skull, grid, points, steps, outwards, enough)
-    gone = mine + 0.5 < share * (mine + thickest + 1.0)
+    thickness = _bone_along(skull, grid, points, steps, outwards, enough)
+    gone = thickness + 0.5 < share * (thickness + thickest + 1.0)
     at = np.flatnonzero(gone)
-    mine, share = mine[at], share[at]
-    enough = (mine + 0.5) / share - mine - 1.0
+    thickness, share = thickness[at], share[at]
+    enough = (thickness + 0.5) / share - thickness - 1.0
     other = _bone_along(skull, grid, [p[at] for p in points], [s[at] for s in steps], -outwards, enough)
-    gone[at] = mine + 0.5 < share * (mine + other + 1.0)
+    gone[at] = thickness + 0.5 < share * (thickness + other + 1.0)
     return np.asarray(gone)
 
 
@@ -57,7 +57,7 @@ def _bone_along(
     sign: int,
     enough: np.ndarray,
 ) -> np.ndarray:
-    """(n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time.
+    """Return (n,) float64 count of bone voxels met by rays from these points, a voxel's edge at a time.
 
     A ray that has met at least one more than ``enough`` may go no further.
     """
@@ -92,7 +92,7 @@ def _bone_along(
 
 
 def _values(volume: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """(n,) values of the voxels at these places in voxels; 0 outside."""
+    """Return (n,) values of the voxels at these places in voxels; 0 outside."""
     places = [np.floor(p).astype(np.int64) for p in (x, y, z)]
     inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(places, volume.shape, strict=True)])
     values = np.zeros(x.shape, volume.dtype)

@@ -47,7 +47,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
         recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
 
     Raises:
-        InputError: if the file is no complete skull, the recipe is unknown, or ``out`` is in use or cannot
+        InputError: if the file is not a complete skull, the recipe is unknown, or ``out`` is in use or cannot
             be written.
         BudgetError: if no draw was usable.
     """
@@ -55,20 +55,22 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
     check_new(out)
     volume = _read(path)
     skull = Canonical.of((volume.values > 0).astype(np.uint8), volume.affine)
-    found = examine(Scan(skull.values, skull.affine), GRID, TOP_MARGIN_MM, TOO_LARGE)
-    if found.fault is not None:
-        raise InputError(f"{path}: {found.fault}")
-    for doubt in found.doubts:
+    examined = examine(Scan(skull.values, skull.affine), GRID, TOP_MARGIN_MM, TOO_LARGE)
+    if examined.fault is not None:
+        raise InputError(f"{path}: {examined.fault}")
+    for doubt in examined.doubts:
         logger.warning("calvaria: %s: warning: %s", path, doubt)
-    assert found.to_box is not None
-    own = OwnGrid.of(skull.values.shape, skull.affine, found.to_box)
-    to_box = skull.from_file(found.to_box).tolist()
+    assert examined.to_box is not None
+    native = OwnGrid.of(skull.values.shape, skull.affine, examined.to_box)
+    to_box = skull.from_file(examined.to_box).tolist()
     name = digest(skull.values)
     with new_folder(out) as folder:
         progress = Progress(f"inject {path.name}", count, "cases")
         rows = []
         for number in range(count):
-            labels, defect, attempt = _case(skull.values, own, found.labels, inject, (seed, name, number))
+            labels, defect, attempt = _case(
+                skull.values, native, examined.labels, inject, (seed, name, number)
+            )
             file = folder / f"{number:03d}.nii.gz"
             write_nifti(file, skull.in_file(labels), volume.affine)
             rows.append(
@@ -79,7 +81,7 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
                     "to_box": to_box,
                     "seed": seed,
                     "attempt": attempt,
-                    "implant_ml": round(float(np.count_nonzero(labels == IMPLANT) * own.voxel_ml), 3),
+                    "implant_ml": round(float(np.count_nonzero(labels == IMPLANT) * native.voxel_ml), 3),
                     "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
                 }
             )
@@ -117,7 +119,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 
 def _read(path: Path) -> Volume:
-    """A skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
+    """Return a skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
     is_dicom = path.suffix.lower() in (".dcm", ".ima") or _is_folder(path)
     volume = None if is_dicom else read_volume(path)
     if volume is None or looks_like_ct(volume.values):
@@ -136,7 +138,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _case(
-    skull: np.ndarray, own: OwnGrid, conformed: np.ndarray, inject: Inject, key: tuple[int, str, int]
+    skull: np.ndarray, native: OwnGrid, conformed: np.ndarray, inject: Inject, key: tuple[int, str, int]
 ) -> tuple[np.ndarray, Defect, int]:
     """Labels, defect, and which draw it was; both the conformed skull and the file must pass."""
     seed, name, number = key
@@ -147,13 +149,13 @@ def _case(
             return seeds.generator(seed, "inject", name, number, first + attempt)
 
         left = inject.model_copy(update={"attempts": inject.attempts - first})
-        made = inject_defect(conformed, GRID, left, rng)
-        labels = cut(skull, own, made.defect, conformed, GRID)
-        fault = check_case(labels, own.stand_in, inject.implant_ml, made.defect.pieces)
+        case = inject_defect(conformed, GRID, left, rng)
+        labels = cut(skull, native, case.defect, conformed, GRID)
+        fault = check_case(labels, native.stand_in, inject.implant_ml, case.defect.pieces)
         if fault is None:
-            return labels, made.defect, first + made.attempt
-        first += made.attempt + 1
+            return labels, case.defect, first + case.attempt
+        first += case.attempt + 1
     raise BudgetError(
-        f"none of {inject.attempts} draws made a usable defect on the file's own grid, the last one because "
-        f"of: {fault}; change the recipe's sizes, or raise inject.attempts"
+        f"none of {inject.attempts} draws made a usable defect on the native grid; last reason: {fault}; "
+        "change the recipe's sizes, or raise inject.attempts"
     )

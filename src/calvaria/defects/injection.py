@@ -1,4 +1,4 @@
-"""Gives a skull one usable synthetic defect."""
+"""Draw one usable synthetic defect for a skull."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from calvaria.skull.vault import Vault, find_vault
 
 @dataclass(frozen=True)
 class Injected:
-    """A usable case and how it came about: ``apply_defect(skull, grid, defect)`` gives the labels again."""
+    """A usable case and its origin: ``apply_defect(skull, grid, defect)`` reproduces the labels."""
 
     labels: np.ndarray  # (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant
     recipe: str  # its name in the config
@@ -73,7 +73,7 @@ def inject_defect(
 
 
 def _pick(rng: np.random.Generator, inject: Inject) -> str:
-    """The name of a recipe, drawn by weight; the order in the config does not matter."""
+    """Return the name of a recipe, drawn by weight; the order in the config does not matter."""
     names = sorted(inject.recipes)
     left = rng.random() * sum(inject.recipes[name].weight for name in names)
     for name in names[:-1]:

@@ -1,7 +1,7 @@
 """Cuts a defect into a skull on the skull's own grid, which may be oblique and anisotropic.
 
 `calvaria.defects.apply` does the same on the canonical grid. Shapes are analytic, so here every voxel's
-centre is taken into the head's frame and asked there; nothing is resampled.
+centre is transformed into the head's frame and tested there; nothing is resampled.
 """
 
 import math
@@ -26,7 +26,7 @@ class OwnGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], affine: np.ndarray, to_box: np.ndarray) -> "OwnGrid":
-        """The grid of a scan with a (4, 4) affine, and a (4, 4) rigid pose from its millimetres."""
+        """Return the grid of a scan with a (4, 4) affine, and a (4, 4) rigid pose from its millimetres."""
         # Not by a matrix product, whose last bits differ by machine.
         matrix = [[sum(to_box[r, m] * affine[m, c] for m in range(4)) for c in range(4)] for r in range(4)]
         i, j, k = shape
@@ -49,7 +49,7 @@ class OwnGrid:
         return x, y, z
 
     def window(self, low: Vector, high: Vector, margin_mm: float) -> Window:
-        """The voxels whose centres may lie in a box of the head's frame, or within a margin around it."""
+        """Return the voxels whose centres may be in a box of the head's frame, with a margin."""
         sides = [(a - margin_mm, b + margin_mm) for a, b in zip(low, high, strict=True)]
         corners = np.array([(*corner, 1.0) for corner in product(*sides)]) @ np.linalg.inv(self.to_head).T
         slices = []
@@ -59,12 +59,12 @@ class OwnGrid:
         return slices[0], slices[1], slices[2]
 
 
-def cut(skull: np.ndarray, own: OwnGrid, defect: Defect, conformed: np.ndarray, grid: Grid) -> np.ndarray:
-    """The label volume of a case on the skull's own grid.
+def cut(skull: np.ndarray, native: OwnGrid, defect: Defect, conformed: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the label volume of a case on the skull's own grid.
 
     Args:
         skull: (i, j, k) bool or uint8 complete skull, bone where it is not 0.
-        own: its grid.
+        native: its grid.
         defect: drawn on ``conformed``.
         conformed: (x, y, z) the same skull on the isotropic ``grid``, in which healing measures thickness.
 
@@ -74,25 +74,25 @@ def cut(skull: np.ndarray, own: OwnGrid, defect: Defect, conformed: np.ndarray, 
     """
     labels: np.ndarray = np.not_equal(skull, 0).view(np.uint8)
     margin = 0.0 if defect.healing is None else defect.healing.width_mm
-    windows = [own.window(*shape.bounds_mm(), margin) for shape in defect.shapes]
+    windows = [native.window(*shape.bounds_mm(), margin) for shape in defect.shapes]
     for shape, window in zip(defect.shapes, windows, strict=True):
         block = labels[window]
         voxels = np.nonzero(block)
         whole = tuple(index + side.start for index, side in zip(voxels, window, strict=True))
-        x, y, z = own.positions(whole)
+        x, y, z = native.positions(whole)
         near = np.flatnonzero(defect.vault.contains(x, y, z))
         gone = near[taken(defect, shape, (x[near], y[near], z[near]), conformed, grid)]
         block[tuple(index[gone] for index in voxels)] = IMPLANT
     settle(labels, around(windows))
     for plane in defect.unseen:
-        _hide(labels, own, plane.normal, plane.offset_mm)
+        _hide(labels, native, plane.normal, plane.offset_mm)
     return labels
 
 
-def _hide(labels: np.ndarray, own: OwnGrid, normal: Vector, offset_mm: float) -> None:
+def _hide(labels: np.ndarray, native: OwnGrid, normal: Vector, offset_mm: float) -> None:
     """Make background of all that lies beyond a plane."""
-    steps = [sum(normal[row] * own.to_head[row, column] for row in range(3)) for column in range(4)]
-    i, j, k = (np.arange(n, dtype=np.float64) * step for n, step in zip(own.shape, steps, strict=False))
+    steps = [sum(normal[row] * native.to_head[row, column] for row in range(3)) for column in range(4)]
+    i, j, k = (np.arange(n, dtype=np.float64) * step for n, step in zip(native.shape, steps, strict=False))
     plane = i[:, None] + j[None, :]
     for number, height in enumerate(k):
         labels[:, :, number][plane + height > offset_mm - steps[3]] = BACKGROUND

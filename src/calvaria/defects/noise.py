@@ -1,4 +1,4 @@
-"""Smooth noise in space from integers and polynomials alone, so that it is the same on every machine."""
+"""Smooth spatial noise, computed with integers and polynomials only, so that it is equal on every machine."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ from calvaria.skull.vault import Vault, Vector, unit
 
 
 class Ray(NamedTuple):
-    """Where a ray from the vault's centre leaves the skull."""
+    """Point at which a ray from the vault's centre leaves the skull."""
 
     direction: Vector  # of unit length
     point_mm: Vector  # on the outer surface
@@ -19,7 +19,7 @@ class Ray(NamedTuple):
 
 @dataclass(frozen=True)
 class OuterSurface:
-    """A skull and its vault: all that a draw may look at."""
+    """A skull and its vault: the inputs of a draw."""
 
     skull: np.ndarray  # (x, y, z) bool or uint8, bone where it is not 0
     grid: Grid

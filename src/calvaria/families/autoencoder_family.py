@@ -14,16 +14,16 @@ from calvaria.plugins.section import Optimiser
 
 
 class AutoencoderFamily(NetworkFamily):
-    """What the convolutional autoencoders have in common."""
+    """Base class of the convolutional autoencoders."""
 
     reconstructs: ClassVar[bool] = True
 
     representation: Literal["surfaces", "distance", "occupancy"] = "surfaces"
-    """What the network sees of a skull: truncated signed distances to the surfaces of the head, its cavity
+    """Input representation: truncated signed distances to the surfaces of the head, its cavity
     filled, and of the cavity alone; or to those of bone; or 1 for bone and -1 for none. It lowers the mean
     error of distances, and of occupancy cross-entropy and 1 - Dice."""
     patch: int = Field(4, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = (64,)
     """Channels per resolution level, fine to coarse; each further level halves the resolution."""
     blocks: int = Field(1, ge=1)
@@ -31,16 +31,16 @@ class AutoencoderFamily(NetworkFamily):
     latent_channels: int = Field(8, ge=1)
     """Channels of the latent volume."""
     recompute: bool = False
-    """Whether activations are computed again for the backward pass: less memory, a third more time."""
+    """Gradient checkpointing: less memory, a third more time."""
     decode_tile: int | None = Field(None, ge=8)
     """Edge, in voxels of the latent, of the overlapping tiles in which large volumes are decoded; null for
-    decoding them in one piece."""
+    no tiles."""
     optimiser: Optimiser
-    """How it is trained."""
+    """Training of the network."""
 
     @property
     def factor(self) -> int:
-        """How many times smaller the latent is, per edge."""
+        """Return the downsampling factor of the latent, per edge."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:

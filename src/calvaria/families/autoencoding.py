@@ -38,7 +38,7 @@ SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone 
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
-    """An untrained network of the config's size."""
+    """Return an untrained network of the configured size."""
     with seeded(context.torch_generator("weights")):
         network = Autoencoder(
             shape=context.grid.shape,
@@ -138,17 +138,19 @@ def finish(
         ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
     """
     compute, tile = context.compute, settings.decode_tile
-    seen = partial(fields_of, representation=settings.representation, grid=context.grid)
-    validation = seen(population.validation)
-    made = rebuilt(network, validation, tile, compute)
-    latents = _latents(network, seen(population.masks), compute)
+    inputs = partial(fields_of, representation=settings.representation, grid=context.grid)
+    validation = inputs(population.validation)
+    rebuilt_fields = rebuilt(network, validation, tile, compute)
+    latents = _latents(network, inputs(population.masks), compute)
     calibration = _drawn(latents, [context.generator("calibrate", number) for number in range(CALIBRATION)])
     decode_latents = partial(decoded, network, tile=tile, compute=compute)
     fields = np.concatenate([decode_latents(one[None]) for one in calibration])
     tensors = {
         "latents": latents,
         "validation_latents": _latents(network, validation, compute),
-        "rebuilding_threshold": np.array(overlap_threshold(made, population.validation), np.float32),
+        "rebuilding_threshold": np.array(
+            overlap_threshold(rebuilt_fields, population.validation), np.float32
+        ),
         "threshold": np.array(volume_threshold(fields, population), np.float32),
     }
     return model_of(network, tensors, record)

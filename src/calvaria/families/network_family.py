@@ -38,4 +38,4 @@ def check_channels(name: str, channels: tuple[int, ...]) -> None:
         ValueError: if they do not.
     """
     if any(n % 8 for n in channels):
-        raise ValueError(f"fit.{name}.channels: wanted multiples of 8, got {list(channels)}")
+        raise ValueError(f"fit.{name}.channels: expected multiples of 8, got {list(channels)}")

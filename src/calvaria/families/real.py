@@ -7,13 +7,13 @@ from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Populat
 
 
 class RealFamily(Family):
-    """The real training skulls themselves; fits nothing."""
+    """The real training skulls themselves, without a model."""
 
     is_real: ClassVar[bool] = True
     allows_copies: ClassVar[bool] = True
 
     kind: Literal["real"]
-    """Which family: the real skulls."""
+    """Selects this family: the real skulls."""
 
     def fit(self, population: Population, context: Context) -> Model:
         """Nothing to fit."""

@@ -1,4 +1,4 @@
-"""What the generative networks see of a skull, and how a skull is read from what they make.
+"""Input representation of generative networks, and decoding of their outputs into skulls.
 
 A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without
 bone where the two do not overlap, so that what networks draw breaks open. By default they see the vault as
@@ -132,5 +132,5 @@ def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
 
 def overlap_threshold(fields: np.ndarray, masks: np.ndarray) -> float:
     """The threshold at which fields (n, c, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
-    found = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
-    return float(THRESHOLDS[int(np.argmax(found))])
+    scores = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
+    return float(THRESHOLDS[int(np.argmax(scores))])

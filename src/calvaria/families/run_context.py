@@ -1,4 +1,4 @@
-"""What a family gets of a run: its context, with the files of the run read for it."""
+"""The context of a family in a run, with the run's files that it needs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -20,22 +20,22 @@ class Canonical:
 
     @classmethod
     def of(cls, values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> "Canonical":
-        """The canonical form of values (i, j, k) with a (4, 4) affine to RAS+ millimetres."""
+        """Return the canonical form of values (i, j, k) with a (4, 4) affine to RAS+ millimetres."""
         orientation = Orientation.of(affine)
         # A copy of one memory layout: sums of floats depend on the order in which they are taken.
         turned = np.asfortranarray(orientation.to_canonical(values))
         in_file = orientation.canonical_affine(affine, values.shape)
-        own = centred(in_file, turned.shape)
+        centred_affine = centred(in_file, turned.shape)
         shift = np.eye(4)
-        shift[:3, 3] = own[:3, 3] - in_file[:3, 3]
-        return cls(turned, own, shift, orientation)
+        shift[:3, 3] = centred_affine[:3, 3] - in_file[:3, 3]
+        return cls(turned, centred_affine, shift, orientation)
 
     def in_file(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (x, y, z) in the file's order (i, j, k)."""
         return self.orientation.from_canonical(values)
 
     def from_file(self, to_target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(4, 4) from the file's millimetres, of a (4, 4) rigid motion from the centred frame's."""
+        """Return (4, 4) from the file's millimetres, of a (4, 4) rigid motion from the centred frame's."""
         out = to_target.copy()
         # Not by a matrix product, whose last bits differ by machine.
         shift = self.to_centred[:3, 3]

@@ -60,14 +60,14 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
 
 
 class Implants(NamedTuple):
-    """The box around all implant with a voxel to spare, and the pieces of what is in it."""
+    """The box around all implant with a margin of a voxel, and the components in it."""
 
     box: Box
-    found: Pieces
+    components: Pieces
 
 
 def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
-    """All implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
+    """Return all implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
     if (box := bounding_box(labels[window], IMPLANT)) is None:
         return None
     box = grown(box, labels.shape, window)
@@ -89,40 +89,40 @@ def settle(labels: np.ndarray, window: Box) -> Implants | None:
     """
     if (before := implants(labels, window)) is None:
         return None
-    box, found = before
+    box, components = before
     block = labels[box]
-    is_implant = found.labels == IMPLANT
-    largest = found.sizes[is_implant].max()
-    specks = is_implant & (found.sizes < SPECK_FRACTION * largest)
-    splinters = cut_off(block, found) & (found.sizes < SPLINTER_FRACTION * largest)
+    is_implant = components.labels == IMPLANT
+    largest = components.sizes[is_implant].max()
+    specks = is_implant & (components.sizes < SPECK_FRACTION * largest)
+    splinters = cut_off(block, components) & (components.sizes < SPLINTER_FRACTION * largest)
     if not (specks.any() or splinters.any()):
         return before
-    block[splinters[found.numbers]] = IMPLANT
-    block[specks[found.numbers]] = BONE
+    block[splinters[components.numbers]] = IMPLANT
+    block[specks[components.numbers]] = BONE
     return implants(labels, window)
 
 
-def cut_off(block: np.ndarray, found: Pieces) -> np.ndarray:
-    """(n + 1,) bool: which pieces are bone that touches implant and ends within the block.
+def cut_off(block: np.ndarray, components: Pieces) -> np.ndarray:
+    """Return (n + 1,) bool: which pieces are bone that touches implant and ends within the block.
 
     Args:
         block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
-        found: its pieces.
+        components: its pieces.
     """
-    bone = found.labels == BONE
+    bone = components.labels == BONE
     for axis in range(3):
         for face in (0, -1):
-            bone[np.take(found.numbers, face, axis)] = False
-    boxes = find_objects(found.numbers) if bone.any() else []
+            bone[np.take(components.numbers, face, axis)] = False
+    boxes = find_objects(components.numbers) if bone.any() else []
     for number in np.flatnonzero(bone):
         around = tuple(slice(part.start - 1, part.stop + 1) for part in boxes[number - 1])
-        grown = maximum_filter(found.numbers[around] == number, 3)
+        grown = maximum_filter(components.numbers[around] == number, 3)
         bone[number] = bool((block[around][grown] == IMPLANT).any())
     return np.asarray(bone)
 
 
 def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
-    """The smallest box around a mask.
+    """Return the smallest box around a mask.
 
     Args:
         volume: (x, y, z) bool mask, or uint8 labels.
@@ -152,7 +152,7 @@ def _span(line: np.ndarray) -> slice:
 
 
 def grown(box: Box, shape: tuple[int, ...], window: Box = (slice(0, None),) * 3) -> Box:
-    """A box with a voxel more on either side, as far as the volume goes.
+    """Return a box enlarged by a voxel on every side, within the volume.
 
     Args:
         box: in the indices of the window.

@@ -33,6 +33,6 @@ class Grid:
         return x, y, z
 
     def centres(self, axis: int) -> np.ndarray:
-        """(shape[axis],) float64 positions in mm of the voxel centres along one axis."""
+        """Return (shape[axis],) float64 positions in mm of the voxel centres along one axis."""
         n = self.shape[axis]
         return (np.arange(n, dtype=np.float64) - (n - 1) / 2) * self.spacing_mm

@@ -15,14 +15,14 @@ SAME_VOXELS = 0.1  # headers round directions and origins; in voxels of the smal
 
 
 def corners_apart_mm(a: Affine, b: Affine, shape: Sequence[int]) -> float:
-    """The largest distance between the same corner voxel under two affines."""
+    """Return the largest distance between the same corner voxel under two affines."""
     corners = np.array(list(product(*((0, n - 1) for n in shape))), np.float64)
     step = corners @ (a - b)[:3, :3].T + (a - b)[:3, 3]
     return float(np.linalg.norm(step, axis=1).max())
 
 
 def same_grid_mm(affine: Affine) -> float:
-    """The most that corners of one grid may lie apart."""
+    """Return the largest accepted distance between corners of equal grids."""
     return SAME_VOXELS * float(np.linalg.norm(affine[:3, :3], axis=0).min())
 
 

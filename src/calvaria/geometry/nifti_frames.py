@@ -1,4 +1,4 @@
-"""Where a NIfTI's voxels are: its header says so up to three times, and must not contradict itself.
+"""Voxel positions of a NIfTI file: the up to three descriptions in its header must be consistent.
 
 pixdim gives the spacing; the qform adds a rotation and an origin; the sform is an affine of its own. Programs
 differ in which of them they follow, so a file whose forms disagree has no known place, or no known size.
@@ -22,7 +22,7 @@ _SAME_AXIS = np.cos(np.pi / 4)  # a gantry tilts by less
 
 
 def is_sheared(affine: Affine) -> bool:
-    """Whether two axes of the affine are not at right angles, so that no qform can express it."""
+    """Return whether two axes of the affine are not at right angles, so that no qform can express it."""
     cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return bool(np.abs(cosines.T @ cosines)[np.triu_indices(3, 1)].max() > SHEAR)
 
@@ -30,7 +30,7 @@ def is_sheared(affine: Affine) -> bool:
 def from_quaternion(
     bcd: Sequence[float], offset: Sequence[float], spacing: Sequence[float], qfac: float
 ) -> Affine:
-    """The affine of a qform, as NIfTI-1 defines it.
+    """Return the affine of a qform, as NIfTI-1 defines it.
 
     Args:
         bcd: (3,) quatern_b, quatern_c, quatern_d.
@@ -57,7 +57,7 @@ def from_quaternion(
 def resolve(
     sform: Affine | None, qform: Affine | None, spacing: npt.NDArray[np.float64], shape: Sequence[int]
 ) -> Affine:
-    """The one affine of a file; the sform's where both forms are set.
+    """Return the one affine of a file; the sform's where both forms are set.
 
     Args:
         sform: invertible; None if its code is not positive.
@@ -81,7 +81,7 @@ def resolve(
 
 
 def has_qform(affine: Affine, shape: Sequence[int]) -> bool:
-    """Whether a file with this affine is written with a qform: one that is as good as the affine."""
+    """Return whether a file with this affine is written with a qform: one that is as good as the affine."""
     import nibabel
 
     header = nibabel.Nifti1Header()

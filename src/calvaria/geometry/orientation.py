@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Orientation:
-    """How an array's axes correspond to those of the array closest to RAS+."""
+    """The correspondence of an array's axes to those of the array closest to RAS+."""
 
     axes: tuple[int, int, int]  # the array's axis that runs along x, along y, along z
     flipped: tuple[bool, bool, bool]  # whether that axis runs towards left, back, bottom
 
     @classmethod
     def of(cls, affine: npt.NDArray[np.float64]) -> "Orientation":
-        """The orientation of an array with a (4, 4) affine from voxel indices to RAS+ millimetres."""
+        """Return the orientation of an array with a (4, 4) affine from voxel indices to RAS+ millimetres."""
         cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         axes = max(
             permutations(range(3)),
@@ -31,12 +31,12 @@ class Orientation:
         return cls((axes[0], axes[1], axes[2]), (flipped[0], flipped[1], flipped[2]))
 
     def to_canonical(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A view (x, y, z) of an array (i, j, k)."""
+        """Return a view (x, y, z) of an array (i, j, k)."""
         turned = values.transpose(self.axes)
         return np.flip(turned, [axis for axis in range(3) if self.flipped[axis]])
 
     def from_canonical(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The view (i, j, k) of an array (x, y, z) that ``to_canonical`` would take back to it."""
+        """Return the view (i, j, k) of an array (x, y, z) that ``to_canonical`` maps back to it."""
         turned = np.flip(values, [axis for axis in range(3) if self.flipped[axis]])
         return turned.transpose(np.argsort(self.axes))
 
@@ -55,7 +55,7 @@ class Orientation:
 
 
 def centred(affine: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The (4, 4) affine with the array's centre at the origin.
+    """Return the (4, 4) affine with the array's centre at the origin.
 
     An origin is rounded differently in each storage order, the directions are not: in this frame equal scans
     have equal bits.

@@ -1,4 +1,4 @@
-"""The azimuthal equidistant projection: a picture of what is seen from the inside of a head.
+"""The azimuthal equidistant projection: a picture of the vault from the inside of a head.
 
 The distance of a place from the picture's middle is its angle from the pole, the z axis; the picture's
 border, at 1, is the largest angle in view.

@@ -20,7 +20,7 @@ FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 vo
 
 
 def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
-    """(x, y, z) uint8 labels of a scan on the grid; what reaches beyond the box is cut off.
+    """Return (x, y, z) uint8 labels of a scan on the grid, cropped to it.
 
     Args:
         labels: (i, j, k) uint8, 0 background, 1 bone, 2 implant.
@@ -88,12 +88,12 @@ def count_samples(
 
 def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
     """The count from which a voxel is bone, so that the bone's volume is nearest to that of the counts."""
-    wanted = counts.sum(dtype=np.int64) / full
+    volume = counts.sum(dtype=np.int64) / full
     low, high = (max(1, round(fraction * full)) for fraction in THRESHOLDS)
     candidates = np.arange(low, high + 1)
     histogram = np.bincount(counts.ravel(), minlength=full + 1)
     at_least = histogram[::-1].cumsum()[::-1][candidates]
-    return int(candidates[np.argmin(np.abs(at_least - wanted))])
+    return int(candidates[np.argmin(np.abs(at_least - volume))])
 
 
 SMOOTHING_VOXELS = 0.65  # of the mask before it is interpolated; best of 0.5 to 0.85 on two native skulls
@@ -103,7 +103,7 @@ SLAB = 32  # scan voxels along the first axis that are interpolated at a time, t
 def restore(
     mask: np.ndarray, grid: Grid, affine: np.ndarray, pose: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Put a mask on the canonical grid back onto a scan's own grid.
+    """Resample a mask on the canonical grid to a scan's native grid.
 
     Args:
         mask: (x, y, z), non-zero inside.
@@ -142,12 +142,12 @@ def restore_level(
     from scipy.ndimage import affine_transform, spline_filter
 
     out = np.zeros(shape, np.uint8)
-    found = np.argwhere(where)
-    if not len(found):
+    positions = np.argwhere(where)
+    if not len(positions):
         return out
     to_scan = np.linalg.inv(pose @ affine) @ to_world
     to_box = np.linalg.inv(to_scan)
-    low, high = found.min(axis=0) - 2, found.max(axis=0) + 2
+    low, high = positions.min(axis=0) - 2, positions.max(axis=0) + 2
     corners = np.array(list(product(*zip(low, high, strict=True)))) @ to_scan[:3, :3].T + to_scan[:3, 3]
     first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, shape)

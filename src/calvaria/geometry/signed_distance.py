@@ -4,10 +4,10 @@ import numpy as np
 
 
 def signed_depth(mask: np.ndarray) -> np.ndarray:
-    """Return how deep every voxel lies in a mask, in voxels.
+    """Return the depth of every voxel in a mask, in voxels.
 
     Distances run between voxel centres; the surface lies half a voxel before the other side, so that no
-    depth is between -0.5 and 0.5. The border of the volume is no surface.
+    depth is between -0.5 and 0.5. The border of the volume is not a surface.
 
     Args:
         mask: (x, y, z) bool, contiguous in C order.

@@ -8,7 +8,7 @@ Box = tuple[slice, ...]
 
 
 def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
-    """The border of a mask: its voxels that have one of their 6 neighbours outside it.
+    """Return the border of a mask: its voxels that have one of their 6 neighbours outside it.
 
     Args:
         mask: (x, y, z) bool.
@@ -20,15 +20,15 @@ def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
     cropped = mask[box]
     inner = cropped.copy()
     for axis in range(3):
-        here, there = np.moveaxis(inner, axis, 0), np.moveaxis(cropped, axis, 0)
-        here[1:] &= there[:-1]
-        here[:-1] &= there[1:]
-        here[[0, -1]] = False
+        inner_slices, outer_slices = np.moveaxis(inner, axis, 0), np.moveaxis(cropped, axis, 0)
+        inner_slices[1:] &= outer_slices[:-1]
+        inner_slices[:-1] &= outer_slices[1:]
+        inner_slices[[0, -1]] = False
     return np.argwhere(cropped & ~inner) + [side.start for side in box]
 
 
 def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """(n,) float64 distances in mm from n points to the nearest of m others.
+    """Return (n,) float64 distances in mm from n points to the nearest of m others.
 
     A k-d tree in float64 takes as long as two distance transforms by ``edt``, whose float32 is off by
     up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to ten
@@ -46,19 +46,19 @@ def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]
 
 
 def touches(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of the (n, 3) voxels are in a mask, set where not 0, or have a 6-neighbour in it."""
-    found = np.asarray(mask[tuple(points.T)] != 0)
+    """Return (n,) bool: the (n, 3) voxels that are in a mask (not 0) or have a 6-neighbour in it."""
+    touching = np.asarray(mask[tuple(points.T)] != 0)
     for axis in range(3):
         for step in (-1, 1):
             index = points.copy()
             index[:, axis] += step
             valid = (index[:, axis] >= 0) & (index[:, axis] < mask.shape[axis])
-            found[valid] |= mask[tuple(index[valid].T)] != 0
-    return found
+            touching[valid] |= mask[tuple(index[valid].T)] != 0
+    return touching
 
 
 def box_of(*boxes: Box) -> Box:
-    """The smallest box around boxes."""
+    """Return the smallest box around boxes."""
     return tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
@@ -66,16 +66,16 @@ def box_of(*boxes: Box) -> Box:
 
 
 def voxels_of(box: Box) -> int:
-    """How many voxels are in a box."""
+    """Return the number of voxels in a box."""
     x, y, z = (side.stop - side.start for side in box)
     return x * y * z
 
 
 def within(mask: np.ndarray, box: Box) -> Box | None:
     """The smallest box around a mask that was cropped to ``box``, in the indices of the whole; or None."""
-    found = bounding_box(mask)
-    if found is None:
+    inner = bounding_box(mask)
+    if inner is None:
         return None
     return tuple(
-        slice(side.start + part.start, side.start + part.stop) for side, part in zip(box, found, strict=True)
+        slice(side.start + part.start, side.start + part.stop) for side, part in zip(box, inner, strict=True)
     )

@@ -16,12 +16,12 @@ TESTED = "dsc"
 
 
 @dataclass(frozen=True)
-class Versus:
+class ArmComparison:
     """An arm against a baseline, by DSC."""
 
     arm: str
     baseline: str
-    found: Comparison
+    result: Comparison
     corrected: float  # p-value after Holm, over all comparisons of the run
 
 
@@ -36,7 +36,7 @@ def by_case(rows: Sequence[EvaluateRow], key: str) -> dict[int, float]:
     values: dict[int, list[float]] = {}
     for row in single(rows):
         values.setdefault(row["case"], []).append(score_of(row, key))
-    return {case: float(np.mean(found)) for case, found in sorted(values.items())}
+    return {case: float(np.mean(scores)) for case, scores in sorted(values.items())}
 
 
 def single(rows: Sequence[EvaluateRow]) -> list[EvaluateRow]:
@@ -50,20 +50,22 @@ def people_of(rows: Sequence[EvaluateRow]) -> dict[int, str]:
 
 
 def interval(rows: Sequence[EvaluateRow], key: str, seed: int) -> Interval:
-    """Mean of a metric over cases, with a bootstrap interval over people."""
+    """Return the mean of a metric over cases, with a bootstrap interval over people."""
     scores, people = by_case(rows, key), people_of(rows)
     return clustered_mean(
         [*scores.values()], [people[case] for case in scores], seeds.generator(seed, "report", "bootstrap")
     )
 
 
-def versus(rows_of: Mapping[str, Sequence[EvaluateRow]], baselines: Sequence[str], seed: int) -> list[Versus]:
-    """Every arm against every baseline, on the same cases.
+def compare_arms(
+    rows_of: Mapping[str, Sequence[EvaluateRow]], baselines: Sequence[str], seed: int
+) -> list[ArmComparison]:
+    """Compare every arm with every baseline, on the same cases.
 
     Raises:
         ValueError: if two arms were not evaluated on the same cases.
     """
-    found = []
+    comparisons = []
     for baseline in baselines:
         base = by_case(rows_of[baseline], TESTED)
         people = people_of(rows_of[baseline])
@@ -74,23 +76,23 @@ def versus(rows_of: Mapping[str, Sequence[EvaluateRow]], baselines: Sequence[str
             if scores.keys() != base.keys():
                 raise ValueError(f"the arms {name} and {baseline} were not evaluated on the same cases")
             rng = seeds.generator(seed, "report", "bootstrap")
-            one = compare([*scores.values()], [*base.values()], [people[case] for case in base], rng)
-            found.append(Versus(name, baseline, one, one.p_value))
-    corrected = holm([one.found.p_value for one in found])
-    return [replace(one, corrected=p) for one, p in zip(found, corrected, strict=True)]
+            result = compare([*scores.values()], [*base.values()], [people[case] for case in base], rng)
+            comparisons.append(ArmComparison(name, baseline, result, result.p_value))
+    corrected = holm([comparison.result.p_value for comparison in comparisons])
+    return [replace(comparison, corrected=p) for comparison, p in zip(comparisons, corrected, strict=True)]
 
 
 def curves(arms: Mapping[str, Arm]) -> dict[str, list[str]]:
-    """Arms that differ only in the number of synthetic samples, by the longest name that they share.
+    """Group arms that differ only in the number of synthetic samples, by the longest name that they share.
 
-    Only groups of two arms or more, each ordered by that number; the arm without a limit comes last.
+    Return only groups of two arms or more, each ordered by that number; the arm without a limit comes last.
     """
     groups: dict[str, list[str]] = {}
     for name, arm in arms.items():
         groups.setdefault(arm.model_copy(update={"samples": None}).model_dump_json(), []).append(name)
-    found = {}
+    curves = {}
     for names in groups.values():
         if len(names) > 1:
             ordered = sorted(names, key=lambda name: arms[name].samples or math.inf)
-            found[min(names, key=len)] = ordered
-    return found
+            curves[min(names, key=len)] = ordered
+    return curves

@@ -1,4 +1,4 @@
-"""How well a set of samples stands for a set of real ones, from coordinates of both.
+"""Fidelity and diversity of a set of samples compared with a set of real ones, from coordinates of both.
 
 Sources: Kynkäänniemi et al. 2019 (improved precision and recall); Naeem et al. 2020 (density and coverage);
 Lopez-Paz and Oquab 2017 (two-sample test by the nearest neighbour); Meehan et al. 2020 (copying, by how near
@@ -63,9 +63,9 @@ def _neighbour_accuracy(within_real: np.ndarray, within_samples: np.ndarray, bet
     """Leave-one-out accuracy of the nearest neighbour; a tie between both sides counts half."""
     right = []
     for within, across in ((within_real, between), (within_samples, between.T)):
-        own = np.where(np.eye(len(within), dtype=bool), np.inf, within).min(1)
+        same = np.where(np.eye(len(within), dtype=bool), np.inf, within).min(1)
         other = across.min(1)
-        right.append(np.where(own < other, 1.0, np.where(own == other, 0.5, 0.0)))
+        right.append(np.where(same < other, 1.0, np.where(same == other, 0.5, 0.0)))
     return float(np.concatenate(right).mean())
 
 

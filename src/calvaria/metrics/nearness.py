@@ -1,4 +1,4 @@
-"""Which voxels of two implants are near the defective skull, for the bDSC."""
+"""Voxels of two implants near the defective skull, for the bDSC."""
 
 import math
 
@@ -14,7 +14,7 @@ SLACK = 1e-6
 def near(
     masks: tuple[np.ndarray, np.ndarray], boxes: tuple[Box, Box], defective: np.ndarray, spacing_mm: tuple
 ) -> tuple[Box, np.ndarray, np.ndarray]:
-    """Which voxels of two masks are within 10 mm and within 10 voxels of the defective skull.
+    """Return the voxels of two masks within 10 mm and within 10 voxels of the defective skull.
 
     Distances are needed of the voxels that are not in the skull itself, so only the boxes around those are
     transformed; one box around both where that is no more work than two.
@@ -46,7 +46,7 @@ def near(
 def _near(
     defective: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every voxel of the box: whether it is within 10 mm, and within 10 voxels.
+    """Return every voxel of the box: whether it is within 10 mm, and within 10 voxels.
 
     With isotropic voxels one distance transform in voxels, where squares are whole and hence exact,
     serves both.

@@ -1,4 +1,4 @@
-"""How exactly an autoencoder gives skulls back that it has never seen."""
+"""Reconstruction error of an autoencoder on held-out skulls."""
 
 import math
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Rebuilt:
     thickness_mm: float  # mean absolute difference of the vault's thickness along its rays
 
 
-def compare(found: np.ndarray, wanted: np.ndarray, grid: Grid) -> Rebuilt:
+def compare(rebuilt: np.ndarray, original: np.ndarray, grid: Grid) -> Rebuilt:
     """Compare a reconstruction with its original, (x, y, z) non-zero where there is bone."""
-    a, b = found > 0, wanted > 0
+    a, b = rebuilt > 0, original > 0
     boxes = bounding_box(a), bounding_box(b)
     if boxes[0] is None or boxes[1] is None:
         return Rebuilt(0.0, math.inf, math.inf, math.inf)

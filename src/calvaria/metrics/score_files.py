@@ -26,10 +26,12 @@ def score_files(prediction: Path, reference: Path, defective: Path) -> dict[str,
         InputError: if a file cannot be read, is not a mask, or lies on another grid; nothing is resampled.
     """
     truth = read_mask(reference)
-    found, skull = (on_grid_of(reference, truth, path, read_mask(path)) for path in (prediction, defective))
+    predicted, skull = (
+        on_grid_of(reference, truth, path, read_mask(path)) for path in (prediction, defective)
+    )
     i, j, k = (float(length) for length in np.linalg.norm(truth.affine[:3, :3], axis=0))
     try:
-        scores = score(found, truth.values, skull, (i, j, k))
+        scores = score(predicted, truth.values, skull, (i, j, k))
     except InputError as error:
         raise InputError(f"{defective}: {error}") from None
     return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}

@@ -21,7 +21,7 @@ TOLERANCE_MM = 1.0
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a predicted implant fits; ``bdsc_10mm`` is the bDSC of the challenges."""
+    """Scores of a predicted implant; ``bdsc_10mm`` is the bDSC of the challenges."""
 
     dsc: float  # Dice of the implants, 0 to 1
     bdsc_10mm: float  # Dice of both implants within 10 mm of the defective skull, 0 to 1
@@ -61,15 +61,15 @@ def score(
     order = np.argsort([-abs(stride) for stride in reference.strides], kind="stable")
     prediction, reference, defective = (mask.transpose(order) for mask in (prediction, reference, defective))
     x, y, z = (float(spacing_mm[axis]) for axis in order)
-    found, wanted = (mask if mask.dtype == bool else mask != 0 for mask in (prediction, reference))
-    found_box, wanted_box = bounding_box(found), bounding_box(wanted)
-    if found_box is None or wanted_box is None:
-        return PERFECT if found_box is wanted_box else FAILED
-    points = border_points(found, found_box), border_points(wanted, wanted_box)
-    there, back = nearest_mm(*points, (x, y, z)), nearest_mm(*points[::-1], (x, y, z))
-    distances = np.concatenate([there, back])
-    box, near_mm, near_voxels = near((found, wanted), (found_box, wanted_box), defective, (x, y, z))
-    a, b = found[box], wanted[box]
+    predicted, true = (mask if mask.dtype == bool else mask != 0 for mask in (prediction, reference))
+    predicted_box, true_box = bounding_box(predicted), bounding_box(true)
+    if predicted_box is None or true_box is None:
+        return PERFECT if predicted_box is true_box else FAILED
+    points = border_points(predicted, predicted_box), border_points(true, true_box)
+    to_true, to_predicted = nearest_mm(*points, (x, y, z)), nearest_mm(*points[::-1], (x, y, z))
+    distances = np.concatenate([to_true, to_predicted])
+    box, near_mm, near_voxels = near((predicted, true), (predicted_box, true_box), defective, (x, y, z))
+    a, b = predicted[box], true[box]
     return Scores(
         dsc=dice(a, b),
         bdsc_10mm=dice(a & near_mm, b & near_mm),
@@ -77,7 +77,7 @@ def score(
         hd95_mm=float(np.percentile(distances, 95)),
         surface_dice_1mm=float(np.count_nonzero(distances <= TOLERANCE_MM * (1 + SLACK)) / distances.size),
         assd_mm=math.fsum(distances.tolist()) / distances.size,
-        rim_gap_mm=_rim_gap(points[1], back, found, defective),
+        rim_gap_mm=_rim_gap(points[1], to_predicted, predicted, defective),
     )
 
 
@@ -95,8 +95,10 @@ def _validate(
         raise InputError("the defective skull is empty; pass the skull with its hole, not the implant")
 
 
-def _rim_gap(border: np.ndarray, back_mm: np.ndarray, found: np.ndarray, defective: np.ndarray) -> float:
-    """The 95th percentile of the distances from the defect's rim to the predicted implant.
+def _rim_gap(
+    border: np.ndarray, distances_mm: np.ndarray, predicted: np.ndarray, defective: np.ndarray
+) -> float:
+    """Return the 95th percentile of the distances from the defect's rim to the predicted implant.
 
     The rim is the reference's border voxels that touch the defective skull; where a reference touches none,
     its whole border. A voxel outside of a mask is nearest to a border voxel of it, so the distances are
@@ -104,9 +106,9 @@ def _rim_gap(border: np.ndarray, back_mm: np.ndarray, found: np.ndarray, defecti
 
     Args:
         border: (n, 3) voxel indices of the reference's border.
-        back_mm: (n,) their distances to the prediction's border.
+        distances_mm: (n,) their distances to the prediction's border.
     """
     rim = touches(border, defective)
     chosen = rim if rim.any() else np.ones_like(rim)
-    gaps = np.where(found[tuple(border[chosen].T)], 0.0, back_mm[chosen])
+    gaps = np.where(predicted[tuple(border[chosen].T)], 0.0, distances_mm[chosen])
     return float(np.percentile(gaps, 95))

@@ -1,4 +1,4 @@
-"""A skull as a short list of numbers: what the audit compares, found without any downloaded network.
+"""Shape features of a skull, which the audit compares; computed without a pretrained network.
 
 ==========  ==================================================================================================
 radii       mm from the vault's centre to its outer surface, in directions spread evenly over the vault
@@ -22,13 +22,13 @@ DIRECTIONS = 280
 
 @dataclass(frozen=True)
 class Scale:
-    """How features become comparable: from the real skulls that families learn from."""
+    """Standardisation of features by the real training skulls."""
 
     mean: np.ndarray  # (f,)
     weight: np.ndarray  # (f,) 1 / standard deviation, divided so that each group counts as much as the others
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(n, f) features to (n, f) coordinates, whose Euclidean distances count."""
+        """Return (n, f) features to (n, f) coordinates, whose Euclidean distances count."""
         return (features - self.mean) * self.weight
 
 
@@ -36,7 +36,7 @@ GROUPS = (("radii", DIRECTIONS), ("thickness", DIRECTIONS), ("asymmetry", 2), ("
 
 
 def features(skull: np.ndarray, grid: Grid) -> np.ndarray:
-    """(572,) float64 features of a complete skull, (x, y, z) non-zero where there is bone.
+    """Return (572,) float64 features of a complete skull, (x, y, z) non-zero where there is bone.
 
     Raises:
         ValueError: if the skull is empty.
@@ -62,17 +62,17 @@ def features(skull: np.ndarray, grid: Grid) -> np.ndarray:
 def all_features(
     skulls: Iterable[np.ndarray], grid: Grid, done: Callable[[], None] | None = None
 ) -> np.ndarray:
-    """(n, f) features of n skulls (x, y, z), read one by one; ``done`` is called after each."""
-    found = []
+    """Return (n, f) features of n skulls (x, y, z), read one by one; ``done`` is called after each."""
+    rows = []
     for skull in skulls:
-        found.append(features(skull, grid))
+        rows.append(features(skull, grid))
         if done is not None:
             done()
-    return np.stack(found)
+    return np.stack(rows)
 
 
 def scale_of(training: np.ndarray) -> Scale:
-    """The scale of (n, f) features of training skulls.
+    """Return the scale of (n, f) features of training skulls.
 
     Within radii and thickness all directions share one standard deviation, so that none of them is blown up
     because real skulls happen to be alike there.
@@ -88,5 +88,5 @@ def scale_of(training: np.ndarray) -> Scale:
 
 
 def _nearest(directions: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(n,) the number of the place, (m, 3), that each direction, (n, 3), is closest to."""
+    """Return (n,) the number of the place, (m, 3), that each direction, (n, 3), is closest to."""
     return np.argmax(directions @ places.T, axis=1)

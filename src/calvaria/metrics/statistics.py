@@ -1,6 +1,6 @@
-"""How sure a difference between arms is.
+"""Statistics of a difference between arms: interval, effect size and significance.
 
-Cases of one person are not independent, so people are what is drawn and what is paired.
+Cases of one person are not independent, so people are resampled and paired.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Comparison:
 
 
 def per_person(values: Sequence[float], people: Sequence[str]) -> dict[str, float]:
-    """The mean value of every person."""
+    """Return the mean value of every person."""
     groups: dict[str, list[float]] = {}
     for value, person in zip(values, people, strict=True):
         groups.setdefault(person, []).append(value)
@@ -40,7 +40,7 @@ def per_person(values: Sequence[float], people: Sequence[str]) -> dict[str, floa
 
 
 def clustered_mean(values: Sequence[float], people: Sequence[str], rng: np.random.Generator) -> Interval:
-    """The mean over cases, and its percentile interval when people are drawn with all of their cases.
+    """Return the mean over cases, and its percentile interval when people are drawn with all of their cases.
 
     Source: Davison and Hinkley 1997, Bootstrap methods and their application, section 3.8.
     """

@@ -1,4 +1,4 @@
-"""What a job costs: seconds of one core and bytes on disk, from what jobs were measured to cost.
+"""Cost of a job: seconds of one core and bytes on disk, scaled from measurements.
 
 The constants were measured on one core of a 2-core virtual machine without a GPU (x86-64, torch 2.13,
 float32), from Snakemake's benchmark files of two finished runs: ``workflow/presets/skullfix.yaml`` on 75 real
@@ -50,7 +50,7 @@ KNOWN_FAMILIES = ("real", *DRAW, "ldm")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job takes."""
+    """Cost of a job."""
 
     seconds: float  # of one core
     bytes: float  # that it leaves on disk
@@ -58,7 +58,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many skulls go which way, as far as is known before a run."""
+    """Numbers of skulls, as far as known before a run."""
 
     kinds: tuple[str, ...]  # of the source of every skull
     training: int
@@ -78,7 +78,7 @@ def sizes(config: Config, kinds: Sequence[str]) -> Sizes:
 
 
 def unknown(config: Config) -> list[str]:
-    """The families and sources whose kind was not measured, a line each, with what they count as."""
+    """Return one line per family or source of a kind that was not measured, with its assumed cost."""
     families, sources = config.fit.items(), config.ingest.sources.items()
     parts: list[tuple[str, str, str]] = [
         *((f"fit.{name}", family.kind, _kind(family)) for name, family in families),
@@ -104,12 +104,12 @@ def _source(kind: str) -> str:
 
 
 def record(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """What a job takes that only writes a record or a table; also one of which nothing is known."""
+    """Return the cost of a job that only writes a record or a table, or whose cost is unknown."""
     return Cost(START, RECORD_BYTES)
 
 
 def _work(voxels: float, patch: int, channels: Sequence[int]) -> float:
-    """What a network's convolutions multiply, from its finest level to its coarsest.
+    """Return the multiplications of a network's convolutions, from its finest level to its coarsest.
 
     The finest has the patch folded into its channels; every level has half the places of the one before.
     """
@@ -132,8 +132,8 @@ def _cases(job: Job, config: Config, sizes: Sizes) -> int:
 
 def _held_out(config: Config, skulls: int, sizes: Sizes) -> int:
     """At most: whether skulls bring defects of their own is known when they have been read."""
-    own = any(source.brings_defects for source in config.ingest.sources.values())
-    return skulls * (config.inject.per_held_out_skull + own)
+    original = any(source.brings_defects for source in config.ingest.sources.values())
+    return skulls * (config.inject.per_held_out_skull + original)
 
 
 def _predictions(config: Config, sizes: Sizes) -> int:
@@ -216,7 +216,7 @@ def register(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def fit(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Training of a family's network, or what the family does instead."""
+    """Return the cost of fitting a family."""
     settings: Any = config.fit[job.subject]
     kind = _kind(settings)
     stored = MODEL_BYTES.get(kind, 1e4)
@@ -270,7 +270,7 @@ def sample(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def screen(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Measures of a shard of samples, and what is drawn again."""
+    """Return the cost of measuring a shard of samples and of redrawing rejected ones."""
     drawn = _drawn(job, config)
     each = SCREEN * prod(config.grid.shape) + REDRAWN * _draw(job.subject, config)
     return Cost(_start(job.subject, config) + drawn * each, _volumes_bytes(config, drawn))

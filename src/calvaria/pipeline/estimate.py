@@ -1,4 +1,4 @@
-"""What a run will take, before it is started: jobs, hours, gigabytes."""
+"""Estimate of a run's cost before it starts: jobs, hours, gigabytes."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from calvaria.utils.progress import duration
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What the jobs of one stage will take."""
+    """Estimated cost of one stage."""
 
     stage: str
     jobs: int
@@ -27,10 +27,10 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take."""
+    """Estimated cost of a run."""
 
     stages: tuple[StageEstimate, ...]
-    unknown: tuple[str, ...] = ()  # lines about kinds that were not measured
+    unknown: tuple[str, ...] = ()  # warnings about kinds that were not measured
 
     @property
     def jobs(self) -> int:
@@ -38,7 +38,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of one core."""
+        """Total time of one core."""
         return sum(stage.seconds for stage in self.stages)
 
     @property
@@ -46,10 +46,10 @@ class Estimate:
         return sum(stage.bytes for stage in self.stages)
 
     def wall_s(self, cores: int) -> float:
-        """Seconds on so many cores.
+        """Return an upper bound of the seconds on a number of cores.
 
-        What a scheduler that leaves no core idle needs at most: an even share of the work, and the rest of a
-        chain of jobs that holds the others up (Graham 1966). The chain is the longest job of every stage.
+        It is that of a scheduler without idle cores (Graham 1966): an even share of the work plus the rest of
+        the critical path, which consists of the longest job of every stage.
         """
         chain = sum(stage.longest_s for stage in self.stages)
         return self.seconds / cores + chain * (1 - 1 / cores)
@@ -72,7 +72,7 @@ def _stage(name: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -
 
 
 def source_kinds(config: Config) -> list[str]:
-    """The kind of the source of every skull.
+    """Return the kind of source of every skull.
 
     Raises:
         InputError: if a source cannot be listed.
@@ -80,22 +80,25 @@ def source_kinds(config: Config) -> list[str]:
     return [config.ingest.sources[entry.source].kind for entry in sources.catalogue(config.ingest.sources)]
 
 
-def text(found: Estimate, cores: int | None = None) -> str:
-    """For people: a table, and the hours on one core and on so many."""
+def text(estimated: Estimate, cores: int | None = None) -> str:
+    """Format an estimate as a table, with the time on one core and on ``cores``."""
     cores = cores or os.cpu_count() or 1
     lines = [f"{'stage':<10}{'jobs':>6}{'core time':>12}{'longest job':>13}{'GB':>9}"]
-    for row in (*found.stages, StageEstimate("all", found.jobs, found.seconds, 0, found.bytes)):
+    for row in (
+        *estimated.stages,
+        StageEstimate("all", estimated.jobs, estimated.seconds, 0, estimated.bytes),
+    ):
         longest = duration(row.longest_s) if row.longest_s else ""
         lines.append(
             f"{row.stage:<10}{row.jobs:>6}{duration(row.seconds):>12}{longest:>13}{row.bytes / 1e9:>9.2f}"
         )
     several = sorted({1, cores})
     lines.append("")
-    lines += [f"{duration(found.wall_s(n))} on {n} core{'s' * (n > 1)}" for n in several]
+    lines += [f"{duration(estimated.wall_s(n))} on {n} core{'s' * (n > 1)}" for n in several]
     lines.append("")
-    lines += found.unknown
+    lines += estimated.unknown
     lines.append(
-        "Measured on one core of a virtual machine and scaled; right to a factor of two where it was checked "
-        "(benchmarks/estimate.md). With a GPU: not measured."
+        "Scaled from measurements on one core of a virtual machine; within a factor of two where checked "
+        "(benchmarks/estimate.md). GPUs were not measured."
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a stage's result depends on beside its input files: parts of the config, and the code.
+"""Fingerprints: the config and the code that a stage's result depends on, beside its input files.
 
 The rules hand this to Snakemake as a parameter, so that changing one section of the config, or one
 module, re-runs exactly the stages that use it. Nothing heavy is imported here.
@@ -31,7 +31,7 @@ NOT_CODE = (
 
 
 def identity(config: Config, stage: Stage, name: str = "", number: int = 0) -> str:
-    """A digest that changes when, and only when, this job's result may change.
+    """Return a digest that changes when, and only when, this job's result may change.
 
     Args:
         name: the family, cohort or arm of the job, if it has one.
@@ -42,7 +42,7 @@ def identity(config: Config, stage: Stage, name: str = "", number: int = 0) -> s
 
 
 def digest(parts: Mapping[str, Any], roots: Iterable[str], resources: Iterable[str] = ()) -> str:
-    """A digest of parts of the config and of all code that some modules may run.
+    """Return a digest of parts of the config and of all code that some modules may run.
 
     Args:
         parts: parts of the config, as JSON.
@@ -59,7 +59,7 @@ def modules(config: Config, stage: Stage, name: str) -> list[str]:
 
 
 def code(roots: Iterable[str], resources: Iterable[str] = ()) -> str:
-    """A digest of the source code that some modules may run, and of the files of some folders."""
+    """Return a digest of the source code that some modules may run, and of the files of some folders."""
     sha256 = hashlib.sha256()
     for module in closure(roots):
         sha256.update(module.encode() + b"\0" + syntax(source_code(module)))
@@ -93,7 +93,7 @@ def source_code(module: str) -> bytes:
 
 @cache
 def syntax(source: bytes) -> bytes:
-    """A digest of the syntax tree of Python source, without comments, docstrings and layout.
+    """Return a digest of the syntax tree of Python source, without comments, docstrings and layout.
 
     Of what is not Python, a digest of the bytes. Unlike ``ast.dump``, a tree has the same digest in every
     version of Python that parses the source alike.
@@ -106,7 +106,7 @@ def syntax(source: bytes) -> bytes:
 
 
 def _nested(node: Any) -> Any:
-    """A syntax tree as nested lists; no field that is empty, no string that is a statement."""
+    """Return a syntax tree as nested lists; no field that is empty, no string that is a statement."""
     if isinstance(node, list):
         return [_nested(item) for item in node if not _is_docstring(item)]
     if not isinstance(node, ast.AST):
@@ -126,16 +126,16 @@ def _closure(root: str) -> frozenset[str]:
 
     Of a module outside calvaria, other modules outside that it imports do not count.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     pending = [root]
     while pending:
         module = pending.pop()
-        if module not in found and module not in NOT_CODE and not module.startswith("calvaria.config."):
-            found.add(module)
+        if module not in names and module not in NOT_CODE and not module.startswith("calvaria.config."):
+            names.add(module)
             pending += _imports(module)
             if not outside(module):
                 pending.append(module.rpartition(".")[0])
-    return frozenset(found)
+    return frozenset(names)
 
 
 def _imports(module: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Refuses to start in the directory of another run, whose results would be overwritten one after the other.
+"""Protects a run from being overwritten by another one.
 
-A run's config may be edited and run again: what depends on the edit is recomputed, the rest is kept. With
-another seed, grid or source nothing can be kept. So from the first fit on these make a run this run.
+The config of a run may be edited: jobs that depend on the edit run again, all other results are kept. After a
+change of seed, grid or sources nothing could be kept, so these are fixed from the first fit on.
 """
 
 from typing import Any
@@ -11,12 +11,11 @@ from calvaria.errors import ConfigError, StoreError
 from calvaria.storage.paths import Run
 
 
-def refuse_another_run(run: Run, config: Config) -> None:
-    """Look at the directory of a run before anything is written there.
+def check_run_directory(run: Run, config: Config) -> None:
+    """Fail if the directory of a run belongs to a different run.
 
     Raises:
-        StoreError: if it holds something, but no config that can be read; or a fit of another seed, grid or
-            sources.
+        StoreError: if it has files but no readable config, or a fit with another seed, grid or sources.
     """
     if not run.root.is_dir() or not any(run.root.iterdir()):
         return
@@ -25,25 +24,27 @@ def refuse_another_run(run: Run, config: Config) -> None:
         f"run, copy the config to {run.config}"
     )
     if not run.config.is_file():
-        raise StoreError(f"{run.root}: has files but no config.yaml, so it is no run of calvaria; {remedy}")
+        raise StoreError(
+            f"{run.root}: has files but no config.yaml, so it is not a run of calvaria; {remedy}"
+        )
     try:
-        there = load(run.config)
+        existing = load(run.config)
     except ConfigError as error:
         raise StoreError(f"{run.root}: has a config that cannot be read; {remedy}\n{error}") from None
-    if not (run.root / "fit").is_dir():  # as long as sources are looked at, they may be changed at will
+    if not (run.root / "fit").is_dir():  # until then sources may still change
         return
-    mine, theirs = _essence(config), _essence(there)
+    new, old = _essence(config), _essence(existing)
     differing = [
-        f"  {key}: {theirs.get(key, 'not there')} there, {mine.get(key, 'not there')} in the config"
-        for key in dict.fromkeys([*theirs, *mine])
-        if theirs.get(key) != mine.get(key)
+        f"  {key}: {old.get(key, 'missing')} there, {new.get(key, 'missing')} in the config"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
     ]
     if differing:
         raise StoreError(f"{run.root}: holds another run; {remedy}\n" + "\n".join(differing))
 
 
 def _essence(config: Config) -> dict[str, Any]:
-    """What every result of a run depends on, by key."""
+    """Return the config values that every result of a run depends on, by key."""
     c = config.model_dump(mode="json")
     sources = {f"ingest.sources.{name}": source for name, source in c["ingest"]["sources"].items()}
     return {"seed": c["seed"], "grid": c["grid"], **sources}

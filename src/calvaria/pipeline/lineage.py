@@ -1,4 +1,4 @@
-"""What a volume of a run was made from, step by step, back to the real skulls."""
+"""Lineage of a volume of a run, down to the real skulls."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,15 +10,15 @@ from calvaria.storage.paths import Run
 
 
 def ancestry(run: Run, config: Config, store: str, volume: int) -> Iterator[dict[str, Any]]:
-    """The rows of a volume and of all that it descends from, each with the name of its store.
+    """Yield the rows of a volume and of its ancestors, each with the name of its store.
 
-    A draw that was rejected is no ancestor; ``attempt`` of a screened skull says which draw it is.
+    Rejected draws are not ancestors; ``attempt`` of a screened skull is the number of its draw.
 
     Raises:
         InputError: if the run has no such store, or the store no such volume.
         StoreError: if a store is missing or damaged.
     """
-    named = {one.path.relative_to(run.root).as_posix(): one for one in stores(run, config)}
+    named = {store.path.relative_to(run.root).as_posix(): store for store in stores(run, config)}
     if store not in named:
         raise InputError(f"{run.root}: no store {store!r}, there are {', '.join(named)}")
     rows = named[store].rows()
@@ -26,16 +26,16 @@ def ancestry(run: Run, config: Config, store: str, volume: int) -> Iterator[dict
         raise InputError(f"{run.root / store}: expected a volume from 0 to {len(rows) - 1}, got {volume}")
     row = rows[volume]
     yield {"store": store, **row}
-    if above := _made_from(store, row):
-        yield from ancestry(run, config, *above)
+    if parent := _parent(store, row):
+        yield from ancestry(run, config, *parent)
     else:
-        ingested = {about["id"]: about for about in run.ingest.rows()}
-        for parent in row.get("parents", []):
-            yield {"store": run.ingest.path.name, **ingested[parent]}
+        ingested = {scan["id"]: scan for scan in run.ingest.rows()}
+        for skull in row.get("parents", []):
+            yield {"store": run.ingest.path.name, **ingested[skull]}
 
 
-def _made_from(store: str, row: dict[str, Any]) -> tuple[str, int] | None:
-    """The store and number of the volume that another was made from; None if it was made from real skulls."""
+def _parent(store: str, row: dict[str, Any]) -> tuple[str, int] | None:
+    """Return store and index of the volume that another derives from; None if it derives from real skulls."""
     stage, _, name = store.removesuffix(".zarr").partition("/")
     if stage == "evaluate":
         return "inject/test.zarr", row["case"]

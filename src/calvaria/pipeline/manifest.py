@@ -21,7 +21,7 @@ KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "precision",
 
 
 def stores(run: Run, config: Config) -> list[Store]:
-    """Every store of a run."""
+    """Return every store of a run."""
     cohorts = (*config.fit, "validation", "test")
     synthetic = [store(family) for family in config.fit for store in (run.sample, run.screen)]
     scored = [run.evaluate(arm) for arm in config.train.arms]
@@ -29,7 +29,7 @@ def stores(run: Run, config: Config) -> list[Store]:
 
 
 def data_files(stages: Sequence[Stage], run: Run, config: Config) -> list[Path]:
-    """The files that make up a run, relative to its root: stores, tables, weights, records."""
+    """Return the files that make up a run, relative to its root: stores, tables, weights, records."""
     every = jobs(stages, run, config, len(run.ingest))
     written = [path for job in every if job.stage.is_data for path in job.outputs]
     of_stores = {parent for path in written for parent in path.parents if parent.suffix == ".zarr"}
@@ -38,13 +38,13 @@ def data_files(stages: Sequence[Stage], run: Run, config: Config) -> list[Path]:
 
 
 def ancestry(run: Run, config: Config) -> dict[str, Any]:
-    """From which real skulls every volume of every store descends.
+    """Return the lineage of every store: the real skulls from which its volumes descend.
 
     Returns:
         by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every
         volume the number of its list.
     """
-    found = {}
+    lineage = {}
     for store in stores(run, config):
         if store.path == run.ingest.path:
             continue
@@ -55,11 +55,11 @@ def ancestry(run: Run, config: Config) -> dict[str, Any]:
         )
         lists = [of_case[row["case"]] if of_case else row["parents"] for row in store.rows()]
         numbers = {parents: number for number, parents in enumerate(dict.fromkeys(map(tuple, lists)))}
-        found[store.path.relative_to(run.root).as_posix()] = {
+        lineage[store.path.relative_to(run.root).as_posix()] = {
             "parents": [list(parents) for parents in numbers],
             "volumes": [numbers[tuple(parents)] for parents in lists],
         }
-    return found
+    return lineage
 
 
 def sha256(path: Path) -> str:
@@ -76,7 +76,7 @@ def sha256(path: Path) -> str:
 
 
 def digest(files: dict[str, str]) -> str:
-    """One digest of all files: SHA-256 of their sorted names and digests."""
+    """Return one digest of all files: SHA-256 of their sorted names and digests."""
     text = "".join(f"{value}  {name}\n" for name, value in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -86,25 +86,25 @@ def write_manifest(stages: Sequence[Stage], run: Run, config: Config) -> None:
     files = {path.as_posix(): sha256(run.root / path) for path in data_files(stages, run, config)}
     content = {"digest": digest(files), "seed": config.seed, "config": config.model_dump(mode="json")}
     chosen = {"precision": read_json(run.precision)}
-    made = {**provenance(config), **chosen, "ancestry": ancestry(run, config)}
-    write_json(run.manifest, {**content, **made, "files": files})
+    record = {**provenance(config), **chosen, "ancestry": ancestry(run, config)}
+    write_json(run.manifest, {**content, **record, "files": files})
 
 
 def read_manifest(run: Run) -> dict[str, Any]:
-    """The manifest of a finished run.
+    """Return the manifest of a finished run.
 
     Raises:
         StoreError: if there is none, or it is damaged, or its digest is not that of its list of files.
     """
-    found: dict[str, Any] = read_json(run.manifest)
-    if missing := [key for key in KEYS if key not in found]:
+    manifest: dict[str, Any] = read_json(run.manifest)
+    if missing := [key for key in KEYS if key not in manifest]:
         raise StoreError(
-            f"{run.manifest}: it lacks {', '.join(missing)}, as one of an older version does; "
+            f"{run.manifest}: lacks {', '.join(missing)}, like manifests of older versions; "
             "delete it and run snakemake again"
         )
-    if digest(found["files"]) != found["digest"]:
+    if digest(manifest["files"]) != manifest["digest"]:
         raise StoreError(
             f"{run.manifest}: its own digest does not match its list of files; "
             "delete it and run snakemake again"
         )
-    return found
+    return manifest

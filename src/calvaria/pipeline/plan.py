@@ -1,4 +1,4 @@
-"""Every job of a run, in the order of the work: what Snakemake will start, known from the config alone."""
+"""The jobs of a run that Snakemake will start, in order, from the config alone."""
 
 from collections.abc import Sequence
 
@@ -8,5 +8,5 @@ from calvaria.storage.paths import Run
 
 
 def jobs(stages: Sequence[Stage], run: Run, config: Config, skulls: int) -> list[Job]:
-    """All jobs of a run with so many skulls in its sources."""
+    """Return all jobs of a run whose sources have this number of skulls."""
     return [job for stage in stages for job in stage.jobs(run, config, skulls)]

@@ -1,4 +1,4 @@
-"""With what a run was made: code, package versions, hardware. None of it is part of the run's digest."""
+"""Provenance of a run: code, package versions, hardware. None of it is part of the run's digest."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ INSTRUCTIONS = ("avx512f", "avx2", "avx", "sse4_2", "asimd")
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """What ``manifest.json`` says of how a run was made: keys ``code``, ``versions`` and ``hardware``."""
+    """Return the provenance in ``manifest.json``: keys ``code``, ``versions`` and ``hardware``."""
     return {
         "code": code(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -42,7 +42,7 @@ def provenance(config: Config) -> dict[str, Any]:
 
 
 def code(config: Config) -> dict[str, Any]:
-    """Version, the commit if the code lies in a git checkout, and SHA-256 of every module.
+    """Return the version, the commit if the code is in a git checkout, and SHA-256 of every module.
 
     Modules are those of calvaria, and of plugins outside it; ``source`` is one digest of them all.
     """
@@ -52,15 +52,15 @@ def code(config: Config) -> dict[str, Any]:
     plugins |= {type(family).__module__ for family in config.fit.values()}
     plugins.update(module for recipe in config.inject.recipes.values() for module in recipe.modules)
     modules |= {module: source_code(module) for module in sorted(plugins) if outside(module)}
-    found = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
+    digests = {name: hashlib.sha256(source).hexdigest() for name, source in modules.items()}
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {
         "version": __version__,
         "commit": commit,
         "uncommitted": None if changed is None else bool(changed),
-        "source": hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest(),
-        "modules": found,
+        "source": hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+        "modules": digests,
     }
 
 
@@ -70,9 +70,9 @@ def _module(package: Path, path: Path) -> str:
 
 
 def hardware(config: Config) -> dict[str, str | int | None]:
-    """What floating-point results hang on: the CPU, its instructions, the GPU and the threads of a job.
+    """Return the hardware that affects floating-point results: CPU, instructions, GPU, threads per job.
 
-    It is that of the machine that this runs on; on a cluster other jobs may have run elsewhere.
+    It is that of this machine; on a cluster other jobs may have run elsewhere.
     """
     cpu = _cpu()
     gpu = _gpu() if config.device != "cpu" else None
@@ -89,18 +89,18 @@ def hardware(config: Config) -> dict[str, str | int | None]:
 
 
 def _cpu() -> dict[str, str]:
-    """What Linux says of the first CPU; ARM calls its flags Features."""
+    """Return the description of the first CPU by Linux; ARM calls its flags Features."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return {}
     pairs = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    found = {key.strip(): value.strip() for key, value in pairs}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))}
+    fields = {key.strip(): value.strip() for key, value in pairs}
+    return {**fields, "flags": fields.get("flags", fields.get("Features", ""))}
 
 
 def _gpu() -> str | None:
-    """The name of the GPU that torch sees, and the versions of its driver and of CUDA."""
+    """Return the name of the GPU that torch sees, and the versions of its driver and of CUDA."""
     import torch
 
     if not torch.cuda.is_available():
@@ -115,7 +115,7 @@ def _gpu() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says in the checkout that this package lies in; None if it lies in none."""
+    """Return the output of git in the checkout of this package; None outside of a checkout."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():  # an installed package may lie below somebody else's checkout
         return None

@@ -19,28 +19,28 @@ def section(config: Config, *keys: str) -> dict[str, Any]:
 
 
 def base(config: Config) -> dict[str, Any]:
-    """What all that handles volumes at random depends on."""
+    """Return the dependencies of all jobs that use random numbers and volumes."""
     return section(config, "seed", "grid")
 
 
 def compute(config: Config) -> dict[str, Any]:
-    """What all that runs a network or a registration depends on."""
+    """Return the dependencies of all jobs that run a network or a registration."""
     return section(config, "seed", "grid", *COMPUTE)
 
 
 def families(config: Config, name: str) -> list[str]:
-    """A family, and the one that it builds on."""
+    """Return the sections of a family and of the family that it builds on."""
     return [name, below] if (below := config.below(name)) else [name]
 
 
 def family(config: Config, name: str, number: int = 0) -> dict[str, Any]:
-    """What fitting a family depends on."""
+    """Return the dependencies of fitting a family."""
     settings = section(config, "fit")["fit"]
     return compute(config) | {"fit": {each: settings[each] for each in families(config, name)}}
 
 
 def registrations(config: Config, name: str, number: int = 0) -> dict[str, Any]:
-    """What registrations for a family depend on; ``USED_LATER`` says how they are used."""
+    """Return the dependencies of a family's registrations, without the settings ``USED_LATER``."""
     parts = family(config, name)
     parts["fit"][name] = {key: value for key, value in parts["fit"][name].items() if key not in USED_LATER}
     # The number of skulls that are trained on decides which registration is in which batch.
@@ -49,30 +49,30 @@ def registrations(config: Config, name: str, number: int = 0) -> dict[str, Any]:
 
 
 def shard(config: Config, number: int) -> dict[str, Any]:
-    """Which samples a shard has. A store may grow; then only its last shard, if it was not full, changes."""
+    """Return the extent of a shard. If a store grows, only its last shard changes, unless it was full."""
     size = config.sample.shard_size
     return {"shard_size": size, "in_shard": min(size, config.sample.count - number * size)}
 
 
 def draws(config: Config, name: str, number: int) -> dict[str, Any]:
-    """What drawing a shard of samples from a family depends on."""
+    """Return the dependencies of a shard of samples of a family."""
     return family(config, name) | shard(config, number) | {"batch_size": config.sample.batch_size}
 
 
 def defects(config: Config) -> dict[str, Any]:
-    """How defects are made, whatever their number."""
+    """Return the dependencies of defects, except their number."""
     inject = section(config, "inject")["inject"]
     return {key: value for key, value in inject.items() if key not in PER_SKULL}
 
 
 def sources(config: Config) -> dict[str, Any]:
-    """The sources of the skulls."""
-    found: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
-    return found
+    """Return the sources of the skulls."""
+    configured: dict[str, Any] = section(config, "ingest")["ingest"]["sources"]
+    return configured
 
 
 def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:
-    """What training a network of an arm depends on."""
+    """Return the dependencies of training a network of an arm."""
     c = section(config, "train", "evaluate")
     train = {key: value for key, value in c["train"].items() if key != "seeds"}
     fresh = {"inject": defects(config)} if config.train.fresh_defects else {}
@@ -91,6 +91,6 @@ def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:
 
 
 def fine_network(config: Config, name: str = "", number: int = 0) -> dict[str, Any]:
-    """What training the fine network depends on."""
+    """Return the dependencies of training the fine network."""
     c = section(config, "refine")
     return compute(config) | {"refine": c["refine"], "inject": defects(config), "sources": sources(config)}

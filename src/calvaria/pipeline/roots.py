@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 def families(config: Config, name: str) -> Sequence[str]:
-    """The module of a family, and that of the one that it builds on."""
+    """Return the modules of a family and of the family that it builds on."""
     return [type(config.fit[each]).__module__ for each in reads.families(config, name)]
 
 
 def sources(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the sources."""
+    """Return the modules of the sources."""
     return [type(source).__module__ for source in config.ingest.sources.values()]
 
 
 def recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the recipes."""
+    """Return the modules of the recipes."""
     return [module for recipe in config.inject.recipes.values() for module in recipe.modules]
 
 
 def fresh_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the recipes, if trainings make defects themselves."""
+    """Return the modules of the recipes, if trainings make defects themselves."""
     return recipes(config) if config.train.fresh_defects else []
 
 
 def sources_and_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """The modules of the sources and of the recipes."""
+    """Return the modules of the sources and of the recipes."""
     return [*sources(config), *recipes(config)]

@@ -1,8 +1,8 @@
 """A stage of the pipeline as one object, from which its command, jobs and fingerprint are derived.
 
-Every module of ``calvaria.stages`` declares one, ``calvaria.stages.STAGES`` lists them in the order of the
-work. Both the command line and the Snakefile import them, so nothing heavy is imported here, nor at the head
-of a stage's module.
+Every module of ``calvaria.stages`` declares one; ``calvaria.stages.STAGES`` lists them in order. Both the
+command line and the Snakefile import them, so neither this module nor a stage's module imports heavy packages
+at its top.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """What the jobs of a stage are named after."""
+    """The names of the jobs of a stage."""
 
     option: str  # of the command, and the wildcard of the rule
     names: Callable[[Config], Sequence[str]]
@@ -32,7 +32,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Number:
-    """What the jobs of a stage are numbered by."""
+    """The numbers of the jobs of a stage."""
 
     option: str  # of the command, and the wildcard of the rule
     help: str
@@ -58,7 +58,7 @@ COHORT = Key("cohort", _cohorts)
 
 SHARD = Number("shard", "Number of the shard.")
 BATCH = Number("batch", "Number of the batch of registrations.")
-SEED = Number("seed", "Which of the arm's networks.")
+SEED = Number("seed", "Number of the network within the arm.")
 
 
 def _one(config: Config, name: str, skulls: int) -> int:
@@ -71,53 +71,53 @@ def _nothing(config: Config, name: str) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is called, what it writes, and what its results depend on."""
+    """Name, outputs and dependencies of a stage."""
 
     name: str
     """Name of its rule, its command, its log and its benchmark file."""
     help: str
     """Help of its command: a line, perhaps a paragraph, and last a paragraph ``Example: COMMAND``."""
     run: Callable[..., None]
-    """Do the work of a job: ``run(run, config)``, followed by the name and the number if there are any."""
+    """Run a job: ``run(run, config)``, followed by the name and the number if there are any."""
     outputs: Callable[[Run, str, int], tuple[Path, ...]]
     """The files that a job writes, from its name ("" if it has none) and its number (0)."""
     reads: Callable[[Config, str, int], dict[str, Any]]
     """The parts of the config that a job's result depends on, as JSON."""
     key: Key | None = None
-    """What its jobs are named after, if anything."""
+    """The names of its jobs, if they have one."""
     number: Number | None = None
-    """What its jobs are numbered by, if anything."""
+    """The numbers of its jobs, if they have one."""
     names: Callable[[Config], Sequence[str]] | None = None
-    """The names of the jobs that a config asks for, in order, if not all of the key: see ``job_names``."""
+    """The names of the jobs of a config, in order, if not all of the key: see ``job_names``."""
     count: Callable[[Config, str, int], int] = _one
-    """How many numbered jobs there are of a name, for so many skulls in the sources."""
+    """Number of numbered jobs of a name; the last argument is the number of skulls in the sources."""
     roots: Callable[[Config, str], Sequence[str]] = _nothing
     """Modules that a job runs and its own module does not import, such as that of its family."""
     resources: tuple[str, ...] = ()
     """Folders of the package whose files a result depends on."""
     cost: Callable[[Job, Config, Sizes], Cost] = costs.record
-    """What a job takes."""
+    """Cost of a job."""
     is_data: bool = True
     """Whether the outputs belong to the manifest; pages and pictures for people do not."""
     recomputable: bool = False
     """Whether ``verify --recompute`` may run a job again: each writes one shard of a store."""
     dry_run: Callable[..., str] | None = None
-    """Say what a job would take, from a few steps of it; has the arguments of ``run``."""
+    """Report the cost of a job, measured in a few steps; takes the arguments of ``run``."""
 
     def jobs(self, run: Run, config: Config, skulls: int) -> Iterator[Job]:
-        """The jobs of a run with so many skulls in its sources."""
+        """Yield the jobs of a run whose sources have this number of skulls."""
         for name in self.job_names(config):
             for number in range(self.count(config, name, skulls)):
                 yield Job(self, name, number, self.outputs(run, name, number))
 
     def job_names(self, config: Config) -> Sequence[str]:
-        """The names of the jobs that a config asks for; ``("",)`` if there is one without a name."""
+        """Return the names of the jobs of a config; ``("",)`` if there is one without a name."""
         if self.names is not None:
             return self.names(config)
         return self.key.names(config) if self.key else ("",)
 
     def arguments(self, name: str, number: int) -> tuple[str | int, ...]:
-        """What ``run`` takes after the run and its config."""
+        """Return the arguments of ``run`` after the run and its config."""
         return (*([name] if self.key else []), *([number] if self.number else []))
 
 
@@ -138,25 +138,25 @@ class Job:
         )
 
     def run(self, run: Run, config: Config) -> None:
-        """Do the work of the job, in this process."""
+        """Run the job in this process."""
         self.stage.run(run, config, *self.stage.arguments(self.subject, self.number))
 
 
 def ingest_shards(config: Config, name: str, skulls: int) -> int:
-    """Shards of so many skulls."""
+    """Return the number of shards of ``skulls`` skulls."""
     return -(-skulls // config.ingest.shard_size)
 
 
 def sample_shards(config: Config, name: str, skulls: int) -> int:
-    """Shards of a family's samples."""
+    """Return the number of shards of a family's samples."""
     return -(-config.sample.count // config.sample.shard_size)
 
 
 def shard_files(store: Store, number: int) -> tuple[Path, Path]:
-    """The file of one shard of a store, and its table."""
+    """Return the file of one shard of a store, and its table."""
     return store.shard(number), store.table(number)
 
 
 def weight_files(directory: Path, record: str) -> tuple[Path, Path]:
-    """The record and the weights of a fitted family or a trained network."""
+    """Return the record and the weights of a fitted family or a trained network."""
     return directory / record, directory / "model.safetensors"

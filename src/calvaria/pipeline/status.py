@@ -1,18 +1,17 @@
-"""What of a run is done, running, failed and left, at any time.
+"""Status of a run's jobs: done, running, failed or left.
 
-There is no record of its own that could be wrong. A job is
+The status is derived from files and processes, since a record could be wrong after a kill. A job is
 
 ===========  =======================================================================================
-done         if all its outputs are there, and Snakemake has not marked one as unfinished
+done         if all its outputs exist, and Snakemake has not marked one as incomplete
 running      if a process of this machine works on it
-submitted    if Snakemake has given it to a cluster's scheduler, and not heard of its end
-interrupted  if it was started and did neither end nor say why: killed, out of memory, out of time
+submitted    if Snakemake has submitted it to a cluster and does not know its end
+interrupted  if it was started and ended without a message: killed, out of memory, out of time
 failed       if it was started and its log ends with an error
 left         otherwise
 ===========  =======================================================================================
 
-Whether finished jobs would be re-run because the config or the code has changed, says
-``snakemake --dry-run``.
+``snakemake --dry-run`` shows which finished jobs a change of config or code would re-run.
 """
 
 import base64
@@ -41,19 +40,19 @@ Key = tuple[str, str, int]  # stage, subject, number
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job and how it stands."""
+    """State of one job."""
 
     job: Job
     state: str  # one of STATES
-    said: str = ""  # the last line of its log, or the number that the cluster gave it
+    message: str = ""  # the last line of its log, or its number at the cluster
     log: Path | None = None
 
 
 def status(stages: Sequence[Stage], run: Run, config: Config) -> list[JobStatus]:
-    """How every job of a run stands, in the order of the work. Reads only.
+    """Return the state of every job of a run, in order, without writing anything.
 
     Raises:
-        CalvariaError: if nothing was ingested yet and the sources cannot be listed.
+        CalvariaError: if nothing was ingested and the sources cannot be listed.
     """
     working, started = _working(stages, run), _unfinished(run)
     every = jobs(stages, run, config, ingested(run, config))
@@ -61,7 +60,7 @@ def status(stages: Sequence[Stage], run: Run, config: Config) -> list[JobStatus]
 
 
 def ingested(run: Run, config: Config) -> int:
-    """How many skulls are or will be ingested."""
+    """Return the number of skulls that are or will be ingested."""
     metadata = run.ingest.path / "labels" / "zarr.json"
     if metadata.is_file():
         return int(read_json(metadata)["shape"][0])
@@ -77,25 +76,24 @@ def _status(run: Run, job: Job, working: set[Key], started: dict[Path, str | Non
     if unfinished:
         at_cluster = started[unfinished[0]]
         if at_cluster:
-            said = ", ".join(filter(None, (f"job {at_cluster} of the cluster", _last_line(log))))
-            return JobStatus(job, "submitted", said, log)
+            message = ", ".join(filter(None, (f"job {at_cluster} of the cluster", _last_line(log))))
+            return JobStatus(job, "submitted", message, log)
         return JobStatus(job, "interrupted", _last_line(log), log)
     if all(path.is_file() for path in job.outputs):
         return JobStatus(job, "done")
     # Snakemake writes the benchmark when a job has succeeded, after the job has written its log.
     if log.is_file() and not (benchmark.is_file() and benchmark.stat().st_mtime >= log.stat().st_mtime):
-        said = _last_line(log)
-        return JobStatus(job, "failed" if _is_error(log) else "interrupted", said, log)
+        return JobStatus(job, "failed" if _is_error(log) else "interrupted", _last_line(log), log)
     return JobStatus(job, "left")
 
 
 def _working(stages: Sequence[Stage], run: Run) -> set[Key]:
-    """The jobs of the run on which a process of this machine works."""
+    """Return the jobs of the run that processes of this machine are running."""
     import psutil
 
     root = run.root.resolve()
     by_name = {stage.name: stage for stage in stages}
-    found = set()
+    keys = set()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, where = process.info["cmdline"] or [], process.info["cwd"]
         if where and "--run" in words[:-1] and (Path(where) / _value(words, "--run")).resolve() == root:
@@ -104,8 +102,8 @@ def _working(stages: Sequence[Stage], run: Run) -> set[Key]:
                 key, numbered = by_name[name].key, by_name[name].number
                 subject = _value(words, f"--{key.option}") if key else ""
                 number = _value(words, f"--{numbered.option}") if numbered else ""
-                found.add((name, subject, int(number) if number.isdigit() else 0))
-    return found
+                keys.add((name, subject, int(number) if number.isdigit() else 0))
+    return keys
 
 
 def _value(words: Sequence[str], option: str) -> str:
@@ -113,23 +111,23 @@ def _value(words: Sequence[str], option: str) -> str:
 
 
 def _unfinished(run: Run) -> dict[Path, str | None]:
-    """The outputs that Snakemake has marked as begun and not finished, each with its number at a cluster.
+    """Return the outputs that Snakemake has marked as incomplete, each with its number at a cluster.
 
-    Snakemake's directory lies where ``results`` does.
+    Snakemake's directory is beside ``results``.
     """
     root = run.root.resolve()
-    found = {}
+    numbers = {}
     for marker, name in snakemake_records(root.parent.parent / ".snakemake" / "incomplete"):
         path = root.parent.parent / name
         if path.is_relative_to(root):
-            found[run.root / path.relative_to(root)] = _external(marker)
-    return found
+            numbers[run.root / path.relative_to(root)] = _external(marker)
+    return numbers
 
 
 def snakemake_records(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The files of one of Snakemake's folders of records, each with the path of the output that it is about.
+    """Yield the files of one of Snakemake's folders of records, each with the path of its output.
 
-    They are called like that path in base64; long names are cut into parts, all but the last of which begin
+    A record's name is that path in base64; long names are split into parts, all but the last of which begin
     with @.
     """
     for record in folder.rglob("*") if folder.is_dir() else ():
@@ -138,18 +136,18 @@ def snakemake_records(folder: Path) -> Iterator[tuple[Path, str]]:
             try:
                 yield record, base64.urlsafe_b64decode(code).decode()
             except ValueError:
-                continue  # not one of Snakemake's
+                continue  # not a record of Snakemake
 
 
 def _external(marker: Path) -> str | None:
     try:
         return json.loads(marker.read_text(encoding="utf-8")).get("external_jobid")
     except (OSError, ValueError):
-        return None  # it has just been finished, or is being written
+        return None  # the job has just finished, or the file is being written
 
 
 def _tail(log: Path) -> list[str]:
-    """The last lines of a log that are not empty."""
+    """Return the last lines of a log that are not empty."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
@@ -164,59 +162,64 @@ def _last_line(log: Path) -> str:
 
 
 def _is_error(log: Path) -> bool:
-    """Whether the job said why it ended: an error of ours, or an exception other than Ctrl-C."""
+    """Return whether a log ends with an error: one of calvaria, or an exception other than Ctrl-C."""
     tail = _tail(log)
-    said = any(line.startswith(("calvaria: ", "Traceback ")) for line in tail)
-    return said and not tail[-1].startswith("KeyboardInterrupt")
+    error = any(line.startswith(("calvaria: ", "Traceback ")) for line in tail)
+    return error and not tail[-1].startswith("KeyboardInterrupt")
 
 
-def left_s(run: Run, config: Config, found: Sequence[JobStatus]) -> float:
-    """Seconds of one core that what is not done will take; what running jobs have done does not count.
+def left_s(run: Run, config: Config, states: Sequence[JobStatus]) -> float:
+    """Return the estimated seconds of one core for unfinished jobs, ignoring the progress of running ones.
 
-    As if every source had as many skulls as the others: sources need not be at hand to ask for the status.
+    All sources are assumed to have the same number of skulls, so that they need not be accessible.
     """
     kinds = [source.kind for source in config.ingest.sources.values()]
     sizes = costs.sizes(config, list(islice(cycle(kinds), ingested(run, config))))
-    return sum(one.job.stage.cost(one.job, config, sizes).seconds for one in found if one.state != "done")
+    left = [status.job for status in states if status.state != "done"]
+    return sum(job.stage.cost(job, config, sizes).seconds for job in left)
 
 
-def text(run: Run, config: Config, found: Sequence[JobStatus]) -> str:
-    """For people: a sum, a line per stage, and what the jobs that are neither done nor left say."""
-    counts = Counter(one.state for one in found)
+def text(run: Run, config: Config, states: Sequence[JobStatus]) -> str:
+    """Format the state of a run: totals, a line per stage, and messages of jobs neither done nor left."""
+    counts = Counter(status.state for status in states)
     others = [f"{counts[state]} {state}" for state in STATES[1:] if counts[state]]
-    lines = [", ".join([f"{run.root}: {counts['done']} of {len(found)} jobs done", *others])]
-    if counts["done"] < len(found):
-        lines.append(f"What is not done takes about {duration(left_s(run, config, found))} of one core.")
+    lines = [", ".join([f"{run.root}: {counts['done']} of {len(states)} jobs done", *others])]
+    if counts["done"] < len(states):
+        lines.append(f"The remaining jobs take about {duration(left_s(run, config, states))} of one core.")
     lines.append("")
-    for stage in dict.fromkeys(one.job.stage for one in found):
-        mine = [one for one in found if one.job.stage == stage]
-        done = sum(one.state == "done" for one in mine)
-        lines.append(f"{stage.name:<10}{done:>5} of {len(mine):<5}{_missing(mine)}".rstrip())
+    for stage in dict.fromkeys(status.job.stage for status in states):
+        of_stage = [status for status in states if status.job.stage == stage]
+        done = sum(status.state == "done" for status in of_stage)
+        lines.append(f"{stage.name:<10}{done:>5} of {len(of_stage):<5}{_missing(of_stage)}".rstrip())
     for state in STATES[1:-1]:
-        selected = [one for one in found if one.state == state]
+        selected = [status for status in states if status.state == state]
         lines += ["", f"{state}:"] if selected else []
-        for one in selected:
-            lines.append(f"  {one.job.name}: {one.said or 'has said nothing'}")
+        for status in selected:
+            lines.append(f"  {status.job.name}: {status.message or 'no output yet'}")
             if state in ("failed", "interrupted"):
-                lines.append(f"    log: {one.log}")
+                lines.append(f"    log: {status.log}")
     if counts["failed"] or counts["interrupted"]:
-        lines += ["", "The same snakemake command goes on from here; training from its last checkpoint."]
+        lines += [
+            "",
+            "The same snakemake command resumes the run; trainings resume from their last checkpoint.",
+        ]
     return "\n".join(lines)
 
 
-def _missing(some: Sequence[JobStatus]) -> str:
-    """The families, cohorts or arms of a stage that are not done yet, if others are."""
-    names = list(dict.fromkeys(one.job.subject for one in some if one.state != "done" and one.job.subject))
-    if not names or all(one.state == "left" for one in some):
+def _missing(states: Sequence[JobStatus]) -> str:
+    """Name the families, cohorts or arms of a stage that are not done, unless the stage has not begun."""
+    unfinished = [status.job.subject for status in states if status.state != "done"]
+    names = list(dict.fromkeys(filter(None, unfinished)))
+    if not names or all(status.state == "left" for status in states):
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"not yet: {', '.join(names[:SHOWN])}{more}"
 
 
-def as_json(found: Sequence[JobStatus]) -> str:
-    """For programs: an object per job."""
+def as_json(states: Sequence[JobStatus]) -> str:
+    """Format the state of a run as a JSON array with one object per job."""
     rows = [
-        {"job": one.job.name, "stage": one.job.stage.name, "state": one.state, "said": one.said}
-        for one in found
+        {"job": one.job.name, "stage": one.job.stage.name, "state": one.state, "said": one.message}
+        for one in states
     ]
     return json.dumps(rows, indent=1)

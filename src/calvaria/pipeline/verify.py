@@ -1,4 +1,4 @@
-"""Whether a run is what its manifest says, and whether it can be made again."""
+"""Verification of a finished run: its files against the manifest, and recomputed shards against its files."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,30 +17,30 @@ from calvaria.storage.paths import Run
 
 
 def faults(run: Run) -> list[str]:
-    """What differs from the manifest, a line per fault; empty if every byte is as it was.
+    """Return the differences to the manifest, one line each; empty if every file is unchanged.
 
     Raises:
         StoreError: if there is no manifest, or it is damaged.
     """
     manifest = read_manifest(run)
-    found = []
-    for name, wanted in manifest["files"].items():
+    lines = []
+    for name, digest in manifest["files"].items():
         path = run.root / name
-        # Jobs that write shards write a store's metadata, too, but Snakemake does not know of it.
+        # Jobs also write the metadata of a store, but it is not among the outputs that Snakemake knows.
         also = f"delete {_whole(path)} and " if path.name == "zarr.json" else ""
         if not path.is_file():
-            found.append(f"{path}: missing; {also}run snakemake again, which makes it")
-        elif sha256(path) != wanted:
-            found.append(f"{path}: damaged or changed; {also or 'delete it and '}run snakemake again")
+            lines.append(f"{path}: missing; {also}run snakemake again, which writes it")
+        elif sha256(path) != digest:
+            lines.append(f"{path}: damaged or changed; {also or 'delete it and '}run snakemake again")
     if load(run.config).model_dump(mode="json") != manifest["config"]:
-        found.append(f"{run.config}: not the config of the manifest; run snakemake again with either")
-    return found
+        lines.append(f"{run.config}: not the config of the manifest; run snakemake again with either")
+    return lines
 
 
 def choose(
     stages: Sequence[Stage], run: Run, count: int, rng: np.random.Generator
 ) -> tuple[Config, list[Job]]:
-    """The config of a finished run, and so many of its jobs that write a shard; all, if there are fewer.
+    """Return the config of a finished run, and ``count`` random jobs that write a shard, or all if fewer.
 
     Raises:
         StoreError: if there is no manifest, or it is damaged.
@@ -52,53 +52,53 @@ def choose(
 
 
 def recompute(run: Run, config: Config, job: Job) -> list[str]:
-    """Do the work of one job again, in a directory that is deleted afterwards.
+    """Run one job again in a temporary directory and compare its files with the manifest.
 
-    What it is made from is linked from the run, which has to be whole: see ``faults``.
+    The job's inputs are linked from the run, which must have no ``faults``.
 
     Returns:
-        those of the files that it wrote whose bytes are not those of the manifest, relative to the run.
+        the paths of files that differ, relative to the run.
 
     Raises:
-        StoreError: if it did not write its files.
-        InputError: if the sources of the run are no longer where the config says.
+        StoreError: if the job did not write its files.
+        InputError: if the sources of the run are not where the config says.
     """
-    wanted = read_manifest(run)["files"]
-    made = {_whole(path.relative_to(run.root)) for path in job.outputs}
+    expected = read_manifest(run)["files"]
+    outputs = {_whole(path.relative_to(run.root)) for path in job.outputs}
     with tempfile.TemporaryDirectory(prefix="calvaria-") as directory:
         again = Run(Path(directory) / "again")
-        _link(run.root.resolve(), again.root, made)
+        _link(run.root.resolve(), again.root, outputs)
         job.run(again, config)
-        found = {
+        digests = {
             name: sha256(again.root / name)
-            for name in wanted
-            if any(Path(name).is_relative_to(whole) for whole in made) and (again.root / name).is_file()
+            for name in expected
+            if any(Path(name).is_relative_to(output) for output in outputs) and (again.root / name).is_file()
         }
-    missing = {path.relative_to(run.root).as_posix() for path in job.outputs} - set(found)
+    missing = {path.relative_to(run.root).as_posix() for path in job.outputs} - set(digests)
     if missing:
-        raise StoreError(f"{job.name}: run again, it did not write {', '.join(sorted(missing))}")
-    return [name for name in found if found[name] != wanted[name]]
+        raise StoreError(f"{job.name}: when recomputed, it did not write {', '.join(sorted(missing))}")
+    return [name for name in digests if digests[name] != expected[name]]
 
 
-def made_otherwise(run: Run, config: Config) -> list[str]:
-    """Why shards may come out otherwise: how code, versions and hardware differ then and now, a line each."""
-    found = changes(read_manifest(run), provenance(config))
-    return ["code, versions and hardware, then -> now:", *found] if found else []
+def environment_changes(run: Run, config: Config) -> list[str]:
+    """Return the changes of code, versions and hardware since the run, one line each."""
+    lines = changes(read_manifest(run), provenance(config))
+    return ["code, versions and hardware, then -> now:", *lines] if lines else []
 
 
 def _whole(path: Path) -> Path:
-    """The store that a file belongs to, or the file itself."""
+    """Return the store that a file belongs to, or the file itself."""
     return next((parent for parent in path.parents if parent.suffix == ".zarr"), path)
 
 
 def _link(source: Path, target: Path, without: set[Path], inside: Path = Path()) -> None:
-    """Link everything of a directory but some paths, given relative to the top."""
+    """Link a directory recursively, except for some paths, which are relative to its root."""
     target.mkdir()
     for entry in source.iterdir():
-        place = inside / entry.name
-        if place in without:
+        path = inside / entry.name
+        if path in without:
             continue
-        if any(path.is_relative_to(place) for path in without):
-            _link(entry, target / entry.name, without, place)
+        if any(excluded.is_relative_to(path) for excluded in without):
+            _link(entry, target / entry.name, without, path)
         else:
             (target / entry.name).symlink_to(entry)

@@ -1,4 +1,4 @@
-"""How networks and registrations are computed: device, threads, precision, processes."""
+"""Settings of computations: device, threads, precision, processes."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,11 +8,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Compute(Protocol):
-    """What computing depends on beside data and settings. The config of a run has these keys, too."""
+    """Settings of the computation that affect results; a run's config has the same keys."""
 
     @property
     def device(self) -> Device:
-        """Where networks run; auto takes the GPU where there is one."""
+        """Device of networks; auto uses a GPU if there is one."""
 
     @property
     def threads(self) -> int:
@@ -20,7 +20,7 @@ class Compute(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Of matrix products; auto takes bfloat16 where a timed probe finds it faster."""
+        """Precision of matrix products; auto uses bfloat16 where a timed probe finds it faster."""
 
     @property
     def processes(self) -> int:

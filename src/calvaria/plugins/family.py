@@ -1,4 +1,4 @@
-"""The contract of augmentation families: a family learns from skulls, and draws new ones.
+"""The contract of augmentation families: a family is fitted to skulls and samples new ones.
 
 A family is a class derived from ``Family``. Its fields are its section of the config, its methods compute:
 they get arrays and return arrays, and write at most to the workspace that they are given.
@@ -86,7 +86,7 @@ class Registrations:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The directory of an interruptible job, and digests by which it knows its own unfinished work."""
+    """The directory of an interruptible job, and digests that identify its unfinished work."""
 
     directory: Path  # for logs, and below scratch/ for what a resumed job starts from
     identity: str = ""  # digest of config and code; checkpoints with another one are ignored
@@ -109,7 +109,7 @@ def _ignore() -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What a family's methods get beside its settings and the skulls."""
+    """Arguments of a family's methods beside its settings and the skulls."""
 
     grid: Grid  # of all volumes
     name: str = "family"  # the family's name in the config: a key of its random numbers, and in messages
@@ -122,15 +122,15 @@ class Context:
     on_drawn: Callable[[], None] = _ignore  # called by ``sample`` after every skull, to show progress
 
     def generator(self, *keys: str | int) -> np.random.Generator:
-        """A NumPy generator for a purpose; the same keys always give the same numbers."""
+        """Return a NumPy generator for a purpose; equal keys give equal numbers."""
         return seeds.generator(self.seed, self.name, *keys)
 
     def torch_generator(self, *keys: str | int) -> "torch.Generator":
-        """A CPU torch generator for a purpose."""
+        """Return a CPU torch generator for a purpose."""
         return seeds.torch_generator(self.seed, self.name, *keys)
 
     def draw_generator(self, draw: Draw) -> np.random.Generator:
-        """The generator from which all randomness of one draw has to come."""
+        """Return the generator for all random numbers of one draw."""
         return self.generator("sample", draw.index, draw.attempt)
 
 
@@ -181,7 +181,7 @@ class Family(Section, ABC):
 
     @abstractmethod
     def fit(self, population: Population, context: Context) -> Model:
-        """Learn from the training skulls."""
+        """Fit the family to the training skulls."""
 
     @abstractmethod
     def sample(
@@ -190,7 +190,7 @@ class Family(Section, ABC):
         """Draw skulls, in the order of ``draws``; each depends on its own draw alone."""
 
     def training(self, population: Population, context: Context) -> Any:
-        """The ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
+        """Return the ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
         raise NotImplementedError
 
     def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
@@ -198,13 +198,13 @@ class Family(Section, ABC):
         raise NotImplementedError
 
     def build_template(self, population: Population, context: Context) -> np.ndarray:
-        """(x, y, z) uint8 mask of the population's template, if ``builds_template``."""
+        """Return (x, y, z) uint8 mask of the population's template, if ``builds_template``."""
         raise NotImplementedError
 
     def register(
         self, population: Population, context: Context, batch: int, batches: int
     ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        """The registrations of one batch of ``batches``, if there are ``registration_batches``.
+        """Compute one of ``batches`` batches of registrations, if there are ``registration_batches``.
 
         Returns:
             named arrays, and a row for every registration.

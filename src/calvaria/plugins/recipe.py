@@ -24,7 +24,7 @@ class Recipe(Section, ABC):
         kind: str
 
     weight: float = Field(1.0, gt=0)
-    """Share of this recipe among the defects."""
+    """Relative frequency of this recipe."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, skull: np.ndarray, grid: Grid, vault: Vault) -> Defect:

@@ -1,4 +1,4 @@
-"""Every kind of family, recipe and source: the built-in ones, and those of installed packages.
+"""All kinds of families, recipes and sources: built-in ones and those of installed packages.
 
 A plugin is a class derived from ``Section``: its fields are its section of the config, its methods do the
 work. It has a field ``kind: Literal["NAME"]``, by which a config chooses it. A package offers its own by an
@@ -48,20 +48,20 @@ BUILT_IN: dict[Group, tuple[str, ...]] = {
 
 @cache
 def kinds(group: Group) -> dict[str, type[Section]]:
-    """The plugins of a group by their kind, the built-in ones first.
+    """Return the plugins of a group by their kind, the built-in ones first.
 
     Raises:
         ConfigError: if a plugin cannot be imported, has no kind, or one that is taken.
     """
     paths = [*BUILT_IN[group], *(point.value for point in entry_points(group=f"calvaria.{group}"))]
-    found: dict[str, type[Section]] = {}
+    plugins: dict[str, type[Section]] = {}
     for path in paths:
         plugin = _load(path)
         (kind,) = plugin.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]
-        if kind in found:
-            raise ConfigError(f"{path}: its kind {kind!r} is taken by {found[kind]}; choose another")
-        found[kind] = plugin
-    return found
+        if kind in plugins:
+            raise ConfigError(f"{path}: kind {kind!r} is already defined by {plugins[kind]}; choose another")
+        plugins[kind] = plugin
+    return plugins
 
 
 def _load(path: str) -> type[Section]:

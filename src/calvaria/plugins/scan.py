@@ -1,4 +1,4 @@
-"""A scan of a skull, the entry of the catalogue that it is read from, and a summary of what was read.
+"""A scan of a skull, its entry in the catalogue, and a summary of its file.
 
 A summary is for the user to check: two lines of text, or JSON.
 """
@@ -44,7 +44,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where voxels come from, as far as their reader knows more than values and affine."""
+    """Origin of voxels: information of their reader beside values and affine."""
 
     series: str | None = None  # of DICOM: description, kernel, spacing, number of slices
     left_out: tuple[LeftOut, ...] = ()
@@ -54,7 +54,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read."""
+    """Description of the file."""
 
     kind: Kind
     shape: tuple[int, ...]  # voxels along i, j, k, as stored
@@ -64,7 +64,7 @@ class Summary:
     origin: Origin
 
     def lines(self) -> list[str]:
-        """Two lines: the volume, and what is remarkable about it."""
+        """Return two lines: the volume, and remarks on it."""
         size = " x ".join(str(n) for n in self.shape)
         spacing = " x ".join(f"{mm:.3g}" for mm in self.spacing_mm)
         low, high = self.value_range
@@ -82,7 +82,7 @@ class Summary:
         return [first, "; ".join(remarks) if remarks else "nothing was left out"]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the complete summary."""
         return {
             "kind": self.kind,
             "shape": list(self.shape),
@@ -114,7 +114,7 @@ def summarise(
     affine: npt.NDArray[np.float64],
     origin: Origin,
 ) -> Summary:
-    """The summary of (i, j, k) values with a (4, 4) affine to RAS+ millimetres."""
+    """Return the summary of (i, j, k) values with a (4, 4) affine to RAS+ millimetres."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = affine[:3, :3] / spacing
     between = np.abs(cosines.T @ cosines)[np.triu_indices(3, 1)].max()

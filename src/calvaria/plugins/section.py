@@ -23,18 +23,18 @@ class Normal(Section):
 
 
 class Optimiser(Section):
-    """How a network is trained: Adam with a linear warm-up and a cosine decay to zero."""
+    """Training of a network: Adam with a linear warm-up and a cosine decay to zero."""
 
     steps: int = Field(ge=1)
     """Gradient steps."""
     batch_size: int = Field(4, ge=1)
-    """Volumes per step; part of the result's identity."""
+    """Volumes per step; affects the result."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate."""
     accumulate: int = Field(1, ge=1)
-    """Passes that a step's batch is cut into, for what does not fit into memory at once."""
+    """Micro-batches per step, to save memory."""
     ema_decay: float = Field(0.99, ge=0, lt=1)
-    """Decay of the exponential moving average of the weights; what is used afterwards is the average."""
+    """Decay of the exponential moving average of the weights; the average is the result."""
     validate_every: int = Field(100, ge=1)
     """Steps between two validations; the best weights are kept."""
     patience: int | None = Field(None, ge=1)

@@ -53,4 +53,4 @@ class FileSource(Source):
     path: Path
     """The folder of the data set; relative to the working directory."""
     limit: int | None = Field(None, ge=1)
-    """Take only the first so many skulls in the order of their ids; null takes all."""
+    """Use only the first skulls, at most this many, in the order of their ids; null uses all."""

@@ -90,7 +90,7 @@ def _describe(
 ) -> str:
     files = _digests(partial)
     content_digest = digest(files)
-    made = {key: manifest[key] for key in PROVENANCE} | {"digest": manifest["digest"]}
+    provenance = {key: manifest[key] for key in PROVENANCE} | {"digest": manifest["digest"]}
     ancestry = {part.path: manifest["ancestry"][part.of_run] for part in parts}
     licences = {"licence": terms.licence, "source_licences": terms.sources}
     about = {"title": terms.title, "version": terms.version, **licences, "run_digest": manifest["digest"]}
@@ -105,7 +105,7 @@ def _describe(
         parts,
         audits,
         content_digest,
-        made,
+        provenance,
         datetime.now(UTC).date(),
         _sizes(partial),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from calvaria.config import Config
-from calvaria.metrics.comparison import Versus, by_case, curves, interval, people_of
+from calvaria.metrics.comparison import ArmComparison, by_case, curves, interval, people_of
 from calvaria.metrics.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.storage.rows import EvaluateRow, ScreenRow
@@ -73,7 +73,7 @@ def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
 
 
 def difference_figure(
-    rows_of: Mapping[str, Sequence[EvaluateRow]], comparisons: Sequence[Versus]
+    rows_of: Mapping[str, Sequence[EvaluateRow]], comparisons: Sequence[ArmComparison]
 ) -> Plot | None:
     """Plot each person's difference in DSC to each baseline, with mean and interval; None for one arm."""
     baselines = list(dict.fromkeys(one.baseline for one in comparisons))
@@ -94,7 +94,7 @@ def difference_figure(
             values = list(per_person(changes, [people[case] for case in base]).values())
             offsets = i + _spread(len(values), 0.24)
             panel.plot(values, offsets, "o", ms=3.5, mew=0, alpha=0.6, color=_colour(i))
-            over = one.found.difference
+            over = one.result.difference
             panel.plot([over.low, over.high], [i, i], color=INK, lw=2)
             panel.plot([over.mean], [i], "D", ms=5, color=INK)
         _rows(panel, arms)

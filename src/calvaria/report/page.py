@@ -10,7 +10,7 @@ import numpy as np
 
 from calvaria import __version__
 from calvaria.config import Arm, Config, dump
-from calvaria.metrics.comparison import single, versus
+from calvaria.metrics.comparison import compare_arms, single
 from calvaria.report import figures, pictures, tables
 from calvaria.report.pictures import Picture
 from calvaria.report.summary import summary
@@ -102,7 +102,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
     costs = tables.costs(run.root / "benchmarks", stages)
     steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
-    comparisons = versus(scored, baselines, config.seed)
+    comparisons = compare_arms(scored, baselines, config.seed)
     return {
         "config": config,
         "version": __version__,
@@ -127,7 +127,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
         "summary": summary(scored, best, comparisons, config.seed),
         "view": view(run, config, scored, best),
         "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
-        "versus": tables.versus_table(comparisons),
+        "comparisons": tables.comparison_table(comparisons),
         "difference_figure": figures.difference_figure(scored, comparisons),
         "samples_figure": figures.samples_figure(config, scored),
         "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),

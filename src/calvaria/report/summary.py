@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from calvaria.metrics.comparison import Versus, interval, people_of, single
+from calvaria.metrics.comparison import ArmComparison, interval, people_of, single
 from calvaria.report.tables import ALPHA, DSC, interval_text, number, p_equals
 from calvaria.storage.rows import EvaluateRow
 
 
 def summary(
-    rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, comparisons: Sequence[Versus], seed: int
+    rows_of: Mapping[str, Sequence[EvaluateRow]], best: str, comparisons: Sequence[ArmComparison], seed: int
 ) -> list[str]:
     """Return sentences: significant differences, the best arm, its lead, and caveats.
 
@@ -43,9 +43,9 @@ def summary(
     return sentences
 
 
-def _against(one: Versus, comparisons: int) -> str:
+def _against(one: ArmComparison, comparisons: int) -> str:
     """Describe the difference of the best arm to a baseline."""
-    difference = one.found.difference
+    difference = one.result.difference
     more = "higher" if difference.mean > 0 else "lower" if difference.mean < 0 else "different"
     span = f"95 % interval {difference.low:+.3f} to {difference.high:+.3f}".replace("-", "\u2212")
     corrected = f"{p_equals(one.corrected)} after Holm's correction for {_count(comparisons, 'comparison')}"
@@ -54,7 +54,7 @@ def _against(one: Versus, comparisons: int) -> str:
     return f"That is {by} {more} than “{one.baseline}” ({span}; {corrected}): {verdict}."
 
 
-def _significant(comparisons: Sequence[Versus]) -> str:
+def _significant(comparisons: Sequence[ArmComparison]) -> str:
     """Name the arms that differ significantly from a baseline."""
     baselines = list(dict.fromkeys(one.baseline for one in comparisons))
     significant = [one for one in comparisons if one.corrected < ALPHA]
@@ -66,7 +66,7 @@ def _significant(comparisons: Sequence[Versus]) -> str:
             arms = [
                 f"“{one.arm}”"
                 for one in significant
-                if one.baseline == baseline and (one.found.difference.mean > 0) == (sign > 0)
+                if one.baseline == baseline and (one.result.difference.mean > 0) == (sign > 0)
             ]
             if arms:
                 parts.append(f"significantly {word} than “{baseline}”: {', '.join(arms)}")
@@ -74,9 +74,9 @@ def _significant(comparisons: Sequence[Versus]) -> str:
     return f"{text[0].upper()}{text[1:]} (p < {ALPHA:g}). No other difference to a baseline is significant."
 
 
-def _underpowered(comparisons: Sequence[Versus]) -> list[str]:
+def _underpowered(comparisons: Sequence[ArmComparison]) -> list[str]:
     """Warn if there are too few people for any difference to be significant."""
-    people = min(one.found.people for one in comparisons)
+    people = min(one.result.people for one in comparisons)
     smallest_p = 2.0 ** (1 - people) * len(comparisons)  # of the signed-rank test, if every person gains
     if smallest_p < ALPHA:
         return []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calvaria.errors import StoreError
-from calvaria.metrics.comparison import Versus, interval, score_of, single
+from calvaria.metrics.comparison import ArmComparison, interval, score_of, single
 from calvaria.metrics.statistics import Interval
 from calvaria.storage.rows import EvaluateRow, GatedRegistration, Network, ScreenRow, is_ensemble
 
@@ -146,7 +146,7 @@ def by_recipe(rows: Sequence[EvaluateRow], recipes: Sequence[str]) -> list[Score
 
 
 @dataclass(frozen=True)
-class VersusRow:
+class ComparisonRow:
     """Comparison of one arm with a baseline, as text."""
 
     arm: str
@@ -160,18 +160,18 @@ class VersusRow:
 ALPHA = 0.05  # significance level of corrected p-values
 
 
-def versus_table(comparisons: Sequence[Versus]) -> list[VersusRow]:
+def comparison_table(comparisons: Sequence[ArmComparison]) -> list[ComparisonRow]:
     """Format differences in DSC with interval, effect size, corrected p-value and verdict."""
     table = []
     for one in comparisons:
-        difference = one.found.difference
+        difference = one.result.difference
         better = "better" if difference.mean > 0 else "worse"
         table.append(
-            VersusRow(
+            ComparisonRow(
                 one.arm,
                 one.baseline,
                 f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
-                f"{one.found.effect:+.2f}",
+                f"{one.result.effect:+.2f}",
                 p_text(one.corrected),
                 better if one.corrected < ALPHA else "not significant",
             )

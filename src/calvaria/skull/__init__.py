@@ -1,4 +1,4 @@
-"""A skull: where it lies, what it measures, and whether it can be used.
+"""Analysis of a skull: pose, measures and quality.
 
 ==========  ==========================================================
 examine     pose, resampling and quality of one scan
@@ -21,5 +21,5 @@ DOUBTFUL = "doubtful"  # the verdict of a skull without fault
 
 
 def is_accepted(row: Mapping[str, Any]) -> bool:
-    """Whether the skull of a row of the ingest store is used: it has no doubts, or was accepted by name."""
+    """Return whether the skull of an ingest row is used: without doubts, or accepted by name."""
     return row["verdict"] == ACCEPTED or "accepted_by" in row

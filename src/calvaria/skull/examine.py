@@ -1,4 +1,4 @@
-"""Examines one scan: finds its pose, brings it to the canonical grid and says what is wrong with it."""
+"""Examine one scan: estimate its pose, resample it to the canonical grid and report findings."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from calvaria.sources import Scan
 
 @dataclass(frozen=True)
 class Head:
-    """A head in a scan that is in the canonical order and the centred frame, whatever holes it has."""
+    """A head in a scan in the canonical order and the centred frame, with any holes."""
 
     findings: list[Finding]
     pose: Pose
@@ -34,21 +34,21 @@ class Head:
 
 
 def find_head(
-    own: Canonical, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID
+    canonical: Canonical, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID
 ) -> Head | Finding:
-    """The head in a scan's bone, and whether it can be worked with on a grid; or why there is none.
+    """Locate the head in a scan's bone and check it against a grid, or return the fault.
 
     Args:
-        own: labels (x, y, z), non-zero where there is bone.
+        canonical: labels (x, y, z), non-zero where there is bone.
         too_large: what the user may do for a larger grid.
     """
-    findings = check_bone(own.values, own.affine)
+    findings = check_bone(canonical.values, canonical.affine)
     fault = first_fault(findings)
     if fault is not None:
         return fault
-    pose = find_pose(own.values, own.affine)
-    vault = picture_vault(own.values, own.affine, pose.to_box(np.zeros(3)))
-    # The first fault counts: with a wrong size nothing else fits, and what is no skull seems to be turned.
+    pose = find_pose(canonical.values, canonical.affine)
+    vault = picture_vault(canonical.values, canonical.affine, pose.to_box(np.zeros(3)))
+    # The first fault counts: after a wrong size all others fail, and other objects seem rotated.
     findings += check_size(pose) + check_vault(vault) + check_pose(pose)
     if first_fault(findings) is None:
         findings += check_box(vault, grid, top_margin_mm, too_large)
@@ -57,7 +57,7 @@ def find_head(
 
 @dataclass(frozen=True)
 class Examined:
-    """A scan on the grid; of one without a head in it only the fault."""
+    """A scan on the grid; without a head, only its fault."""
 
     labels: np.ndarray  # (x, y, z) uint8 on the grid; zero where there is no head
     fault: Finding | None
@@ -76,8 +76,8 @@ def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLAR
     Args:
         too_large: what the user may do for a larger grid.
     """
-    own = Canonical.of(scan.labels, scan.affine)
-    head = find_head(own, grid, top_margin_mm, too_large)
+    canonical = Canonical.of(scan.labels, scan.affine)
+    head = find_head(canonical, grid, top_margin_mm, too_large)
     if isinstance(head, Finding):
         return Examined(np.zeros(grid.shape, np.uint8), head)
     findings = head.findings
@@ -85,10 +85,10 @@ def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLAR
         findings = findings + check_closed(head.vault)
     to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - top_margin_mm]))
     return Examined(
-        resample(own.values, own.affine, to_box, grid),
+        resample(canonical.values, canonical.affine, to_box, grid),
         first_fault(findings),
         doubts_of(findings),
         head.pose,
-        own.from_file(to_box),
+        canonical.from_file(to_box),
         head.vault,
     )

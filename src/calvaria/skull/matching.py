@@ -1,4 +1,4 @@
-"""Tells whether two vaults are one person's: lays one onto the other and measures what is left.
+"""Detect repeat scans: align two vaults and measure the remaining distance.
 
 Both surfaces of one vault, as points, are moved rigidly onto the other's picture until the radial distances
 are least (Gauss-Newton with Huber weights, from the poses that the template gave). A head that was scanned
@@ -14,7 +14,7 @@ import numpy as np
 from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.skull.vault_map import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-STRIDES = (6, 2)  # every so many pixels a side give a point; coarse, then fine
+STRIDES = (6, 2)  # pixels between sampled points along each side; coarse, then fine
 ROUNDS = (4, 12)
 DIFFERENT_MM = 1.2  # pairs that are further apart than this by the coarse points are not looked at any finer
 HUBER_MM = 1.0
@@ -25,7 +25,7 @@ TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the search
 
 @dataclass(frozen=True)
 class Match:
-    """How alike two vaults are."""
+    """Similarity of two vaults."""
 
     distance_mm: float  # mean distance of the two vaults' surfaces, the largest tenth left out
     mirrored: bool  # whether the second was mirrored for that
@@ -49,7 +49,7 @@ def shape(vault: VaultPicture) -> Shape:
 
 
 def mirror(vault: VaultPicture) -> VaultPicture:
-    """The vault with left and right exchanged."""
+    """Return the vault with left and right exchanged."""
     return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
 
 
@@ -60,7 +60,7 @@ def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
 
 
 def vault_distance(first: Shape, second: Shape) -> float:
-    """Mean distance in mm that is left after the second vault is laid onto the first.
+    """Return the mean distance in mm after alignment of the second vault to the first.
 
     The median of each surface is taken out before: scans differ in the threshold that made them bone.
     """
@@ -94,13 +94,13 @@ def _lay_onto(
 ) -> np.ndarray:
     """The motion, (6,) half-turn quaternion vector in radians and shift in mm, after Gauss-Newton rounds."""
     for _ in range(rounds):
-        here = np.concatenate(_residuals(points, radii, motion))
+        current = np.concatenate(_residuals(points, radii, motion))
         slopes = [
-            (np.concatenate(_residuals(points, radii, motion + step)) - here) / step.sum()
+            (np.concatenate(_residuals(points, radii, motion + step)) - current) / step.sum()
             for step in np.diag(STEPS)
         ]
-        weights = np.sqrt(1 / np.maximum(1, np.abs(here) / HUBER_MM))
-        change = np.linalg.lstsq(np.stack(slopes, 1) * weights[:, None], -here * weights, rcond=None)[0]
+        weights = np.sqrt(1 / np.maximum(1, np.abs(current) / HUBER_MM))
+        change = np.linalg.lstsq(np.stack(slopes, 1) * weights[:, None], -current * weights, rcond=None)[0]
         motion = motion + change
         if np.abs(change[:3]).max() < TURN_END and np.abs(change[3:]).max() < SHIFT_END_MM:
             break
@@ -115,15 +115,15 @@ def _residuals(
 
     a, b, c = motion[:3] / 2
     rotation = np.array(rotation_of_half_tangents(a, b, c))
-    found = []
+    distances = []
     for cloud, surface in zip(points, radii, strict=True):
         moved = cloud @ rotation.T + motion[3:]
         radius = np.sqrt((moved**2).sum(axis=1))
         angle = np.arccos(np.clip(moved[:, 2] / radius, -1, 1))
         along = angle / np.deg2rad(CONE_DEG) / np.maximum(np.hypot(moved[:, 0], moved[:, 1]), 1e-9)
         place = (np.stack([moved[:, 0] * along, moved[:, 1] * along]) + 1) / 2 * SIZE - 0.5
-        found.append(radius - map_coordinates(surface, place, order=1, mode="nearest"))
-    return found
+        distances.append(radius - map_coordinates(surface, place, order=1, mode="nearest"))
+    return distances
 
 
 def _trimmed(residuals: list[np.ndarray]) -> float:

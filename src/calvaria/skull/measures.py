@@ -41,7 +41,7 @@ class VaultMap:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is compared between skulls."""
+    """Measures that are compared between skulls."""
 
     volume_ml: float
     width_mm: float
@@ -66,9 +66,9 @@ def extent(skull: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.zeros(3), np.zeros(3)
     for axis, mask in ((0, upper), (1, upper), (2, skull)):
         others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        low[axis] = grid.centres(axis)[found[0]] - half
-        high[axis] = grid.centres(axis)[found[-1]] + half
+        indices = np.flatnonzero(mask.any(axis=others))
+        low[axis] = grid.centres(axis)[indices[0]] - half
+        high[axis] = grid.centres(axis)[indices[-1]] + half
     return low, high
 
 
@@ -97,7 +97,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
 
 
 def vault_directions(count: int) -> np.ndarray:
-    """(count, 3) unit vectors spread evenly over the directions in which the vault lies."""
+    """Return (count, 3) unit vectors, evenly distributed over the directions of the vault."""
     tilt, lowest = _floor()
     z = lowest + (1 - lowest) * (np.arange(count) + 0.5) / count
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)
@@ -116,7 +116,7 @@ def _floor() -> tuple[float, float]:
 
 
 def measure(skull: np.ndarray, grid: Grid) -> Measures:
-    """Measures of a complete skull, (x, y, z) non-zero where there is bone; all zero if it is empty."""
+    """Measure of a complete skull, (x, y, z) non-zero where there is bone; all zero if it is empty."""
     if not skull.any():
         return Measures(0, 0, 0, 0, 0, float("inf"))
     low, high = extent(skull, grid)

@@ -1,4 +1,4 @@
-"""Find how a head lies in its scan: the rigid motion into the Frankfurt frame of a template.
+"""Estimate the pose of a head: the rigid transform into the Frankfurt frame of a template.
 
 Points of the scan's bone surface are fitted to the surface of a mean skull by robust least squares over
 rotation, shift and one scale an axis (Fitzgibbon 2003, Robust registration of 2D and 3D point sets: a
@@ -27,7 +27,7 @@ SEARCH = ((10.0, 12),)
 COARSE = ((10.0, 15), (4.0, 15), (2.5, 30))
 FINE = ((2.5, 40),)
 SIZE_SPREAD, SHAPE_SPREAD = 0.05, 0.04  # sd of the logarithm of a head's size: common, and of each axis
-PRIOR_POINTS = 240.0  # so many points, a millimetre away, weigh as much as a size that is one sd off
+PRIOR_POINTS = 240.0  # weight of a size that is one sd off, in points at a distance of a millimetre
 SIZE_LIMIT = 0.6  # of the logarithm of a head's size
 ARM_MM = 80.0  # a turn is measured by how far it moves a point at that distance
 LONGEST_STEP_MM, END_MM, END_SIZE = 15.0, 1e-3, 2e-5
@@ -35,8 +35,8 @@ TILT_DEG = 30.0  # heads are looked for in the header's orientation and turned b
 FAR_MM = 10.0  # distances are cut off here in what is reported
 COVERED_MM = 5.0  # a place of the template's vault is covered if the scan's surface is so near
 MISSING_WEIGHT = 0.25  # a defect or a cut leaves the vault uncovered in the right orientation, too
-UPRIGHT_MM = 2.2  # a head that fits so well as its header says is not tried in other orientations
-TURNED = 0.8  # another orientation must fit so much better than the header's before it is believed
+UPRIGHT_MM = 2.2  # at a smaller residual in the header's orientation no other orientation is tried
+TURNED = 0.8  # another orientation is accepted if its residual is below this share of the header's
 UPRIGHT_DEG = 60.0  # turned by more, a head lies in another axis order
 # Parameters are rounded, since the last bits of a least-squares fit depend on the machine.
 TURN_DIGITS, SHIFT_DIGITS = 4, 2
@@ -44,7 +44,7 @@ TURN_DIGITS, SHIFT_DIGITS = 4, 2
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is in its scan."""
+    """Pose of a head in its scan."""
 
     rotation: np.ndarray  # (3, 3) from scan RAS+ to the Frankfurt frame
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z
@@ -54,7 +54,7 @@ class Pose:
     upright: bool  # whether the header's axes are the head's; else it is mirrored or has another axis order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
-        """(4, 4) rigid motion from scan RAS+ to the box in which the anchor lies at the target."""
+        """Return the (4, 4) rigid transform from scan RAS+ to the frame with the anchor at the target."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.rotation
         matrix[:3, 3] = np.round(anchor_target_mm - _turn(self.rotation, self.anchor_mm), SHIFT_DIGITS)
@@ -109,7 +109,7 @@ class _Fit:
     anchor_mm: np.ndarray  # (3,) in the scan
 
     def to_template(self, template: Template, points: np.ndarray) -> np.ndarray:
-        """(n, 3) points of the scan in the template's frame."""
+        """Return (n, 3) points of the scan in the template's frame."""
         return (points - self.anchor_mm) @ self.rotation.T / self.size + template.anchor_mm
 
 
@@ -132,8 +132,8 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     steps = np.maximum(1, np.floor(SAMPLING_MM / spacing)).astype(int)
     bone = np.ascontiguousarray(labels[:: steps[0], :: steps[1], :: steps[2]] > 0)
-    found = np.argwhere(bone & ~binary_erosion(bone))
-    chosen = found[np.random.default_rng(0).permutation(len(found))[:POINTS]]
+    border = np.argwhere(bone & ~binary_erosion(bone))
+    chosen = border[np.random.default_rng(0).permutation(len(border))[:POINTS]]
     smooth = gaussian_filter(np.pad(bone, 2).astype(np.float32), NORMAL_MM / (spacing * steps))
     directions = affine[:3, :3] * steps
     slopes = np.stack(
@@ -149,7 +149,7 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
 
 
 def _orient(template: Template, cloud: _Cloud) -> tuple[_Fit, bool]:
-    """The best coarse fit, and whether it is in the orientation that the header gives."""
+    """Return the best coarse fit, and whether it is in the orientation that the header gives."""
     first = _best(template, cloud, _tilts())
     misfit = _misfit(template, cloud, first).total_mm
     if misfit <= UPRIGHT_MM:
@@ -167,27 +167,27 @@ def _best(template: Template, cloud: _Cloud, starts: Sequence[np.ndarray]) -> _F
 
 
 def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:
-    """A head of average size, turned so, whose vault's top is the highest bone."""
+    """Return a head of average size, turned so, whose vault's top is the highest bone."""
     anchor = rotation.T @ vault_anchor(cloud.points @ rotation.T)
     return _Fit(rotation, np.ones(3), anchor)
 
 
 def _tilts() -> list[np.ndarray]:
-    """The header's orientation, and turned about each axis."""
+    """Return the header's orientation, and turned about each axis."""
     turns = [sign * np.deg2rad(TILT_DEG) * axis for axis in np.eye(3) for sign in (-1, 1)]
     return [np.eye(3), *(rotation_about(turn) for turn in turns)]
 
 
 def _orientations() -> list[np.ndarray]:
-    """The 24 proper rotations that map axes onto axes, the identity first."""
-    found = []
+    """Return the 24 proper rotations that map axes onto axes, the identity first."""
+    matrices = []
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=3):
             matrix = np.zeros((3, 3))
             matrix[range(3), order] = signs
             if np.linalg.det(matrix) > 0:
-                found.append(matrix)
-    return sorted(found, key=lambda matrix: -np.trace(matrix))
+                matrices.append(matrix)
+    return sorted(matrices, key=lambda matrix: -np.trace(matrix))
 
 
 def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tuple[float, int]]) -> _Fit:
@@ -230,7 +230,7 @@ def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tupl
 def _weight(
     moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray, normals: np.ndarray, soft_mm: float
 ) -> np.ndarray:
-    """(n,) how much each point counts: for its place, its distance, and the side that it faces."""
+    """Return (n,) how much each point counts: for its place, its distance, and the side that it faces."""
     steep = np.maximum(np.linalg.norm(gradient, axis=1), 1e-6)
     facing = np.clip((normals * gradient).sum(axis=1) / steep, ALONG, 1)
     robust = 1 / (1 + (distance / soft_mm) ** 2)
@@ -238,7 +238,7 @@ def _weight(
 
 
 def _region(moved: np.ndarray) -> np.ndarray:
-    """(n,) how much points count for their height in the template's frame."""
+    """Return (n,) how much points count for their height in the template's frame."""
     height = moved[:, 2]
     low = np.clip((height - LOWEST_MM) / TAPER_MM, 0, 1)
     return np.where(height > VAULT_FROM_MM, VAULT_WEIGHT, low)
@@ -261,7 +261,7 @@ def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
 
 
 def rotation_about(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
+    """Return (3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
     angle = float(np.sqrt((vector**2).sum()))
     if angle < 1e-12:
         return np.eye(3)

@@ -1,8 +1,8 @@
-"""What can be wrong with a skull: faults, which cannot be worked with, and doubts, which are only unusual.
+"""Quality checks of a skull: faults, which make it unusable, and doubts, which are only unusual.
 
 A fault ends a reconstruction and leaves a skull out of a run. With a doubt a reconstruction goes on with a
-warning, and a run leaves the skull out unless ``ingest.accept`` names it. How often each limit is exceeded by
-the real heads at hand is in benchmarks/ingest.md.
+warning, and a run leaves the skull out unless ``ingest.accept`` names it. benchmarks/ingest.md lists how
+many real heads exceed each limit.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ ENLARGE_GRID = "enlarge grid.shape, grid.spacing_mm or, along z, ingest.top_marg
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a skull, or unusual."""
+    """A fault or doubt of a skull."""
 
     severity: Literal["fault", "doubt"]
     verdict: str  # one or two words, for tables
@@ -51,12 +51,12 @@ class Finding:
 
 
 def first_fault(findings: list[Finding]) -> Finding | None:
-    """The first fault, if there is one."""
+    """Return the first fault, if there is one."""
     return next((one for one in findings if one.severity == "fault"), None)
 
 
 def doubts_of(findings: list[Finding]) -> tuple[Finding, ...]:
-    """All doubts."""
+    """Return all doubts."""
     return tuple(one for one in findings if one.severity == "doubt")
 
 
@@ -83,14 +83,14 @@ def check_bone(labels: np.ndarray, affine: np.ndarray) -> list[Finding]:
 
 
 def bone_span(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """(3,) mm along the scan's own axes, of labels (i, j, k) that have some bone."""
+    """Return (3,) mm along the scan's own axes, of labels (i, j, k) that have some bone."""
     used = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     voxels = np.array([found[-1] - found[0] + 1 for found in used])
     return voxels * np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def largest_share(labels: np.ndarray, affine: np.ndarray) -> float:
-    """The share of the bone in its largest connected piece, of labels (i, j, k)."""
+    """Return the share of the bone in its largest connected piece, of labels (i, j, k)."""
     steps = np.maximum(1, np.floor(PIECE_SPACING_MM / np.linalg.norm(affine[:3, :3], axis=0))).astype(int)
     coarse = labels[:: steps[0], :: steps[1], :: steps[2]] > 0
     bone = np.count_nonzero(coarse)
@@ -144,7 +144,7 @@ def check_pose(pose: Pose) -> list[Finding]:
 
 
 def check_vault(vault: VaultPicture) -> list[Finding]:
-    """Check what there is of a vault, whatever holes it has."""
+    """Check the visible part of a vault, with any holes."""
     share = vault_share(vault)
     if share < LEAST_VAULT:
         reason = (
@@ -189,7 +189,7 @@ def check_closed(vault: VaultPicture) -> list[Finding]:
 
 
 def vault_share(vault: VaultPicture) -> float:
-    """The share of the cone, by solid angle, in which there is bone."""
+    """Return the share of the cone, by solid angle, in which there is bone."""
     cone, area = inside_cone(), pixel_area()
     return float(area[cone & (vault.outer_mm > 0)].sum() / area[cone].sum())
 

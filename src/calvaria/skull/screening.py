@@ -14,7 +14,7 @@ Limits = dict[str, tuple[float, float]]  # least and most of every measure
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the screen says of a skull."""
+    """Result of the screen for one skull."""
 
     reason: str | None  # why it is rejected; None if it is not
     skull: np.ndarray  # (x, y, z) uint8, its largest piece
@@ -22,23 +22,23 @@ class Verdict:
 
 
 def limits(training: list[Measures], settings: Screen) -> Limits:
-    """The range of the training skulls, widened by the tolerances of the config."""
+    """Return the range of the training skulls, widened by the tolerances of the config."""
     values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
-    found = {}
+    ranges = {}
     for name in ("width_mm", "length_mm", "height_mm"):
         margin = settings.extent_tolerance_mm
-        found[name] = (min(values[name]) - margin, max(values[name]) + margin)
+        ranges[name] = (min(values[name]) - margin, max(values[name]) + margin)
     for name, share in (
         ("volume_ml", settings.volume_tolerance),
         ("thickness_mm", settings.thickness_tolerance),
     ):
-        found[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
-    found["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
-    return found
+        ranges[name] = (min(values[name]) * (1 - share), max(values[name]) * (1 + share))
+    ranges["hole_area_mm2"] = (0.0, max(values["hole_area_mm2"]) + settings.vault_hole_area_mm2)
+    return ranges
 
 
 def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
-    """The largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
+    """Return the largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
     bone = np.count_nonzero(skull)
     if bone == 0:
         return skull, 0.0
@@ -65,7 +65,7 @@ class Originals:
         self._bone = np.bitwise_count(self._packed).sum(1, dtype=np.int64)
 
     def nearest(self, skull: np.ndarray) -> Nearest:
-        """The one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
+        """Return the one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
         packed = np.packbits(skull.reshape(-1) > 0)
         shared = np.bitwise_count(self._packed & packed).sum(1, dtype=np.int64)
         dice = 2 * shared / np.maximum(self._bone + np.count_nonzero(skull), 1)
@@ -74,7 +74,7 @@ class Originals:
 
 
 def screen_skull(skull: np.ndarray, grid: Grid, accepted: Limits, settings: Screen) -> Verdict:
-    """Cleans and measures a skull, (x, y, z) uint8, and compares it with the accepted ranges."""
+    """Clean and measure a skull, (x, y, z) uint8, and compare it with the accepted ranges."""
     cleaned, share = clean(skull)
     measures = measure(cleaned, grid)
     return Verdict(_fault(share, measures, accepted, settings), cleaned, measures)

@@ -2,7 +2,7 @@
 
 x = 0 is its symmetry plane, z = 0 the Frankfurt plane through ear canals and lower orbital rims, y = 0 lies
 at the ear canals. It is the mean of real skulls (``benchmarks/template.py`` makes it), and is kept beside the
-pretrained model, under the licence of the scans that it was made from.
+pretrained model, under the licence of the scans that it derives from.
 """
 
 import hashlib
@@ -49,16 +49,16 @@ class Template:
 
 @cache
 def load_template() -> Template:
-    """The template that is shipped.
+    """Return the template that is shipped.
 
     Raises:
         StoreError: if its file is missing, damaged, or another one.
     """
     path = pretrained() / FILE
     template = read_template(path)
-    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
+    if (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
         raise StoreError(
-            f"{path}: has SHA-256 {found}, expected {SHA256}; restore it from the release that the code is of"
+            f"{path}: has SHA-256 {digest}, expected {SHA256}; restore it from the release of this code"
         )
     return template
 
@@ -79,7 +79,7 @@ def read_template(path: Path) -> Template:
 
 
 def stored(template: Template) -> dict[str, np.ndarray]:
-    """The arrays of a template's file: distances as int8, cut off at 127 steps."""
+    """Return the arrays of a template's file: distances as int8, cut off at 127 steps."""
     return {
         "distance": np.clip(np.rint(template.distance_mm / STEP_MM), -127, 127).astype(np.int8),
         "origin_mm": template.origin_mm,
@@ -91,7 +91,7 @@ def stored(template: Template) -> dict[str, np.ndarray]:
 def template_of(
     distance_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: float, anchor: np.ndarray
 ) -> Template:
-    """A template from its signed distance, (x, y, z) float32 mm, and its anchor, (3,) mm."""
+    """Return a template from its signed distance, (x, y, z) float32 mm, and its anchor, (3,) mm."""
     slopes = [part.astype(np.float32) for part in np.gradient(distance_mm, spacing_mm)]
     bone = np.argwhere(distance_mm < 0)
     points = bone * spacing_mm + origin_mm
@@ -110,7 +110,7 @@ def template_of(
 
 
 def vault_anchor(points: np.ndarray) -> np.ndarray:
-    """(3,) middle in x and y, and top in z, of the upper ``VAULT_MM`` of (n, 3) points."""
+    """Return (3,) middle in x and y, and top in z, of the upper ``VAULT_MM`` of (n, 3) points."""
     top = points[:, 2].max()
     vault = points[points[:, 2] > top - VAULT_MM]
     middle = (vault.min(axis=0) + vault.max(axis=0)) / 2

@@ -1,4 +1,4 @@
-"""Where the vault of a skull is: its centre, its size, and what belongs to it.
+"""The vault of a skull: its centre, size and extent.
 
 Everything is measured from two silhouettes of the mask, so a speck of bone or a piece of a head-band
 moves nothing, and a field of view that ends anywhere below the ears gives the same vault.
@@ -26,7 +26,7 @@ class Frozen(BaseModel):
 
 
 class Vault(Frozen):
-    """The ellipsoid that the vault lies on: the part of the skull in which a defect may be.
+    """The ellipsoid of the vault, the part of the skull in which defects are allowed.
 
     The upper half of the ellipsoid follows the outer surface. A voxel belongs to the vault if it lies
     above a floor plane, which falls from just above the orbits (or lower) to the level of the inion, and
@@ -41,7 +41,7 @@ class Vault(Frozen):
     """Depth of the floor plane below the centre at the forehead, over the lateral semi-axis."""
 
     def contains(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
+        """Return (n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
         (cx, cy, cz), (a, b, c) = self.centre_mm, self.semi_axes_mm
         u, v, w = (x - cx) / a, (y - cy) / b, (z - cz) / a
         middle, slope = (self.floor_front + FLOOR_BACK) / 2, (FLOOR_BACK - self.floor_front) / 2
@@ -50,7 +50,7 @@ class Vault(Frozen):
         return above & (u * u + v * v + h * h >= INNER * INNER)
 
     def above_floor(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """How far above the floor plane, along z in mm, places are that lie so far from the centre."""
+        """Return the height above the floor plane, along z in mm, of places given relative to the centre."""
         (a, b, _), front = self.semi_axes_mm, self.floor_front
         return np.asarray(z + a * ((front + FLOOR_BACK) / 2 - (FLOOR_BACK - front) / 2 * y / b))
 
@@ -62,13 +62,13 @@ def rounded(*values: float) -> Vector:
 
 
 def unit(x: float, y: float, z: float) -> Vector:
-    """A vector of length 1 along (x, y, z)."""
+    """Return a vector of length 1 along (x, y, z)."""
     length = float(np.sqrt(x * x + y * y + z * z))
     return x / length, y / length, z / length
 
 
 def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
-    """The vault of a complete skull.
+    """Return the vault of a complete skull.
 
     Args:
         skull: (x, y, z) bool or uint8, bone where it is not 0.
@@ -100,7 +100,7 @@ def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-    """The vector product."""
+    """Return the vector product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 

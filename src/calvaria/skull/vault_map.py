@@ -40,18 +40,18 @@ def grid_positions() -> tuple[np.ndarray, np.ndarray]:
 
 
 def directions() -> np.ndarray:
-    """(SIZE, SIZE, 3) unit vectors of the pixels."""
+    """Return (SIZE, SIZE, 3) unit vectors of the pixels."""
     return pixel_directions(SIZE, CONE_DEG)
 
 
 def inside_cone() -> np.ndarray:
-    """(SIZE, SIZE) bool: pixels in the cone; the corners of the picture are not used."""
+    """Return (SIZE, SIZE) bool: pixels in the cone; the corners of the picture are not used."""
     first, second = grid_positions()
     return np.hypot(first, second) <= 1
 
 
 def pixel_area() -> np.ndarray:
-    """(SIZE, SIZE) solid angle of every pixel in steradian."""
+    """Return (SIZE, SIZE) solid angle of every pixel in steradian."""
     first, second = grid_positions()
     angle = np.hypot(first, second) * np.deg2rad(CONE_DEG)
     flat = (2 / SIZE * np.deg2rad(CONE_DEG)) ** 2

@@ -22,7 +22,7 @@ __all__ = ["Entry", "Scan", "Source", "catalogue", "read"]
 
 
 def catalogue(sources: Mapping[str, Source]) -> list[Entry]:
-    """All skulls of all sources in a fixed order; opens no volume.
+    """Return all skulls of all sources in a fixed order; opens no volume.
 
     Raises:
         InputError: naming every source that offers nothing.

@@ -1,4 +1,4 @@
-"""Finds the skull in a head CT: threshold, its largest piece, and what else is bone of the same head.
+"""Segment the skull in a head CT: threshold, largest component, and other bone of the same head.
 
 The scalp keeps the skull apart from table and head-holder, so its piece of connected bone is free of them and
 is taken whole. That piece alone would lose lower jaw and spine where a joint shows a gap, and whether it does
@@ -25,7 +25,7 @@ COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost t
 THIN_MM = 6.0  # half the thickness of what is taken away
 CLOSE_MM = 20.0  # radius of a ball that does not fit into the head's openings
 MARGIN_MM = 2.0  # how far beyond the skin the outline runs, as coarse voxels blur the skin
-LEAST_HEAD_ML = 500.0  # less soft tissue than this is no head with its skin
+LEAST_HEAD_ML = 500.0  # with less soft tissue the scan has no head with skin
 LEAST_PIECE_ML = 1.0
 
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +33,7 @@ Steps = npt.NDArray[np.intp]
 
 
 def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_hu: float) -> Mask:
-    """The skull, with lower jaw, teeth and spine as far as they are in view.
+    """Return the skull, with lower jaw, teeth and spine as far as they are in view.
 
     Args:
         values: (i, j, k) Hounsfield units.
@@ -57,7 +57,7 @@ def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_h
 
 
 def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask]:
-    """The head, and the head with 20 mm around it; nothing and everything if there is no soft tissue.
+    """Return the head and the head with 20 mm around it; nothing and everything without soft tissue.
 
     Args:
         values: (i, j, k) Hounsfield units on coarse voxels.
@@ -67,7 +67,7 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
     core = largest_component(deep, connectivity=6)
     if np.count_nonzero(core) * np.prod(spacing) < LEAST_HEAD_ML * 1000:
         return np.zeros(core.shape, bool), np.ones(core.shape, bool)
-    # Grown by the ball and shrunk by less, both by distances; the border of the volume is no end of the head.
+    # Dilated by the ball and eroded by less, both by distances; beyond the border the head continues.
     padding = np.ceil((CLOSE_MM + THIN_MM) / spacing).astype(int) + 1
     inner = tuple(slice(n, -n) for n in padding)
     core = np.pad(core, [(n, n) for n in padding], mode="edge")
@@ -85,7 +85,7 @@ def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 
 def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
-    """(i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
+    """Return (i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
     i, j = (
         np.minimum((np.arange(n) + step // 2) // step, m - 1)
         for n, step, m in zip(shape[:2], steps[:2], coarse.shape[:2], strict=True)
@@ -95,7 +95,7 @@ def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
 
 
 def _drop_pieces(bone: Mask, box: tuple[slice, slice, slice], head: Mask, steps: Steps, least: int) -> None:
-    """Clears all 26-connected pieces but the skull and those that are mostly in the head and not small.
+    """Clear all 26-connected pieces but the skull and those that are mostly in the head and not small.
 
     The skull is the piece with the most voxels in the head, or the largest piece where no head was found.
     """

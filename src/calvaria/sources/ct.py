@@ -1,4 +1,4 @@
-"""Head CTs in Hounsfield units, in files or folders of DICOM slices; `bone` says what is kept."""
+"""Head CTs in Hounsfield units, in files or folders of DICOM slices, segmented by `bone`."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -22,15 +22,15 @@ class CtSource(FileSource):
     """Head CTs in Hounsfield units: NIfTI, NRRD or MetaImage files, or a folder of DICOM slices for each."""
 
     kind: Literal["ct"]
-    """Which source: head CTs."""
+    """Selects head CTs."""
     pattern: str = "*"
-    """Which files or DICOM folders to take; ids are names without ending, or paths where names are equal."""
+    """Glob pattern of files or DICOM folders; ids are names without suffix, or paths if names are equal."""
     person: str | None = None
-    """Regular expression for skull ids whose first group is the person; null takes each CT as another."""
+    """Regular expression for skull ids whose first group is the person; null: each CT is another person."""
     series: str | None = None
-    """Number, UID or part of the description of the DICOM series; null takes the thinnest sharp one."""
+    """Number, UID or part of the description of the DICOM series; null selects the thinnest sharp one."""
     threshold_hu: float = Field(300.0, gt=-200, lt=1500)
-    """Bone is what is at least so dense, in Hounsfield units."""
+    """Minimum Hounsfield units of bone."""
 
     def entries(self, name: str) -> list[Entry]:
         """One entry per volume and per subfolder with DICOM slices; the folder itself if it holds slices.
@@ -67,8 +67,8 @@ class CtSource(FileSource):
         path = entry.files[0]
         if path.is_dir():
             # Of slices beside folders: each of those is an entry of its own.
-            own = path.resolve() == self.path.resolve()
-            volume = read_series(path, self.series, subfolders=not own)
+            is_root = path.resolve() == self.path.resolve()
+            volume = read_series(path, self.series, subfolders=not is_root)
         else:
             volume = read_volume(path)
         check_hounsfield(path, volume, self.threshold_hu)
@@ -83,7 +83,7 @@ class CtSource(FileSource):
 
 
 def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
-    """Refuse what cannot be a CT in Hounsfield units.
+    """Raise an error unless the values may be a CT in Hounsfield units.
 
     Raises:
         InputError: if there is no air, as without the rescale intercept, or nothing as dense as bone.
@@ -91,8 +91,8 @@ def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
     low, high = extremes(volume.values)
     if low > AIR_HU and is_label_like(volume):
         raise InputError(
-            f"{path}: holds few values, from {low:g} to {high:g}, and is a mask or label volume, expected "
-            "Hounsfield units; read it with kind: folder"
+            f"{path}: expected Hounsfield units, got few values from {low:g} to {high:g}, as of a mask or "
+            "label volume; read it with kind: folder"
         )
     if low > AIR_HU or _is_padding(volume.values, low):
         lowest = f"nothing below {low:g}" if low > AIR_HU else f"only the padding {low:g} below {AIR_HU:g}"
@@ -116,12 +116,12 @@ def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
 
 
 def _series(folder: Path) -> Item:
-    """A subfolder as a series; which one, and whether it is whole, is seen when it is read."""
+    """Return a subfolder as a series; which one, and whether it is whole, is seen when it is read."""
     try:
-        found = holds_dicom(folder)
+        has_slices = holds_dicom(folder)
     except InputError as error:
         return Item(folder, str(error))
-    if found:
+    if has_slices:
         return Item(folder)
     return Item(
         folder,

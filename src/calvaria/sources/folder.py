@@ -14,16 +14,16 @@ class FolderSource(FileSource):
     """A folder of masks or label volumes, NIfTI, NRRD or MetaImage: 0 background, 1 bone, 2 implant."""
 
     kind: Literal["folder"]
-    """Which source: a folder of volumes."""
+    """Selects a folder of volumes."""
     pattern: str = "*"
-    """Which files to take; a skull's id is its name without ending, or its path where names are equal."""
+    """Glob pattern of files; a skull's id is its name without suffix, or its path if names are equal."""
     person: str | None = None
-    """Regular expression for skull ids whose first group is the person; null takes each file as another."""
+    """Regular expression for skull ids whose first group is the person; null: each file is another person."""
 
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """One entry for each volume, and one with a fault for each other file.
+        """Return one entry for each volume, and one with a fault for each other file.
 
         Raises:
             InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.

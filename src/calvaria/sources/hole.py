@@ -1,4 +1,4 @@
-"""Whether an implant lies in the hole that it was made for: along its rim, bone goes on at the same depth.
+"""Check that an implant fits its hole: along its rim, bone continues at the same depth.
 
 Rays leave a point inside the head, through the implant and what is around it. Along the implant's rim, the
 depths at which they are in the implant are compared with those at which, some millimetres further out, they
@@ -26,14 +26,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class RimFit:
-    """How an implant lies in the bone around it."""
+    """Fit of an implant to the bone around it."""
 
     agreement: float  # 0 to 1, of the depths of implant and bone along the rim; overlap over union
     on_bone: float  # 0 to 1, of the implant's silhouette that is bone, too
 
     @property
     def score(self) -> float:
-        """0 to 1; high where the implant continues the bone and nothing but its rim lies on bone."""
+        """0 to 1; high if the implant continues the bone and only its rim is on bone."""
         return self.agreement * (1 - self.on_bone)
 
 
@@ -60,12 +60,12 @@ def rim_fit(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> RimF
     return RimFit(float(agreement.mean()), on_bone)
 
 
-def _nearest(seen: Mask, place: Mask, rim: Mask) -> Mask:
+def _nearest(silhouettes: Mask, place: Mask, rim: Mask) -> Mask:
     """(depth, n) what is seen at the nearest ray of a (u, v) place, for each of the n rays of the rim."""
     from scipy.ndimage import distance_transform_edt
 
     u, v = distance_transform_edt(~place, return_distances=False, return_indices=True)
-    return seen[:, u[rim], v[rim]]
+    return silhouettes[:, u[rim], v[rim]]
 
 
 def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask, float, Mask]:
@@ -97,10 +97,10 @@ def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tupl
     limit = np.array(bone.shape) - 1
     labels = bone + 2 * implant.astype(np.uint8)
     steps = np.arange(max(float(depths.min()) - _DEPTH_MM, 0), float(depths.max()) + _DEPTH_MM, _STEP_MM)
-    seen = np.empty((len(steps), _SIZE, _SIZE), np.uint8)
+    silhouettes = np.empty((len(steps), _SIZE, _SIZE), np.uint8)
     for number, depth in enumerate(steps):
         index = np.rint((centre + rays * depth) / spacing).astype(np.int64)
         inside = ((index >= 0) & (index <= limit)).all(axis=-1)
         i, j, k = np.moveaxis(np.clip(index, 0, limit), -1, 0)
-        seen[number] = np.where(inside, labels[i, j, k], 0)
-    return (seen & 1) > 0, (seen & 2) > 0, 2 * cone * radius / _SIZE, from_axis <= 1
+        silhouettes[number] = np.where(inside, labels[i, j, k], 0)
+    return (silhouettes & 1) > 0, (silhouettes & 2) > 0, 2 * cone * radius / _SIZE, from_axis <= 1

@@ -1,4 +1,4 @@
-"""List the skulls of a folder: which files count, their ids, whose they are, and what is wrong with them."""
+"""List the skulls of a folder: their files, ids, people and faults."""
 
 import re
 import zipfile
@@ -23,7 +23,7 @@ _NOTE_NAMES = ("readme", "licence", "license", "changes", "citation", "dicomdir"
 
 
 class Listed(Protocol):
-    """A source that takes the files of a folder by a pattern."""
+    """A source that selects files of a folder by a pattern."""
 
     @property
     def path(self) -> Path:
@@ -31,7 +31,7 @@ class Listed(Protocol):
 
     @property
     def pattern(self) -> str:
-        """Which files to take, a glob pattern below the folder."""
+        """Glob pattern of files, relative to the folder."""
 
     @property
     def person(self) -> str | None:
@@ -39,7 +39,7 @@ class Listed(Protocol):
 
     @property
     def limit(self) -> int | None:
-        """How many skulls to take at most."""
+        """Maximum number of skulls."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Item:
 
 
 def contents(name: str, source: Listed) -> list[Path]:
-    """What matches the source's pattern, in the order of names, without hidden files and notes.
+    """Return the paths that match the source's pattern, by name, without hidden files and notes.
 
     Raises:
         InputError: if the folder is missing or may not be listed, or if the pattern is malformed.
@@ -65,7 +65,7 @@ def contents(name: str, source: Listed) -> list[Path]:
         )
     try:
         next(source.path.iterdir(), None)  # glob would take a folder that may not be listed as empty
-        found = sorted(source.path.glob(source.pattern))
+        files = sorted(source.path.glob(source.pattern))
     except OSError as error:
         raise InputError(f"{key}.path: {source.path}: {reason(error)}") from None
     except (ValueError, NotImplementedError) as error:
@@ -73,7 +73,7 @@ def contents(name: str, source: Listed) -> list[Path]:
             f"{key}.pattern: {source.pattern!r} is not a valid glob pattern ({error}); write one "
             "like *.nii.gz"
         ) from None
-    return [path for path in found if not is_note(path)]
+    return [path for path in files if not is_note(path)]
 
 
 def identify(path: Path) -> Item | None:
@@ -94,7 +94,7 @@ def identify(path: Path) -> Item | None:
 
 
 def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
-    """Entries in the order of their ids, the first ``limit`` of them; `_ids` says what their ids are.
+    """Return the first ``limit`` entries in the order of their ids (see `_ids`).
 
     Files with equal names get a fault, and their whole names as ids.
 
@@ -107,44 +107,44 @@ def entries_of(name: str, source: Listed, items: list[Item]) -> list[Entry]:
             f"{', '.join(VOLUMES)} files there, or change path or pattern"
         )
     expression = _expression(name, source.person)
-    found = []
-    for item, (own, equals) in zip(items, _ids(source.path, items), strict=True):
+    entries = []
+    for item, (id, equals) in zip(items, _ids(source.path, items), strict=True):
         fault = item.fault
         if equals and fault is None:
             fault = (
                 f"{item.path}: several files have the id {_below(source.path, item.path, whole=False)} "
                 f"({', '.join(map(str, equals))}), expected one; rename or remove the others"
             )
-        person: str | None = own
+        person: str | None = id
         if expression is not None and fault is None:
-            match = expression.search(own)
+            match = expression.search(id)
             person = match.group(1) if match else None
             if not person:
                 fault = (
                     f"{item.path}: ingest.sources.{name}.person ({source.person}) does not match a person in "
-                    f"{own}; correct the expression or rename the file"
+                    f"{id}; correct the expression or rename the file"
                 )
         files = (item.path,) if item.path.exists() else ()
-        found.append(Entry(f"{name}/{own}", f"{name}/{person or own}", files, fault))
-    return sorted(found, key=lambda entry: entry.id)[: source.limit]
+        entries.append(Entry(f"{name}/{id}", f"{name}/{person or id}", files, fault))
+    return sorted(entries, key=lambda entry: entry.id)[: source.limit]
 
 
 def own_id(path: Path) -> str:
-    """A file's name without the ending of its kind; a folder's whole name."""
+    """Return a file's name without the ending of its kind; a folder's whole name."""
     lower = path.name.lower()
     ending = next((one for one in _ENDINGS if lower.endswith(one)), "")
     return path.name if path.is_dir() else path.name[: len(path.name) - len(ending)]
 
 
 def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
-    """The id of each item, and all files with that id if there are several.
+    """Return the id of each item, and all files with that id if there are several.
 
     It is the first of these that no other has: the name without its ending, the path below the folder without
     its ending, the path with it. Strays have the last.
     """
     short = Counter(own_id(item.path) for item in items if not item.stray)
     long = Counter(_below(folder, item.path, whole=False) for item in items)
-    found: list[tuple[str, list[Path]]] = []
+    ids: list[tuple[str, list[Path]]] = []
     for item in items:
         below = _below(folder, item.path, whole=False)
         if item.stray or (short[own_id(item.path)] > 1 and long[below] > 1):
@@ -153,14 +153,14 @@ def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
                 if item.stray
                 else [one.path for one in items if _below(folder, one.path, whole=False) == below]
             )
-            found.append((_below(folder, item.path, whole=True), equals))
+            ids.append((_below(folder, item.path, whole=True), equals))
         else:
-            found.append((own_id(item.path) if short[own_id(item.path)] == 1 else below, []))
-    return found
+            ids.append((own_id(item.path) if short[own_id(item.path)] == 1 else below, []))
+    return ids
 
 
 def _below(folder: Path, path: Path, *, whole: bool) -> str:
-    """A path below the source's folder, with or without its ending; the folder itself by its name."""
+    """Return a path below the source's folder, with or without its ending; the folder itself by its name."""
     if not path.is_relative_to(folder) or path == folder:
         return path.name
     below = path.relative_to(folder)
@@ -168,14 +168,14 @@ def _below(folder: Path, path: Path, *, whole: bool) -> str:
 
 
 def _has_header(path: Path) -> bool:
-    """Whether a header beside a file has its name up to a dot, as a.mhd has for a.raw."""
+    """Return whether a header beside a file has its name up to a dot, as a.mhd has for a.raw."""
     parts = path.name.split(".")
     stems = (".".join(parts[:n]) for n in range(1, len(parts)))
     return any(path.with_name(stem + ending).exists() for stem in stems if stem for ending in _HEADERS)
 
 
 def is_note(path: Path) -> bool:
-    """Whether a file is hidden, or text about the data rather than data."""
+    """Return whether a file is hidden, or text about the data rather than data."""
     lower = path.name.lower()
     return lower.startswith((".", *_NOTE_NAMES)) or lower.endswith(_NOTES)
 
@@ -194,7 +194,7 @@ def _expression(name: str, text: str | None) -> re.Pattern[str] | None:
 
 
 def _archive_fault(path: Path) -> str:
-    """What to do with an archive; its names are looked at, nothing is unpacked."""
+    """Return the remedy for an archive, from the names in it; nothing is unpacked."""
     if path.name.lower().endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:

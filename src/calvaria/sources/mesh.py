@@ -61,7 +61,7 @@ def read_stl(path: Path) -> tuple[Points, Faces]:
 
 
 def _without_tail(content: bytes) -> bytes:
-    """A binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
+    """Return a binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
 
     In an ASCII file the four bytes that count triangles are text, a number far larger than the file.
     """
@@ -97,7 +97,7 @@ def merged(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 
 
 def surface(vertices: Points, faces: Faces) -> float:
-    """The area of the triangles."""
+    """Return the area of the triangles."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
 
@@ -131,7 +131,7 @@ def lids(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 
 
 def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
-    """The (i, j, k) voxels whose centres are inside a closed mesh.
+    """Return the (i, j, k) voxels whose centres are inside a closed mesh.
 
     Inside is where the surface winds around at least once, so shells may overlap, and the mesh may be inside
     out as a whole. A centre on the surface is inside where the mesh lies towards higher indices. Parts of
@@ -143,10 +143,10 @@ def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt
         shape: voxels along i, j, k.
     """
     inside = np.zeros(shape, np.bool_)
-    found = list(_crossings(vertices[faces], shape))
-    if not sum(len(depth) for *_, depth, _ in found):
+    crossings = list(_crossings(vertices[faces], shape))
+    if not sum(len(depth) for *_, depth, _ in crossings):
         return inside
-    i, j, depth, sign = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    i, j, depth, sign = (np.concatenate(parts) for parts in zip(*crossings, strict=True))
     # Rounded, so that a face that lies in a plane of centres is not torn by the last bit of an interpolation.
     k = np.clip(np.ceil(np.round(depth, 6)), 0, shape[2]).astype(np.int64)
     order = np.argsort(i, kind="stable")
@@ -166,7 +166,7 @@ def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt
 def _crossings(
     triangles: npt.NDArray[np.float64], shape: tuple[int, int, int]
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Where columns (i, j, any) of a grid pierce triangles (m, 3 corners, 3): i, j, depth in k, direction.
+    """Yield where columns (i, j, any) pierce triangles (m, 3 corners, 3): i, j, depth in k, direction.
 
     In the plane of i and j the corners are integers in fixed point, so that on which side of an edge a
     column lies is exact. A column on an edge counts as moved by (e, e * e) for an endless small e; it

@@ -39,7 +39,7 @@ def read(path: Path) -> Volume:
 
 
 def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
-    """The header's fields by their names in lower case; the file then stands behind it."""
+    """Return the header's fields by their names in lower case; the file then stands behind it."""
     fields: dict[str, str] = {}
     while "elementdatafile" not in fields:
         line = file.readline(_MAX_HEADER).decode("latin-1")
@@ -123,7 +123,7 @@ def _grid(
 
 
 class _Inflated:
-    """What a zlib stream unpacks to, up to and including its checksum."""
+    """The decompressed content of a zlib stream, including the check of its checksum."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

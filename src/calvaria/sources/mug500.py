@@ -41,12 +41,12 @@ class Mug500Source(FileSource):
     """MUG500+: healthy skulls A0001/ and craniotomies B0001/ whose implants are STL meshes."""
 
     kind: Literal["mug500"]
-    """Which source: MUG500+."""
+    """Selects MUG500+."""
 
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """The skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+        """Return the skulls in the order of their ids; one with a file missing, or there twice, has a fault.
 
         Raises:
             InputError: if there is no such folder, or no A0001, B0001 and so on in it.
@@ -63,7 +63,7 @@ class Mug500Source(FileSource):
         return [_entry(name, id, folders[id]) for id in sorted(folders)[: self.limit]]
 
     def read(self, entry: Entry, seed: int) -> Scan:
-        """Read one skull, and fill its implant into the skull's grid if it has one; the seed has no effect.
+        """Read one skull and voxelise its implant, if any, on the skull's grid; the seed has no effect.
 
         Raises:
             InputError: if a file cannot be read or is empty, the skull's mesh fits its mask in no known
@@ -102,7 +102,7 @@ def _entry(name: str, id: str, folders: list[Path]) -> Entry:
     # An archive unpacked into a folder of its own name gives A0001/A0001/A0001.nrrd.
     folders = [folder for folder in folders if (folder / f"{id}.nrrd").is_file()] or folders[:1]
     names = [f"{id}.nrrd"] if id.startswith("A") else [f"{id}.nrrd", f"{id}.stl", f"{id}_implant.stl"]
-    files = [folders[0] / own for own in names]
+    files = [folders[0] / file_name for file_name in names]
     missing = [str(path) for path in files if not path.is_file()]
     fault = None
     if len(folders) > 1:
@@ -135,36 +135,36 @@ def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarr
         return rim_fit(bone, filled, spacing * steps) if filled.any() else None
 
     frames = _frames(skull.affine)
-    own = fit(frames[name])
-    if own is None:  # too small for coarse voxels
+    chosen = fit(frames[name])
+    if chosen is None:  # too small for coarse voxels
         return
     for other, frame in (_mirrored(frames[name], skull.values.shape) | frames).items():
         better = fit(frame)
-        if better is not None and better.score > max(own.score + _BETTER, _GOOD):
+        if better is not None and better.score > max(chosen.score + _BETTER, _GOOD):
             raise InputError(
                 f"{path}: does not fill the hole of its skull: in the coordinates of the skull's own mesh "
                 f"({name}) "
-                f"it agrees with the bone at its rim to {own.score:.0%}, and to {better.score:.0%} if "
+                f"it agrees with the bone at its rim to {chosen.score:.0%}, and to {better.score:.0%} if "
                 f"taken as {other}; export it in the coordinates of the skull"
             )
-    if own.on_bone > _ON_BONE:
+    if chosen.on_bone > _ON_BONE:
         raise InputError(
-            f"{path}: does not fill the hole of its skull: {own.on_bone:.0%} of its silhouette is on bone, "
+            f"{path}: does not fill the hole of its skull: {chosen.on_bone:.0%} of its outline is on bone, "
             f"expected at most {_ON_BONE:.0%}; check that it is the implant of this skull, and not mirrored"
         )
 
 
 def _mirrored(frame: np.ndarray, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """A frame with axes of the file, or of the volume, reversed: (4, 4) from coordinates to voxel indices."""
-    found = {}
+    frames = {}
     for signs in list(product((1.0, -1.0), repeat=3))[1:]:
         axes = " and ".join(axis for axis, sign in zip("xyz", signs, strict=True) if sign < 0)
-        found[f"mirrored in {axes}"] = frame @ np.diag([*signs, 1.0])
+        frames[f"mirrored in {axes}"] = frame @ np.diag([*signs, 1.0])
     for axis, n in enumerate(shape):
         flip = np.eye(4)
         flip[axis, axis], flip[axis, 3] = -1, n - 1
-        found[f"mirrored along the volume's axis {'ijk'[axis]}"] = flip @ frame
-    return found
+        frames[f"mirrored along the volume's axis {'ijk'[axis]}"] = flip @ frame
+    return frames
 
 
 def _apply(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -191,7 +191,7 @@ def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: P
     gap = float(near[skull[box] > 0].min(initial=np.inf))
     if gap > _TOUCH_MM:
         raise InputError(
-            f"{path}: comes no nearer than {_TOUCH_MM:g} mm to the bone of its skull, expected it to touch; "
+            f"{path}: is more than {_TOUCH_MM:g} mm from the bone of its skull, expected contact; "
             "check that it is the implant of this skull, in the same coordinates"
         )
     labels = (skull > 0).astype(np.uint8)
@@ -216,7 +216,7 @@ def _frames(affine: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> tuple[str, np.ndarray]:
-    """The frame in which a mesh lies on its mask's surface: its name, and (4, 4) to voxel indices."""
+    """Return the frame in which a mesh lies on its mask's surface: its name, and (4, 4) to voxel indices."""
     sample = vertices[:: max(1, len(vertices) // _SAMPLE)]
     fits = _fits(sample, skull, affine)
     best = max(fits, key=lambda name: fits[name])
@@ -230,14 +230,14 @@ def _frame(path: Path, vertices: np.ndarray, skull: np.ndarray, affine: np.ndarr
             )
     tried = ", ".join(f"{name} {fit:.0%}" for name, fit in fits.items())
     raise InputError(
-        f"{path}: lies on the surface of its skull's mask in no frame tried: {tried} of its vertices, "
+        f"{path}: does not fit the surface of its skull's mask in any frame tried: {tried} of its vertices, "
         "expected "
         f"{_FIT:.0%}, and at least {_SPAN:.0%} of the mask's extent; check that both are of the same skull"
     )
 
 
 def _fits(points: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """By frame, how many of the points (n, 3) lie on the mask's surface; 0 if they do not span the mask."""
+    """Return by frame the share of points (n, 3) on the mask's surface; 0 if they do not span the mask."""
     used = [np.flatnonzero(skull.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     extent = np.array([found[-1] - found[0] for found in used])
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -250,7 +250,7 @@ def _fits(points: np.ndarray, skull: np.ndarray, affine: np.ndarray) -> dict[str
 
 
 def _on_surface(points: np.ndarray, skull: np.ndarray, spacing: np.ndarray) -> float:
-    """How many of the points (n, 3 voxel coordinates) have bone and background nearby, as a fraction."""
+    """Return the share of points (n, 3 voxel coordinates) that have bone and background nearby."""
     reach = _NEAR * float(np.linalg.norm(spacing))
     steps = [np.arange(-int(reach / s), int(reach / s) + 1) for s in spacing]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -15,7 +15,7 @@ from calvaria.sources.opening import open_checked
 from calvaria.sources.voxels import Layout, Readable, Volume, check_affine, check_layout, read_values
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by NIfTI's code of the unit; 0 is not said
+_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by NIfTI's code of the unit; 0 is unknown
 
 
 def read(path: Path) -> Volume:

@@ -132,7 +132,7 @@ def _layout(path: Path, header: dict[str, Any], kept: list[int]) -> Layout:
 
 
 def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """The (4, 4) affine, and which of the file's axes are in space."""
+    """Return the (4, 4) affine, and which of the file's axes are in space."""
     sizes = header["sizes"]
     if int(header["dimension"]) != len(sizes):
         raise InputError(f"{path}: has {len(sizes)} sizes for {header['dimension']} axes; repair its header")
@@ -160,7 +160,7 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
     if len(kept) != 3:
         raise InputError(
             f"{path}: has {len(kept)} axes in space, of shape {sizes.tolist()}, expected a volume of three "
-            "dimensions; split series and channels into files of their own"
+            "dimensions; split series and channels into separate files"
         )
     affine = np.eye(4)
     affine[:3, :3] = directions[kept].T

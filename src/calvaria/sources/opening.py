@@ -23,12 +23,12 @@ def open_checked(path: Path) -> IO[bytes]:
     """
     try:
         # Looked at before it is opened: opening a named pipe would wait for ever.
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: is a folder, expected a file; give one of the files in it")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{path}: is a device or pipe, expected a regular file; copy its content to one")
-        if found.st_size == 0:
+        if status.st_size == 0:
             raise InputError(f"{path}: is empty, it has 0 bytes; download or export it again")
         return path.open("rb")
     except OSError as error:
@@ -36,13 +36,13 @@ def open_checked(path: Path) -> IO[bytes]:
 
 
 def reason(error: OSError) -> str:
-    """Why a file cannot be read and what to do."""
+    """Return the reason for which a file cannot be read, and the remedy."""
     text = f"cannot be read ({error.strerror or error}); check the disk or download it again"
     return _REASONS.get(error.errno or 0, text)
 
 
 def data_file_beside(header: Path, name: str) -> Path:
-    """The file that holds the voxels of a header in a file of its own; one outside its folder is never read.
+    """Return the file with the voxels of a detached header; files outside of its folder are never read.
 
     Raises:
         InputError: if it is outside, or a list of files.

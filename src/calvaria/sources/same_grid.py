@@ -12,7 +12,7 @@ from calvaria.sources.voxels import Volume
 
 
 def on_grid_of(path: Path, reference: Volume, other_path: Path, other: Volume) -> npt.NDArray[Any]:
-    """The other volume's values in the reference's order of axes, (i, j, k).
+    """Return the other volume's values in the reference's order of axes, (i, j, k).
 
     Raises:
         InputError: if shapes differ, or a corner lies more than a tenth of a voxel from the reference's.
@@ -32,10 +32,9 @@ def on_grid_of(path: Path, reference: Volume, other_path: Path, other: Volume) -
         else:
             what = "the directions of their axes or their origins differ"
         raise InputError(
-            f"{other_path} has as many voxels as {path}, in other places: {what}, and corners lie up to "
-            f"{apart:.3g} mm apart, expected at most {most:.3g} mm, a tenth of a voxel; check that both "
-            "are of "
-            "the same skull, repair the header that is wrong, or resample one of them onto the other's grid"
+            f"{other_path} has the shape of {path}, but other voxel positions: {what}, and corners differ by "
+            f"up to {apart:.3g} mm, expected at most {most:.3g} mm, a tenth of a voxel; check that both are "
+            "of the same skull, repair the wrong header, or resample one of them onto the other's grid"
         )
     return values
 

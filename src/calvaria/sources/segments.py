@@ -1,4 +1,4 @@
-"""What the segments of a segmentation are, by their names: 3D Slicer fixes no order and no numbers."""
+"""Roles of a segmentation's segments by their names, since 3D Slicer does not fix order and numbers."""
 
 import re
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ def segments_of(path: Path, header: Mapping[str, Any]) -> dict[int, str]:
         InputError: if segments lie in several layers, so that voxels may belong to two of them, or two share
             a label.
     """
-    found: dict[str, dict[str, str]] = {}
+    segments: dict[str, dict[str, str]] = {}
     for key, value in header.items():
         if match := _FIELD.fullmatch(key):
-            found.setdefault(match[1], {})[match[2]] = str(value).strip()
-    named = [one for one in found.values() if "Name" in one]
+            segments.setdefault(match[1], {})[match[2]] = str(value).strip()
+    named = [one for one in segments.values() if "Name" in one]
     names = ", ".join(one["Name"] for one in named)
     if len({one.get("Layer", "0") for one in named}) > 1:
         raise InputError(

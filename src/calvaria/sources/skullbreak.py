@@ -23,12 +23,12 @@ class SkullbreakSource(FileSource):
     """SkullBreak: complete_skull/NNN.nrrd; defective_skull/ and implant/ with a folder per defect type."""
 
     kind: Literal["skullbreak"]
-    """Which source: SkullBreak."""
+    """Selects SkullBreak."""
 
     brings_defects: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """One entry per skull and type of defect, in this order; one with a part missing has a fault.
+        """Return one entry per skull and type of defect, in this order; one with a part missing has a fault.
 
         A type may be absent as a whole.
 

@@ -23,7 +23,7 @@ class SkullfixSource(FileSource):
     """SkullFix, also AutoImplant 2020: complete_skull/, defective_skull/ and implant/ with NNN.nrrd each."""
 
     kind: Literal["skullfix"]
-    """Which source: SkullFix; path is training_set or the folder above it."""
+    """Selects SkullFix; path is training_set or the folder above it."""
 
     brings_defects: ClassVar[bool] = True
 

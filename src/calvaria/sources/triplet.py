@@ -16,7 +16,7 @@ MEANINGS = Origin(meanings={BONE: "bone", IMPLANT: "implant"})
 
 
 def read_triplet(complete: Path | None, defective: Path, implant: Path) -> Scan:
-    """One skull from its parts: label 1 where the defective skull is, 2 where the implant is.
+    """Return one skull from its parts: label 1 where the defective skull is, 2 where the implant is.
 
     The published sets are exact in every voxel, so not a single one may be in both parts, or in the complete
     skull and in neither part. Without a complete skull, only the former is checked.
@@ -43,9 +43,9 @@ def read_triplet(complete: Path | None, defective: Path, implant: Path) -> Scan:
         surplus = int(np.count_nonzero((labels > 0) & (whole == 0)))
         if absent or surplus:
             raise InputError(
-                f"{complete}: is not {defective} and {implant} together: {absent} of its voxels are in "
-                f"neither, {surplus} of theirs are not in it, expected none; check that all are of the same "
-                "skull and defect"
+                f"{complete}: expected the union of {defective} and {implant}: {absent} of its voxels are in "
+                f"neither, {surplus} of theirs are not in it; check that all are of the same skull and "
+                "defect"
             )
     return Scan(labels, bone.affine, summarise("label volume", labels, bone.affine, MEANINGS))
 
@@ -60,24 +60,24 @@ def _part(path: Path, what: str) -> Volume:
 
 
 def by_id(folder: Path) -> dict[str, Path]:
-    """The volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
+    """Return the volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
 
     Raises:
         InputError: if two of them have the same id.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in sorted(folder.glob("*")):
         if path.name.startswith(".") or not path.name.endswith((".nrrd", ".nii.gz")):
             continue
         id = own_id(path)
-        if id in found:
-            raise InputError(f"{found[id]} and {path}: are the same part of one skull; remove one of them")
-        found[id] = path
-    return found
+        if id in paths:
+            raise InputError(f"{paths[id]} and {path}: are the same part of one skull; remove one of them")
+        paths[id] = path
+    return paths
 
 
 def lacking(missing: list[Path]) -> str | None:
-    """The fault of a skull some of whose files are missing."""
+    """Return the fault of a skull some of whose files are missing."""
     if not missing:
         return None
     return f"no such file: {', '.join(map(str, missing))}; restore it from the data set's archive"

@@ -76,7 +76,7 @@ def read_volume(path: Path) -> Volume:
 
 
 def unknown_kind(path: Path) -> str:
-    """What to do with a file that is not a volume by its name."""
+    """Return the remedy for a file whose name is not that of a volume."""
     for endings, advice in _CONVERTERS.items():
         if path.name.lower().endswith(endings):
             return advice
@@ -87,7 +87,7 @@ def unknown_kind(path: Path) -> str:
 
 
 def read_mask(path: Path) -> Volume:
-    """Read a binary volume, as `mask_of` takes it.
+    """Read a binary volume; see `mask_of`.
 
     Raises:
         InputError: as for `read_volume` and `mask_of`.
@@ -96,7 +96,7 @@ def read_mask(path: Path) -> Volume:
 
 
 def read_labels(path: Path) -> Volume:
-    """Read a label volume, as `labels_of` takes it.
+    """Read a label volume; see `labels_of`.
 
     Raises:
         InputError: as for `read_volume` and `labels_of`.
@@ -105,15 +105,14 @@ def read_labels(path: Path) -> Volume:
 
 
 def mask_of(path: Path, volume: Volume) -> Volume:
-    """A binary volume as uint8 0/1; its positive value may be any single one, such as 255 or 1.0.
+    """Return a binary volume as uint8 0/1; its positive value may be any single one, such as 255 or 1.0.
 
     Raises:
         InputError: if there are other values, or several segments.
     """
     if len(volume.origin.meanings) > 1:
         raise InputError(
-            f"{path}: has the segments {listed(volume.origin.meanings)}, expected one; export the one that "
-            "is meant alone"
+            f"{path}: has the segments {listed(volume.origin.meanings)}, expected one; export one of them"
         )
     values = rounded(volume.values)
     low, high = extremes(values)
@@ -124,7 +123,7 @@ def mask_of(path: Path, volume: Volume) -> Volume:
 
 
 def labels_of(path: Path, volume: Volume) -> Volume:
-    """A label volume as uint8: 0 background, 1 bone, 2 implant; or a mask of 0 and 255 as 0 and 1.
+    """Return a label volume as uint8: 0 background, 1 bone, 2 implant; or a mask of 0 and 255 as 0 and 1.
 
     Segments are taken by their names, whatever their numbers, if any name tells bone or implant.
 
@@ -156,7 +155,7 @@ def labels_of(path: Path, volume: Volume) -> Volume:
 
 
 def skull_of(path: Path, volume: Volume) -> Volume:
-    """A label volume or a mask as uint8: 0 background, 1 bone, 2 implant.
+    """Return a label volume or a mask as uint8: 0 background, 1 bone, 2 implant.
 
     A mask may have any single positive value but 2, which alone would be an implant without bone.
 
@@ -168,7 +167,7 @@ def skull_of(path: Path, volume: Volume) -> Volume:
 
 
 def is_label_like(volume: Volume) -> bool:
-    """Whether values are those of a mask or label map, not Hounsfield units, judged by a few slices."""
+    """Return whether a few slices have values of a mask or label map, not Hounsfield units."""
     if volume.origin.meanings:
         return True
     if float(volume.values.min()) < -ROUNDING:
@@ -180,7 +179,7 @@ def is_label_like(volume: Volume) -> bool:
 
 
 def looks_like_ct(values: npt.NDArray[Any]) -> bool:
-    """Whether values have the range of a CT's Hounsfield units."""
+    """Return whether values have the range of a CT's Hounsfield units."""
     low, high = extremes(values)
     return low <= -200 and high > 200
 

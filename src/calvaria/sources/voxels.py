@@ -1,4 +1,4 @@
-"""What files of volumes have in common: a header's claims are checked, then the voxels are read.
+"""Reading of volume files: check the header, then read the voxels.
 
 They are read in pieces and into one array, since a file can be damaged or lie about its size: nothing is
 allocated before the header's claims are held against the file, and a gzip file is read up to its checksum.
@@ -26,7 +26,7 @@ _GZIP_MOST = 1032  # deflate cannot shrink anything by more
 
 
 class Readable(Protocol):
-    """A file, or what is unpacked from one."""
+    """A file or a decompressed stream."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -42,7 +42,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a header says of the voxels that follow it."""
+    """A header's description of the voxels."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -53,13 +53,13 @@ class Layout:
 
 
 def slabs(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Views (i, j, 8 or fewer) of a volume along k, so that what is computed of them stays small."""
+    """Yield views (i, j, at most 8) of a volume along k, to limit the memory of computations."""
     for start in range(0, values.shape[2], 8):
         yield values[:, :, start : start + 8]
 
 
 def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """The least and the greatest value; NaN if there is one."""
+    """Return the least and the greatest value; NaN if there is one."""
     return float(values.min()), float(values.max())
 
 
@@ -76,7 +76,7 @@ def check_layout(path: Path, layout: Layout, size: int) -> None:
     if len(shape) != 3:
         raise InputError(
             f"{path}: has shape {shape}, expected a volume of three dimensions; split series and channels "
-            "into files of their own"
+            "into separate files"
         )
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(
@@ -144,7 +144,7 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
 
 
 def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The (4, 4) affine, if it is one that a scanner makes.
+    """Return the (4, 4) affine, if it is one that a scanner makes.
 
     Raises:
         InputError: if it is not finite, singular, strongly sheared, or not in millimetres.

@@ -1,4 +1,4 @@
-"""Compare a family's skulls with real ones that it has not learned from.
+"""Compare a family's skulls with held-out real skulls.
 
 Example: calvaria audit --run results/demo --family vae
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def audit(run: Run, config: Config, family: str) -> None:
     """Write ``audit/FAMILY.json``.
 
-    The family's screened skulls are compared with those of the validation and test people; whether they are
-    copies is asked of the training skulls and their mirror images. An autoencoder rebuilds the test skulls.
+    The family's screened skulls are compared with those of the validation and test people, and, to detect
+    copies, with the training skulls and their mirror images. An autoencoder reconstructs the test skulls.
     """
     import numpy as np
 
@@ -45,7 +45,7 @@ def audit(run: Run, config: Config, family: str) -> None:
     real = scale(all_features(held_out, grid))
     neighbours = min(config.audit.neighbours, len(real) - 1, len(samples) - 1)
     rejected = Counter(one["reason"].split(" of ")[0] for row in rows for one in row["rejections"])
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "family": family,
         "samples": len(samples),
         "held_out": len(real),
@@ -56,7 +56,7 @@ def audit(run: Run, config: Config, family: str) -> None:
         "rejected": sum(rejected.values()),
         "reconstruction": _reconstruction(run, config, family),
     }
-    write_json(run.audit(family), found)
+    write_json(run.audit(family), result)
 
 
 def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
@@ -72,9 +72,9 @@ def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | N
     if not settings.reconstructs:
         return None
     test = skulls(run, "test")[1]
-    made = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
+    predicted = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
     rows = [
-        asdict(compare(one, wanted, config.grid.voxels())) for one, wanted in zip(made, test, strict=True)
+        asdict(compare(one, true, config.grid.voxels())) for one, true in zip(predicted, test, strict=True)
     ]
     kept = [row for row in rows if math.isfinite(row["surface_mm"])]
     names = rows[0]

@@ -41,7 +41,7 @@ def fit(run: Run, config: Config, family: str) -> None:
 
 
 def dry_run(run: Run, config: Config, family: str) -> str:
-    """What fitting a family would take: parameters, peak memory and time, from a few steps at full size."""
+    """Measure parameters, peak memory and time of a training in a few steps at full size."""
     from calvaria.families.network_family import NetworkFamily
     from calvaria.families.run_context import fit_context
     from calvaria.storage.cohorts import training_population
@@ -55,8 +55,8 @@ def dry_run(run: Run, config: Config, family: str) -> str:
     context, _ = fit_context(run, config, family)
     training = settings.training(training_population(run), context)
     optimiser = cast(NetworkFamily, settings).optimiser
-    found = estimate(training, config, optimiser.accumulate, prepare_device(config))
-    return f"fit {family}: {found.text(optimiser.steps)}"
+    estimated = estimate(training, config, optimiser.accumulate, prepare_device(config))
+    return f"fit {family}: {estimated.text(optimiser.steps)}"
 
 
 def _each_after_its_base(config: Config) -> list[str]:

@@ -56,12 +56,12 @@ def ingest(run: Run, config: Config, shard: int) -> None:
         except InputError as error:  # one bad file must not hide the others; people and report say it loudly
             row = _row(entry, Finding("fault", "unreadable", str(error)), (), ())
         else:
-            found = examine(scan, grid, config.ingest.top_margin_mm)
-            volume[:] = found.labels
-            if found.vault is not None:
-                vault[:] = found.vault.inner_mm, found.vault.outer_mm, found.vault.exit_mm
-            row = _row(entry, found.fault, found.doubts, config.ingest.accept)
-            _add_geometry(row, scan, found)
+            examined = examine(scan, grid, config.ingest.top_margin_mm)
+            volume[:] = examined.labels
+            if examined.vault is not None:
+                vault[:] = examined.vault.inner_mm, examined.vault.outer_mm, examined.vault.exit_mm
+            row = _row(entry, examined.fault, examined.doubts, config.ingest.accept)
+            _add_geometry(row, scan, examined)
         rows.append(row)
         if row["verdict"] != ACCEPTED:
             what = "accepted by name" if is_accepted(row) else "LEFT OUT"
@@ -74,7 +74,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
 def _row(
     entry: Entry, fault: Finding | None, doubts: Sequence[Finding], accept: Sequence[str]
 ) -> IngestColumns:
-    """Whose skull it is and its verdict; a doubtful one that a pattern names has that as ``accepted_by``."""
+    """Return person and verdict; ``accepted_by`` is the pattern that names a doubtful skull."""
     from calvaria.skull import ACCEPTED, DOUBTFUL
 
     row: IngestColumns = {"id": entry.id, "person": entry.person, "verdict": ACCEPTED, "reason": None}
@@ -87,12 +87,12 @@ def _row(
     return row if pattern is None else row | {"accepted_by": pattern}
 
 
-def _add_geometry(row: IngestColumns, scan: Scan, found: Examined) -> None:
+def _add_geometry(row: IngestColumns, scan: Scan, examined: Examined) -> None:
     """Add the scan's grid, its pose and the fit of the template, as far as they are known."""
     row["scan"] = {"shape": list(scan.labels.shape), "affine": scan.affine.tolist()}
-    if found.pose is not None and found.to_box is not None:
-        row["pose"] = found.to_box.tolist()
-        row["template"] = {"residual_mm": found.pose.residual_mm, "size": found.pose.size.tolist()}
+    if examined.pose is not None and examined.to_box is not None:
+        row["pose"] = examined.to_box.tolist()
+        row["template"] = {"residual_mm": examined.pose.residual_mm, "size": examined.pose.size.tolist()}
 
 
 def _reads(config: Config, _: str, shard: int) -> dict[str, Any]:

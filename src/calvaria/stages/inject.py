@@ -33,7 +33,7 @@ class Subject:
 
 
 def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
-    """Write one shard of cases; every row says how its defect can be made again."""
+    """Write one shard of cases; every row has the parameters of its defect."""
     import numpy as np
 
     from calvaria import seeds
@@ -73,15 +73,15 @@ def inject(run: Run, config: Config, cohort: str, shard: int) -> None:
             def rng(attempt: int, index: int = subject.index, number: int = number) -> np.random.Generator:
                 return seeds.generator(config.seed, "inject", cohort, index, number, attempt)
 
-            made = inject_defect(skull, grid, config.inject, rng, vault)
-            volumes.append(made.labels)
+            case = inject_defect(skull, grid, config.inject, rng, vault)
+            volumes.append(case.labels)
             rows.append(
                 {
                     **about,
-                    "recipe": made.recipe,
-                    "defect": to_json(made.defect),
-                    "attempt": made.attempt,
-                    "implant_ml": _implant_ml(made.labels, config),
+                    "recipe": case.recipe,
+                    "defect": to_json(case.defect),
+                    "attempt": case.attempt,
+                    "implant_ml": _implant_ml(case.labels, config),
                 }
             )
             progress.advance()

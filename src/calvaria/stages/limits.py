@@ -1,4 +1,4 @@
-"""Measure the training skulls; the screen accepts what is like them.
+"""Measure the training skulls, for the limits of the screen.
 
 Example: calvaria limits --run results/demo
 """

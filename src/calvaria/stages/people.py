@@ -96,7 +96,7 @@ def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPictur
 
 
 def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str, Any]]:
-    """Every pair of skulls that their source calls two people's, the closest first.
+    """Return every pair of skulls that their source calls two people's, the closest first.
 
     Several cases of one skull have one vault; it is compared once, and the others count as its person's.
     """
@@ -112,18 +112,18 @@ def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str,
     shapes = {number: shape(vaults[number]) for number in distinct}
     mirrored = {number: shape(mirror(vaults[number])) for number in distinct}
     progress = Progress("people", len(distinct), "skulls")
-    found: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
     for b in distinct:
         for a in distinct[: distinct.index(b)]:
             if rows[a]["person"] != rows[b]["person"]:
                 one = match(shapes[a], shapes[b], mirrored[b])
-                found.append({"a": a, "b": b, "mm": one.distance_mm, "mirrored": one.mirrored})
+                pairs.append({"a": a, "b": b, "mm": one.distance_mm, "mirrored": one.mirrored})
         progress.advance()
-    return sorted(found, key=lambda pair: (pair["mm"], pair["a"], pair["b"]))
+    return sorted(pairs, key=lambda pair: (pair["mm"], pair["a"], pair["b"]))
 
 
 def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
-    """The person of every skull: the first name of all that are linked by a name or by a pair."""
+    """Return the person of every skull: the first name of all that are linked by a name or by a pair."""
     root = list(range(len(names)))
 
     def find(number: int) -> int:

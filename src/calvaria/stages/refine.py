@@ -32,7 +32,7 @@ def refine(run: Run, config: Config) -> None:
 
     settings = config.refine
     if settings is None:
-        raise CalvariaError("refine: the config has no section of that name; add one, see docs/config.md")
+        raise CalvariaError("refine: missing in the config; add this section, see docs/config.md")
     if launched(config):
         return
     config = with_precision(run, config)

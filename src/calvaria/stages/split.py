@@ -34,7 +34,7 @@ def split(run: Run, config: Config) -> None:
     people = sorted(set(person_of.values()))
     if len(people) < LEAST_PEOPLE:
         raise InputError(
-            f"split: {len(people)} usable person(s) after ingest, at least {LEAST_PEOPLE} are needed; "
+            f"split: {len(people)} usable person(s) after ingest, expected at least {LEAST_PEOPLE}; "
             f"{run.ingest.path} has the verdict of every skull"
         )
     order = seeds.generator(config.seed, "split").permutation(len(people))

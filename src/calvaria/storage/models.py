@@ -14,7 +14,7 @@ def save_model(directory: Path, model: Model) -> None:
 
 
 def load_model(directory: Path) -> Model:
-    """Read what ``save_model`` wrote.
+    """Read the files of ``save_model``.
 
     Raises:
         StoreError: if a file is missing or damaged.

@@ -52,7 +52,7 @@ class PackedStore:
     path: Path
 
     def shard(self, number: int) -> Path:
-        """The file of one shard."""
+        """Return the file of one shard."""
         return self.path / "planes" / "c" / str(number) / "0" / "0" / "0" / "0"
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The layout of a run's directory, from which the workflow's rules and the commands take their paths.
+"""The layout of a run's directory, used by the workflow's rules and the commands.
 
 A name may be a Snakemake wildcard such as ``"{family}"``.
 """
@@ -31,7 +31,7 @@ class Run:
         return self.root / "ingest" / f"vaults-{shard}.safetensors"
 
     def sheet(self, shard: int | str) -> Path:
-        """The contact sheet of one shard of skulls with their verdicts."""
+        """Return the contact sheet of one shard of skulls with their verdicts."""
         return self.root / "ingest" / f"sheet-{shard}.png"
 
     @property
@@ -50,19 +50,19 @@ class Run:
         return self.root / "precision.json"
 
     def fit(self, family: str) -> Path:
-        """The directory of a fitted family: ``fit.json``, ``model.safetensors``."""
+        """Return the directory of a fitted family: ``fit.json``, ``model.safetensors``."""
         return self.root / "fit" / family
 
     def template(self, family: str) -> Path:
-        """The mean skull of the population, for a registration family of mode template."""
+        """Return the mean skull of the population, for a registration family of mode template."""
         return self.fit(family) / "template.safetensors"
 
     def fields(self, family: str, batch: int | str) -> Path:
-        """The deformation fields of one batch of registrations."""
+        """Return the deformation fields of one batch of registrations."""
         return self.fit(family) / f"fields-{batch}.safetensors"
 
     def registrations(self, family: str, batch: int | str) -> Path:
-        """The table of one batch of registrations."""
+        """Return the table of one batch of registrations."""
         return self.fit(family) / f"registrations-{batch}.jsonl"
 
     def scratch(self, family: str) -> Path:
@@ -91,7 +91,7 @@ class Run:
         return Store(self.root / "inject" / f"{cohort}.zarr")
 
     def train(self, arm: str, seed: int | str) -> Path:
-        """The directory of one of an arm's networks: ``train.json``, ``model.safetensors``."""
+        """Return the directory of one of an arm's networks: ``train.json``, ``model.safetensors``."""
         return self.root / "train" / arm / str(seed)
 
     @property
@@ -100,7 +100,7 @@ class Run:
         return self.root / "refine"
 
     def evaluate(self, arm: str) -> Store[EvaluateRow]:
-        """The test cases with the implants predicted by an arm's networks, and their scores."""
+        """Return the test cases with the implants predicted by an arm's networks, and their scores."""
         return Store(self.root / "evaluate" / f"{arm}.zarr")
 
     @property
@@ -114,7 +114,7 @@ class Run:
         return self.root / "report.html"
 
     def log(self, job: str) -> Path:
-        """The log of a job."""
+        """Return the log of a job."""
         return self.root / "logs" / f"{job}.log"
 
     def benchmark(self, job: str) -> Path:

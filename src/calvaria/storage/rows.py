@@ -151,7 +151,7 @@ class ScreenRow(VolumeRow, ScreenColumns):
 
 
 class Origin(TypedDict):
-    """Whose skull a case is."""
+    """Person of a case."""
 
     parents: Annotated[list[str], Column("Identifiers of the real skulls that the volume descends from.")]
     person: Annotated[str | None, Column("Person of a held-out skull; null for a synthetic skull.")]
@@ -233,7 +233,7 @@ class EvaluateRow(VolumeRow, EvaluateColumns):
 
 
 def is_ensemble(row: EvaluateRow) -> bool:
-    """Whether the prediction is that of an arm's ensemble instead of a single network."""
+    """Return whether the prediction is that of an arm's ensemble instead of a single network."""
     return row["seed"] == ENSEMBLE
 
 
@@ -282,7 +282,7 @@ class Table:
 
     @property
     def description(self) -> str:
-        """What a row describes."""
+        """Content of one row."""
         return self.row.__doc__ or ""
 
 
@@ -307,7 +307,7 @@ class Declared:
 
 
 def columns(row: type) -> list[Declared]:
-    """The declared columns of a row type, a base class's first."""
+    """Return the declared columns of a row type, a base class's first."""
     return [_declared(row, name, hint) for name, hint in get_type_hints(row, include_extras=True).items()]
 
 

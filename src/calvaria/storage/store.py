@@ -43,11 +43,11 @@ class Store(Generic[RowT]):
     path: Path
 
     def shard(self, number: int | str) -> Path:
-        """The file of one shard."""
+        """Return the file of one shard."""
         return self.path / "labels" / "c" / str(number) / "0" / "0" / "0"
 
     def table(self, number: int | str) -> Path:
-        """The rows of one shard."""
+        """Return the rows of one shard."""
         return self.path / "rows" / f"{number}.jsonl"
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Where a network runs, and what makes its results repeat."""
+"""Device and determinism of networks."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def prepare_device(config: Compute) -> torch.device:
     torch.use_deterministic_algorithms(True)
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
-        raise CalvariaError("device: cuda was asked for, but torch sees no GPU; use device: auto or cpu")
+        raise CalvariaError("device: cuda is configured, but torch detects no GPU; use device: auto or cpu")
     if not cuda or config.device == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

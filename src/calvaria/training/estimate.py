@@ -1,4 +1,4 @@
-"""What a training will take, from a few of its steps at its real size."""
+"""Cost of a training, measured in a few of its steps at full size."""
 
 import resource
 import time

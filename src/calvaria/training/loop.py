@@ -65,7 +65,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained: a step makes the updates one after the other.
+    """A training: a step makes the updates one after the other.
 
     All randomness has to come from the number of the step, and has to be drawn for the whole batch.
     """
@@ -80,13 +80,13 @@ class Training:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are learned."""
+        """Return the number of trainable parameters."""
         return sum(p.numel() for network in self.networks.values() for p in network.parameters())
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Which training of a run this is, and where it writes."""
+    """Identity and files of a training in a run."""
 
     title: str
     identity: str  # digest of config and code

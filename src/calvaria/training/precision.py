@@ -1,8 +1,8 @@
-"""Which precision matrix products have: bfloat16 where a timed probe finds that the processor multiplies it.
+"""Precision of matrix products: bfloat16 where a timed probe finds that it is faster than float32.
 
-Processors without such instructions emulate bfloat16, many times slower than float32, so the name of a
-processor or what a library claims to support is not asked. A run measures once and keeps the choice in
-``precision.json``, so that no job decides differently.
+Processors without bfloat16 instructions emulate it, many times slower than float32. Their names and the
+claims of libraries do not tell reliably, a measurement does. A run measures once and stores its choice in
+``precision.json``, so that all of its jobs agree.
 """
 
 import logging

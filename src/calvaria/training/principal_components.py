@@ -15,9 +15,9 @@ def principal_components(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, 
         descending; rounding may leave the last ones below 0.
     """
     variances, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
-    found = vectors.flip(1)[:, :count].T @ rows
-    found = found / found.norm(dim=1, keepdim=True).clamp(min=1e-9)
-    return with_positive_peaks(found), variances.flip(0)
+    components = vectors.flip(1)[:, :count].T @ rows
+    components = components / components.norm(dim=1, keepdim=True).clamp(min=1e-9)
+    return with_positive_peaks(components), variances.flip(0)
 
 
 def with_positive_peaks(rows: torch.Tensor) -> torch.Tensor:

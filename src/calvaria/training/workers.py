@@ -28,7 +28,7 @@ def launched(config: Compute) -> bool:
     """Start this very command once per process if the config asks for several; false if it has to run here.
 
     Raises:
-        CalvariaError: if one of the processes failed; it has said why.
+        CalvariaError: if one of the processes failed; its own message gives the reason.
     """
     if config.processes == 1 or RANK in os.environ:
         return False

@@ -1,8 +1,7 @@
-"""Ctrl-C and SIGTERM: a command ends with one line, the exit code that shells expect, and nothing half done.
+"""Ctrl-C and SIGTERM: a command ends with one line, the conventional exit code, and no partial files.
 
-A training goes on to the end of its step and writes a checkpoint before it ends; everything else ends at
-once, since files are written whole or not at all. While ANTs computes, Python hears of no signal: then a
-command ends when the registration that it is at is done.
+A training completes its step and writes a checkpoint; all other commands end at once, since files are written
+atomically. Python handles no signal while ANTs computes, so a command ends after the current registration.
 """
 
 import signal
@@ -16,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """Somebody asked the command to stop. It is no Exception, so that only the command line catches it."""
+    """The command was interrupted. Derives from BaseException so that only the command line catches it."""
 
     def __init__(self, number: int, outcome: str | None = None) -> None:
         self.signal = signal.Signals(number)
@@ -36,8 +35,8 @@ def raise_on_signals() -> None:
 
 
 @contextmanager
-def keeps_nothing() -> Iterator[None]:
-    """Say of a command that starts from the beginning each time that an interruption left nothing behind."""
+def nothing_written_on_interrupt() -> Iterator[None]:
+    """State in the message of an interruption that nothing was written, for commands that do not resume."""
     try:
         yield
     except Interrupted as interrupted:
@@ -56,7 +55,7 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 @dataclass
 class Stop:
-    """The signal that asked to stop, if any."""
+    """The signal that was received, if any."""
 
     number: int | None = None
 

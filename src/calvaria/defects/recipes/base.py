@@ -26,9 +26,9 @@ class ShapeRecipe(Recipe):
     apart_mm: float = Field(10.0, gt=0)
     """Least bone between several defects."""
     healed: Healed | None = None
-    """Thins the bone around the defect; null leaves the edges fresh."""
+    """Thinning of the bone around the defect; null for none."""
     field_of_view: FieldOfView | None = None
-    """Where the scan ends; null leaves it as it is."""
+    """Crop of the scan; null for none."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -58,7 +58,7 @@ class ShapeRecipe(Recipe):
         )
 
     def on_floor(self, vault: Vault) -> Vault:
-        """The vault that this recipe cuts."""
+        """Return the vault that this recipe cuts."""
         return vault
 
 
@@ -66,7 +66,7 @@ class PlacedRecipe(ShapeRecipe):
     """A recipe whose defects may lie anywhere on the vault, or in a region."""
 
     region: Literal["anywhere", "bilateral", "frontoorbital", "parietotemporal"] = "anywhere"
-    """Where the defect is: between the angles below, or in one of SkullBreak's regions."""
+    """Position of the defect: between the angles below, or in one of SkullBreak's regions."""
     azimuth_deg: Span = (-180.0, 180.0)
     """Range of the defect's centre around the head: 0 right, 90 front, -90 back."""
     elevation_deg: Span = (0.0, 90.0)
@@ -90,9 +90,9 @@ class PlacedRecipe(ShapeRecipe):
         return regions.direction(rng, self.region, self.azimuth_deg, self.elevation_deg)
 
     def on_floor(self, vault: Vault) -> Vault:
-        """The vault that this recipe cuts: with the brow if the region has it."""
+        """Return the vault that this recipe cuts: with the brow if the region has it."""
         return regions.on_floor(self.region, vault)
 
     def misplaced(self, labels: np.ndarray, grid: Grid, vault: Vault) -> str | None:
-        """Why a case is outside the region, or None."""
+        """Return the reason for which a case is outside the region, or None."""
         return regions.misplaced(labels, grid, vault, self.region)

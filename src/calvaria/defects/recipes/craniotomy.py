@@ -21,10 +21,10 @@ Point = tuple[float, float]
 
 
 class CraniotomyRecipe(PlacedRecipe):
-    """A bone flap between burr holes, which saw lines join, cut along the local normal with a bevel."""
+    """A bone flap between burr holes that are joined by saw lines, with a bevel."""
 
     kind: Literal["craniotomy"]
-    """Which recipe: a bone flap."""
+    """Selects this recipe: a bone flap."""
     diameter_mm: Normal = Normal(mean=90, sd=18)
     """Mean diameter of the flap along the surface."""
     elongation: Span = (1.0, 1.4)
@@ -34,9 +34,9 @@ class CraniotomyRecipe(PlacedRecipe):
     hole_radius_mm: Normal = Normal(mean=6.5, sd=0.8)
     """Radius of the burr holes."""
     curvature: Span = (0.0, 0.12)
-    """Range of how far a saw line bows outwards, over its length; 0 for straight ones."""
+    """Range of the outward bow of a saw line, relative to its length; 0 for straight lines."""
     bevel_deg: Normal = Normal(mean=20, sd=7)
-    """Angle by which the cut leans, so that the flap is smaller inside than outside; kept within 0 to 60."""
+    """Angle of the cut to the normal; the flap is smaller inside than outside; clipped to 0 to 60."""
 
     @model_validator(mode="after")
     def _holes(self) -> Self:
@@ -45,7 +45,7 @@ class CraniotomyRecipe(PlacedRecipe):
         return self
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Craniotomy:
-        """A flap around a ray from the vault's centre."""
+        """Return a flap around a ray from the vault's centre."""
         middle = surface.cast(*self.direction(rng))
         pole = rounded(*middle.direction)
         right = rounded(*tangents(pole)[0])
@@ -99,7 +99,7 @@ def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) ->
 
 
 def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point) -> list[Point]:
-    """A saw line from one hole to before the next: a parabola that bows outwards."""
+    """Return a saw line from one hole to before the next: a parabola that bows outwards."""
     bow = rng.uniform(*recipe.curvature)
     if bow == 0:
         return [a]
@@ -113,7 +113,7 @@ def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point)
 
 
 def _distance(surface: OuterSurface, pole: Vector, right: Vector, radius: float, point: Point) -> float:
-    """How far from the vault's centre the outer surface is at a place of the chart."""
+    """Return the distance of the outer surface from the vault's centre at a position of the chart."""
     up = cross(pole, right)
     u, v = point[0] / radius, point[1] / radius
     x, y, z = (w + u * r + v * t for w, r, t in zip(pole, right, up, strict=True))

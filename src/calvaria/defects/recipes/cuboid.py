@@ -16,14 +16,14 @@ class CuboidRecipe(PlacedRecipe):
     """A cuboid cut along the outward normal, turned at random; a cube if ``elongation`` is [1, 1]."""
 
     kind: Literal["cuboid"]
-    """Which recipe: a cuboid, or a cube."""
+    """Selects this recipe: a cuboid, or a cube."""
     edge_mm: Normal = Normal(mean=55, sd=12)
     """Shorter edge along the surface, and the edge into the head; half of that is below the surface."""
     elongation: Span = (1.0, 1.6)
     """Range of the longer edge along the surface, over the shorter one."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> RoundedBox:
-        """A cuboid, centred on the outer surface, one of whose axes points out of the head."""
+        """Return a cuboid, centred on the outer surface, one of whose axes points out of the head."""
         middle = surface.cast(*self.direction(rng))
         short = length(rng, self.edge_mm)
         long = short * rng.uniform(*self.elongation)

@@ -15,14 +15,14 @@ from calvaria.skull.vault import Vault
 
 
 class CustomRecipe(Recipe):
-    """A recipe of your own: a function that draws a defect; see docs/defects.md."""
+    """A custom recipe: a function that draws a defect; see docs/own_defects.md."""
 
     kind: Literal["custom"]
-    """Which recipe: a function of your own."""
+    """Selects this recipe: a custom function."""
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """``package.module:name`` of a function ``name(rng, skull, grid, **parameters) -> Defect``."""
     parameters: dict[str, Any] = Field({})
-    """Its further arguments."""
+    """Further arguments of the function."""
 
     def draw(self, rng: np.random.Generator, skull: np.ndarray, grid: Grid, vault: Vault) -> Defect:
         """Call the function.
@@ -34,7 +34,7 @@ class CustomRecipe(Recipe):
         if not isinstance(defect, Defect):
             raise ConfigError(
                 f"function {self.function} of a custom recipe: returned {type(defect).__name__}, expected "
-                "calvaria.defects.defect.Defect; see docs/defects.md"
+                "calvaria.defects.defect.Defect; see docs/own_defects.md"
             )
         return defect
 

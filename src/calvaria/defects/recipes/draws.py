@@ -1,4 +1,4 @@
-"""What recipes draw: numbers of a distribution, rounded so that they can be stored."""
+"""Random numbers of recipes, rounded so that they can be stored."""
 
 import math
 
@@ -11,7 +11,7 @@ LEAST_MM = 2.0  # no drawn length is smaller
 
 
 def normal(rng: np.random.Generator, distribution: Normal) -> float:
-    """A draw from a normal distribution cut off at three standard deviations."""
+    """Return a draw from a normal distribution cut off at three standard deviations."""
     draw = rng.standard_normal()
     while abs(draw) > 3:
         draw = rng.standard_normal()
@@ -19,12 +19,12 @@ def normal(rng: np.random.Generator, distribution: Normal) -> float:
 
 
 def length(rng: np.random.Generator, distribution: Normal) -> float:
-    """A length in mm, to 1e-4, at least ``LEAST_MM``."""
+    """Return a length in mm, to 1e-4, at least ``LEAST_MM``."""
     return max(LEAST_MM, round(normal(rng, distribution), 4))
 
 
 def turned(rng: np.random.Generator, right: Vector, up: Vector) -> Vector:
-    """A direction drawn evenly in the plane of two orthogonal unit vectors."""
+    """Return a direction drawn evenly in the plane of two orthogonal unit vectors."""
     turn = rng.uniform(0, 2 * math.pi)
     x, y, z = (math.cos(turn) * r + math.sin(turn) * u for r, u in zip(right, up, strict=True))
     return x, y, z

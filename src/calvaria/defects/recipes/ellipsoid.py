@@ -16,14 +16,14 @@ class EllipsoidRecipe(PlacedRecipe):
     """An ellipsoid on the outer surface, turned at random; a sphere if ``elongation`` is [1, 1]."""
 
     kind: Literal["ellipsoid"]
-    """Which recipe: an ellipsoid, or a sphere."""
+    """Selects this recipe: an ellipsoid, or a sphere."""
     radius_mm: Normal = Normal(mean=32, sd=7)
     """Shorter semi-axis along the surface, and the one into the head."""
     elongation: Span = (1.0, 1.6)
     """Range of the longer semi-axis along the surface, over the shorter one."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Ellipsoid:
-        """An ellipsoid whose third axis points out of the head."""
+        """Return an ellipsoid whose third axis points out of the head."""
         middle = surface.cast(*self.direction(rng))
         short = length(rng, self.radius_mm)
         long = round(short * rng.uniform(*self.elongation), 4)

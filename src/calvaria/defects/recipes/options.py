@@ -12,14 +12,14 @@ from calvaria.skull.vault import Vault, rounded, unit
 
 
 class Healed(Section):
-    """Bone around the hole that has thinned; what is gone belongs to the implant."""
+    """Thinned bone around the hole; the removed bone belongs to the implant."""
 
     width_mm: Normal = Normal(mean=12, sd=3)
     """Width of the band of thinned bone."""
     thinning: Normal = Normal(mean=0.6, sd=0.1)
-    """Share of the bone's thickness that is gone at the rim; kept within 0 to 1."""
+    """Share of the bone's thickness that is removed at the rim; clipped to 0 to 1."""
     side: Literal["outer", "inner", "either"] = "either"
-    """From which side the bone has gone; either takes one of them by chance."""
+    """Side from which the bone is removed; ``either`` selects one of them at random."""
 
     def draw(self, rng: np.random.Generator) -> Healing:
         """Draw how the bone around a hole has thinned."""
@@ -30,14 +30,14 @@ class Healed(Section):
 
 
 class FieldOfView(Section):
-    """Where the scan ends: beyond, all labels are 0, so there labels > 0 is not the whole skull."""
+    """Crop of the scan: labels beyond it are 0, so labels > 0 is not the complete skull there."""
 
     bottom_mm: Normal | None = Normal(mean=35, sd=10)
-    """How far below the vault's centre the scan begins; null for no cut."""
+    """Lower end of the scan below the vault's centre; null for no cut."""
     top_mm: Normal | None = None
-    """How far below the vertex the scan ends; null for no cut."""
+    """Upper end of the scan below the vertex; null for no cut."""
     tilt_deg: Normal = Normal(mean=0, sd=6)
-    """How far the cuts are tilted, forwards and sideways."""
+    """Tilt of the cuts, forwards and sideways."""
 
     def draw(self, rng: np.random.Generator, vault: Vault) -> tuple[Plane, ...]:
         """Draw the planes at which the scan ends."""

@@ -1,4 +1,4 @@
-"""Regions of the vault: the directions of defects in them, and whether a case lies in its region."""
+"""Regions of the vault: directions of defects, and a check that a case lies in its region."""
 
 import math
 from typing import NamedTuple
@@ -30,7 +30,7 @@ REGIONS = {
 
 
 def on_floor(region: str, vault: Vault) -> Vault:
-    """The vault that defects of a region are cut from: with the brow if the region has it."""
+    """Return the vault that defects of a region are cut from: with the brow if the region has it."""
     if region == "frontoorbital":
         return vault.model_copy(update={"floor_front": ORBITAL_FLOOR_FRONT})
     return vault
@@ -42,7 +42,7 @@ def direction(
     azimuth_deg: tuple[float, float],
     elevation_deg: tuple[float, float],
 ) -> Vector:
-    """A direction in a region, or between these angles if that is anywhere; every patch of a sphere is
+    """Return a direction in a region, or between these angles if that is anywhere; every patch of a sphere is
     equally likely."""
     place = REGIONS.get(region, Region(azimuth_deg, elevation_deg, False))
     # Uniform in the sine of the elevation.
@@ -55,7 +55,7 @@ def direction(
 
 
 def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, region: str) -> str | None:
-    """Why a case is outside its region, or None.
+    """Return the reason for which a case is outside its region, or None.
 
     Args:
         labels: (x, y, z) uint8 labels with an implant.

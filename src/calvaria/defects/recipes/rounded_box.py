@@ -20,9 +20,9 @@ class RoundedBoxRecipe(ShapeRecipe):
     """A box with rounded corners cut through the vault (the SkullFix recipe)."""
 
     kind: Literal["rounded_box"]
-    """Which recipe: a box with rounded corners."""
+    """Selects this recipe: a box with rounded corners."""
     axis: Literal["vertical", "normal"] = "vertical"
-    """Along what the box is cut: the head's vertical, as in SkullFix, or the outward normal, anywhere."""
+    """Direction of the cut: the head's vertical, as in SkullFix, or the outward normal, at any position."""
     width_mm: Normal = Normal(mean=80, sd=6.5)
     """Horizontal edge length of the box."""
     length_mm: Normal = Normal(mean=76, sd=7)
@@ -32,12 +32,12 @@ class RoundedBoxRecipe(ShapeRecipe):
     burr_radius_mm: Normal = Normal(mean=5.5, sd=0.7)
     """Radius of the round holes at the two upper corners; 0 for none."""
     azimuth_deg: Normal = Normal(mean=-92, sd=6)
-    """Where the defect's centre is around the head: 0 right, 90 front, -90 back."""
+    """Direction of the defect's centre around the head: 0 right, 90 front, -90 back."""
     elevation_deg: Normal = Normal(mean=38, sd=8)
-    """How far the defect's centre is above the horizontal plane through the vault's centre."""
+    """Elevation of the defect's centre above the horizontal plane through the vault's centre."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> RoundedBox:
-        """A box whose upper and lower edges are found by rays of their own."""
+        """Return a box whose upper and lower edges are found by rays of their own."""
         elevation = math.radians(min(normal(rng, self.elevation_deg), 89.0))
         azimuth = math.radians(normal(rng, self.azimuth_deg))
         width, height = length(rng, self.width_mm), length(rng, self.length_mm)
@@ -80,5 +80,5 @@ def _edge(surface: OuterSurface, middle: Ray, tangent: Vector, offset_mm: float)
 
 
 def _normal_at(middle: Ray, upper: Vector, lower: Vector, right: Vector) -> Vector:
-    """The outward direction across the chord from lower to upper, orthogonal to ``right``."""
+    """Return the outward direction across the chord from lower to upper, orthogonal to ``right``."""
     return unit(*cross(right, unit(*(a - b for a, b in zip(upper, lower, strict=True)))))

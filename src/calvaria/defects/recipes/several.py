@@ -18,7 +18,7 @@ def draw(
     apart_mm: float,
     draw_shape: Callable[[np.random.Generator, OuterSurface], Shape],
 ) -> tuple[Shape, ...]:
-    """Draw several shapes, each away from those before it.
+    """Draw several shapes, each apart from the previous ones.
 
     Args:
         count: least and most shapes.
@@ -37,7 +37,7 @@ def draw(
 
 
 def _apart(surface: OuterSurface, one: Shape, other: Shape, least_mm: float) -> bool:
-    """Whether no bone is within half the least distance of both shapes."""
+    """Return whether no bone is within half the least distance of both shapes."""
     boxes = [shape.bounds_mm() for shape in (one, other)]
     axes = []
     for axis in range(3):

@@ -18,7 +18,7 @@ class SpheresRecipe(PlacedRecipe):
     """Union of a primary and several secondary spheres with a noisy boundary (the SkullBreak recipe)."""
 
     kind: Literal["spheres"]
-    """Which recipe: a union of spheres."""
+    """Selects this recipe: a union of spheres."""
     primary_radius_mm: Normal = Normal(mean=28, sd=8)
     """Radius of the primary sphere."""
     secondary_count: tuple[int, int] = (0, 7)
@@ -26,7 +26,7 @@ class SpheresRecipe(PlacedRecipe):
     secondary_radius_mm: Normal = Normal(mean=16, sd=4)
     """Radius of the secondary spheres."""
     blend_mm: float = Field(6.0, ge=0)
-    """Width over which touching spheres melt into each other."""
+    """Width over which touching spheres are blended."""
     roughness_mm: float = Field(4.0, ge=0)
     """Amplitude of the smooth noise on the boundary."""
 
@@ -37,7 +37,7 @@ class SpheresRecipe(PlacedRecipe):
         return self
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> Spheres:
-        """A primary sphere on the outer surface, and secondary ones around it."""
+        """Return a primary sphere on the outer surface, and secondary ones around it."""
         place = self.direction(rng)
         primary = surface.cast(*place)
         radius = length(rng, self.primary_radius_mm)

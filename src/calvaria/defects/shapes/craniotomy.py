@@ -41,7 +41,7 @@ class Craniotomy(Frozen):
     hole_radius_mm: float = Field(ge=0)
     """Radius of the burr holes; 0 for none."""
     bevel: float = Field(ge=0)
-    """How much the outline shrinks per mm below the outer surface."""
+    """Shrinkage of the outline per mm below the outer surface."""
     surface_mm: tuple[float, float, float, float, float, float]
     """Outer surface: its distance from the apex, of s = u / radius and t = v / radius on the chart, is the
     sum of these times 1, s, t, s*s, s*t, t*t."""
@@ -75,7 +75,7 @@ class Craniotomy(Frozen):
     def distance_mm(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
     ) -> np.ndarray:
-        """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
+        """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         It is measured across the saw lines, so it is short of the true one where the chart stretches. Inside
         it may be any negative number, and above ``up_to_mm`` any number above that.
@@ -104,7 +104,7 @@ class Craniotomy(Frozen):
         return distance
 
     def _shrunk_mm(self, s: np.ndarray, t: np.ndarray, from_apex_mm: np.ndarray) -> np.ndarray:
-        """(n,) by how much the bevel has moved the outline inwards at this distance from the apex."""
+        """Return (n,) by how much the bevel has moved the outline inwards at this distance from the apex."""
         k = self.surface_mm
         top = k[0] + k[1] * s + k[2] * t + k[3] * (s * s) + k[4] * (s * t) + k[5] * (t * t)
         return self.bevel * np.minimum(np.maximum(top - from_apex_mm, 0.0), DEEPEST_MM)
@@ -124,7 +124,7 @@ class Craniotomy(Frozen):
 
     @cached_property
     def _squares(self) -> tuple[tuple[float, float], float, np.ndarray]:
-        """Where the squares start, their side in mm, and the distance of their middles, (SQUARES ** 2,)."""
+        """Return origin and side of the squares in mm, and the distance of their middles, (SQUARES ** 2,)."""
         corners = np.array(self.outline_mm)
         low = corners.min(axis=0) - MARGIN_MM
         side = float(np.ptp(corners, axis=0).max() + 2 * MARGIN_MM) / SQUARES
@@ -132,7 +132,7 @@ class Craniotomy(Frozen):
         return (low[0], low[1]), side, self._outline(np.repeat(u, SQUARES), np.tile(v, SQUARES))
 
     def _outline(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """(n,) signed distance on the chart, in mm, from the saw lines and burr holes."""
+        """Return (n,) signed distance on the chart, in mm, from the saw lines and burr holes."""
         outline = _polygon_distance(np.array(self.outline_mm), u, v)
         if self.hole_radius_mm > 0:
             for hole_u, hole_v in self.holes_mm:
@@ -142,7 +142,7 @@ class Craniotomy(Frozen):
 
 
 def _polygon_distance(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(n,) signed distance of points from a simple polygon with (m, 2) corners, negative inside."""
+    """Return (n,) signed distance of points from a simple polygon with (m, 2) corners, negative inside."""
     u0, v0 = corners.T[:, :, None]  # (m, 1) each, so that all edges meet all points at once
     u1, v1 = np.roll(corners, -1, axis=0).T[:, :, None]
     eu, ev = u1 - u0, v1 - v0

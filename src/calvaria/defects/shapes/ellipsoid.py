@@ -8,7 +8,7 @@ from calvaria.skull.vault import Frozen, Vector, cross
 
 
 class Ellipsoid(Frozen):
-    """An ellipsoid in a frame of its own."""
+    """An ellipsoid with its own axes."""
 
     kind: Literal["ellipsoid"] = "ellipsoid"
     centre_mm: Vector
@@ -34,7 +34,7 @@ class Ellipsoid(Frozen):
     def distance_mm(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
     ) -> np.ndarray:
-        """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
+        """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         The sign is exact; the size is of first order at the boundary (Quilez 2008).
         """

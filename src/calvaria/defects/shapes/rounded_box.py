@@ -47,7 +47,7 @@ class RoundedBox(Frozen):
     def distance_mm(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
     ) -> np.ndarray:
-        """(n,) signed distance, negative inside, of world positions in mm, (n,) float64 each.
+        """Return (n,) signed distance, negative inside, of world positions in mm, (n,) float64 each.
 
         Outside near the end faces it is a lower bound; the sign is exact.
         """

@@ -25,11 +25,11 @@ class Spheres(Frozen):
     spheres: tuple[Sphere, ...] = Field(min_length=1)
     """The primary sphere first."""
     blend_mm: float = Field(ge=0)
-    """Width over which the spheres melt into each other."""
+    """Width over which the spheres are blended."""
     roughness_mm: float = Field(ge=0)
     """Largest displacement of the boundary."""
     noise_seed: int = Field(ge=0, lt=2**63)
-    """Which noise displaces it."""
+    """Seed of the noise that displaces it."""
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
         """Least and greatest (x, y, z) that the defect can reach."""
@@ -42,7 +42,7 @@ class Spheres(Frozen):
     def distance_mm(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, up_to_mm: float = np.inf
     ) -> np.ndarray:
-        """(n,) distance, negative inside, of world positions in mm, (n,) float64 each.
+        """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
         It is good near the boundary; elsewhere the sign is right, and the noise is left out.
         """

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class IntrovaeFamily(NetworkFamily):
-    """Soft introspective VAE: encoder and decoder play against each other; samples come from the prior."""
+    """Soft introspective VAE: encoder and decoder compete; samples come from the prior."""
 
     reconstructs: ClassVar[bool] = True
 
     kind: Literal["introvae"]
-    """Which family: a soft introspective variational autoencoder."""
+    """Selects this family: a soft introspective variational autoencoder."""
     representation: Literal["surfaces", "distance"] = "surfaces"
-    """What the network sees of a skull, as of the autoencoders."""
+    """Input representation, as of the autoencoders."""
     latent_size: int = Field(64, ge=1)
     """Length of the latent vector."""
     patch: int = Field(4, ge=1)
-    """Voxels per edge that are folded into channels before the first convolution."""
+    """Voxels per edge that are rearranged into channels before the first convolution."""
     channels: tuple[int, ...] = (32, 64)
     """Channels per resolution level, fine to coarse; each further level halves the resolution."""
     kl_weight: float = Field(0.02, gt=0)
     """Weight of the KL term of real skulls against the reconstruction error in nats per voxel."""
     warm_up: float = Field(0.5, ge=0, le=1)
-    """Share of the steps that train a plain VAE before the two begin to play."""
+    """Share of the steps that train a plain VAE before encoder and decoder compete."""
     optimiser: Optimiser
-    """How it is trained; steps count updates of encoder and decoder together."""
+    """Training; steps count updates of encoder and decoder together."""
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

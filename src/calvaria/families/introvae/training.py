@@ -72,7 +72,7 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
     def lower_encoder(step: int, turn: int, part: MicroBatch) -> Scalars:
         error, kl = real(step, part)
         loss = error + settings.kl_weight * kl
-        found = {"reconstruction": error, "kl": kl}
+        scalars = {"reconstruction": error, "kl": kl}
         if step >= plays_from:
             with torch.no_grad():
                 fake = network.decode(noise(step, "prior", part))
@@ -81,20 +81,20 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
             bound = -distance_error(again, fake) - FAKE_KL_WEIGHT * divergence(mu, logvar)
             judged = (SCALE * bound).exp().mean()
             loss = loss + FAKE_WEIGHT * judged
-            found["judged"] = judged
-        return {"loss": loss, **found}
+            scalars["judged"] = judged
+        return {"loss": loss, **scalars}
 
     def lower_decoder(step: int, turn: int, part: MicroBatch) -> Scalars:
         error, _ = real(step, part)
-        loss, found = error, {}
+        loss, scalars = error, {}
         if step >= plays_from:
             fake = network.decode(noise(step, "prior", part))
             mu, logvar = network.encode(fake)
             again = network.decode(mu.detach())
             fake_kl = divergence(mu, logvar).mean()
             loss = loss + settings.kl_weight * fake_kl + LEAKED * distance_error(again, fake.detach()).mean()
-            found["fake_kl"] = fake_kl
-        return {"loss": loss, **found}
+            scalars["fake_kl"] = fake_kl
+        return {"loss": loss, **scalars}
 
     def validation_error() -> float:
         masks = decode(_rebuilt(network, validation, context.compute))
@@ -120,8 +120,8 @@ def divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 
 def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, compute: Compute) -> np.ndarray:
     with torch.inference_mode(), autocast(compute, network.device):
-        made = [network.decode(network.encode(one[None].to(network.device))[0]) for one in fields]
-    return torch.cat(made).float().cpu().numpy()
+        rebuilt = [network.decode(network.encode(one[None].to(network.device))[0]) for one in fields]
+    return torch.cat(rebuilt).float().cpu().numpy()
 
 
 def fit(settings: IntrovaeFamily, population: Population, context: Context) -> Model:
@@ -134,13 +134,13 @@ def fit(settings: IntrovaeFamily, population: Population, context: Context) -> M
     position = train_family(trained, settings.optimiser, context)
     network: DenseAutoencoder = trained.averaged  # type: ignore[assignment]
     validation = fields_of(population.validation, settings.representation, context.grid)
-    made = _rebuilt(network, validation, context.compute)
+    rebuilt = _rebuilt(network, validation, context.compute)
     rng = context.torch_generator("calibrate")
     noise = torch.randn(CALIBRATION, settings.latent_size, generator=rng).to(network.device)
     with torch.inference_mode(), autocast(context.compute, network.device):
         drawn = torch.cat([network.decode(one[None]) for one in noise]).float().cpu().numpy()
     tensors = {
-        "rebuilding_threshold": np.array(overlap_threshold(made, population.validation), np.float32),
+        "rebuilding_threshold": np.array(overlap_threshold(rebuilt, population.validation), np.float32),
         "threshold": np.array(volume_threshold(drawn, population), np.float32),
     }
     record = {"best_step": position.best_step, "validation_error": position.best}
@@ -151,8 +151,8 @@ def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, conte
     """Skulls (n, x, y, z) uint8 through encoder and decoder."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
     fields = fields_of(masks, settings.representation, context.grid)
-    made = _rebuilt(network, fields, context.compute)
-    return decode(made, float(model.tensors["rebuilding_threshold"]))
+    rebuilt = _rebuilt(network, fields, context.compute)
+    return decode(rebuilt, float(model.tensors["rebuilding_threshold"]))
 
 
 def sample(

@@ -21,21 +21,21 @@ class LdmFamily(NetworkFamily):
     samples_iteratively: ClassVar[bool] = True
 
     kind: Literal["ldm"]
-    """Which family: latent diffusion."""
+    """Selects this family: latent diffusion."""
     autoencoder: Name = "vae"
     """Name of the vae or vqvae family whose latents are diffused."""
     modes: int = Field(32, ge=0)
-    """Principal components by which latents are whitened: what heads differ in most."""
+    """Principal components by which latents are whitened."""
     channels: tuple[int, ...] = (48, 96)
     """U-Net channels per resolution level, fine to coarse."""
     patch: int = Field(1, ge=1)
-    """Places of the latent per edge that are folded into channels before the U-Net."""
+    """Positions of the latent per edge that are rearranged into channels before the U-Net."""
     timesteps: int = Field(1000, ge=2)
     """Diffusion steps of the training objective."""
     objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
-    """What the network predicts: the noise or the velocity of a diffusion, or the velocity of a flow."""
+    """Prediction target: the noise or the velocity of a diffusion, or the velocity of a flow."""
     sampler: Literal["ddpm", "ddim", "dpmsolver++", "euler"] = "dpmsolver++"
-    """How samples are drawn; euler goes with the flow, the others with a diffusion."""
+    """Sampler: euler for a flow, the others for a diffusion."""
     sampling_steps: int = Field(10, ge=1)
     """Steps per sample."""
     temperature: float = Field(1.0, gt=0, le=1)
@@ -47,15 +47,15 @@ class LdmFamily(NetworkFamily):
     guidance: float = Field(1.0, ge=0)
     """Weight of the condition (classifier-free guidance); 1 is the plain conditional model."""
     recompute: bool = False
-    """Whether activations are computed again for the backward pass: less memory, a third more time."""
+    """Gradient checkpointing: less memory, a third more time."""
     optimiser: Optimiser
-    """How it is trained."""
+    """Training of the network."""
 
     @model_validator(mode="after")
     def _sampler_suits(self) -> Self:
         if (self.objective == "flow") != (self.sampler == "euler"):
             raise ValueError(
-                f"ldm.sampler euler goes with objective flow, and only with it; got {self.sampler} and "
+                f"ldm.sampler: euler and objective flow require each other, got {self.sampler} and "
                 f"{self.objective}"
             )
         return self

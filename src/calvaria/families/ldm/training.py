@@ -238,10 +238,10 @@ def sample(
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
         steps = [context.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
-        fields, asked = make(rngs, steps)
-        for skull, values in zip(decode(fields, threshold)[:count], asked, strict=False):
-            wanted = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
-            drawn.append(Drawn(skull, population.ids, {"condition": wanted} if wanted else {}))
+        fields, measures = make(rngs, steps)
+        for skull, values in zip(decode(fields, threshold)[:count], measures, strict=False):
+            condition = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
+            drawn.append(Drawn(skull, population.ids, {"condition": condition} if condition else {}))
             context.on_drawn()
     return drawn
 
@@ -261,17 +261,17 @@ class Maker:
     def __call__(
         self, rngs: list[np.random.Generator], steps: list[torch.Generator]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """(n, f, x, y, z) fields, and the (k,) measures that each was asked to have."""
+        """Return (n, f, x, y, z) fields and the (k,) measures that each was conditioned on."""
         settings, tensors = self.settings, self.model.tensors
-        asked = [_condition(tensors["conditions"], rng) for rng in rngs]
+        measures = [_condition(tensors["conditions"], rng) for rng in rngs]
         noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
-        condition = _standardised(np.stack(asked), tensors["conditions"])[: len(rngs)].to(self.device)
+        condition = _standardised(np.stack(measures), tensors["conditions"])[: len(rngs)].to(self.device)
         start = torch.from_numpy(np.stack(noise)).to(self.device)
         shape = self.denoiser.gaussian.along(start)
         start = shape + settings.temperature * (start - shape)
         with torch.inference_mode(), autocast(self.compute, self.device):
             latents = denoise(self.denoiser, start, condition, steps, settings)
-        return self.fields(latents), asked
+        return self.fields(latents), measures
 
     def fields(self, latents: torch.Tensor) -> np.ndarray:
         """Whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""

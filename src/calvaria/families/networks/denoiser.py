@@ -62,8 +62,8 @@ class Denoiser(ModelMixin, ConfigMixin):
         """
         i, j, k = noisy.shape[2:]
         padding = [(-n) % self.multiple for n in (k, j, i)]
-        seen = torch.cat([noisy, self.gaussian.colour(guess)], dim=1)
-        padded = functional.pad(seen, (0, padding[0], 0, padding[1], 0, padding[2]))
+        inputs = torch.cat([noisy, self.gaussian.colour(guess)], dim=1)
+        padded = functional.pad(inputs, (0, padding[0], 0, padding[1], 0, padding[2]))
         folded = fold(padded.contiguous(), self.patch)
         if self.conditions:
             assert condition is not None

@@ -14,38 +14,38 @@ class RegistrationFamily(Family):
     """ANTs affine and SyN between training skulls; a sample is one skull warped towards another."""
 
     kind: Literal["registration"]
-    """Which family: registration."""
+    """Selects this family: registration."""
     mode: Literal["pairwise", "template"] = "pairwise"
     """pairwise: each pair is registered, for both directions. template: each skull is registered once to an
     unbiased template, through which every skull is then warped to every other."""
     pairs: int | None = Field(24, ge=1)
     """Pairwise: unordered pairs to register at most, drawn without repetition; null for all of them."""
     partners: int | None = Field(None, ge=1)
-    """Pairwise: only as many pairs as give every skull this many partners; null for no such limit."""
+    """Pairwise: number of partners per skull, which limits the pairs; null for no limit."""
     batch_size: int = Field(8, ge=1)
     """Registrations per job."""
     field_spacing_mm: float = Field(3.0, gt=0)
     """Spacing of the deformation fields; never finer than the grid."""
     reach: float = Field(1.2, gt=0)
-    """Spacings of the field after which distances from bone are cut off, for ANTs and for the demons."""
+    """Spacings of the field at which distances from bone are truncated, for ANTs and the demons."""
     iterations: tuple[int, ...] = (30, 20, 8)
     """SyN iterations per level, coarse to fine; each level halves the spacing, the last is the field's."""
     gradient_step: float = Field(0.7, gt=0)
     """SyN's gradient step."""
     demons_rounds: int = Field(5, ge=0)
-    """Rounds of demons that bring a warped skull closer to its target; 0 leaves what SyN found."""
+    """Rounds of demons refinement after SyN; 0 for none."""
     template_skulls: int = Field(12, ge=2)
-    """Template: training skulls that it is built from, at most."""
+    """Template: maximum number of training skulls."""
     template_rounds: int = Field(3, ge=1)
-    """Template: how often it is rebuilt."""
+    """Template: number of rounds of its construction."""
     template_spacing_mm: float = Field(4.0, gt=0)
-    """Template: spacing of the fields while it is built."""
+    """Template: spacing of the fields during construction."""
     template_iterations: tuple[int, ...] = (30, 20, 8)
-    """Template: SyN iterations per level while it is built."""
+    """Template: SyN iterations per level during construction."""
     fraction: tuple[float, float] = (0.6, 1.0)
-    """How far a sample goes along its deformation: 0 leaves the moving skull, 1 reaches the target."""
+    """Share of the deformation that a sample follows: 0 is the moving skull, 1 the target."""
     gates: Gates = Gates()
-    """What every warp has to pass."""
+    """Limits that every warp must meet."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -63,24 +63,24 @@ def look_up(
     """
     half = torch.tensor([(n - 1) / 2 * grid.spacing_mm for n in grid.shape], dtype=torch.float32)
     where = (places_mm / half).flip(-1).reshape(1, 1, 1, -1, 3)
-    found = functional.grid_sample(
+    values = functional.grid_sample(
         volume[None], where, mode="bilinear", padding_mode=outside, align_corners=True
     )
-    return found.reshape(len(volume), *places_mm.shape[:-1])
+    return values.reshape(len(volume), *places_mm.shape[:-1])
 
 
 def compose(first: torch.Tensor, second: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The field that goes along ``first`` and from there along ``second``, both on ``grid``."""
-    there = centres(grid) + first.movedim(0, -1)
-    return first + look_up(second, grid, there)
+    targets = centres(grid) + first.movedim(0, -1)
+    return first + look_up(second, grid, targets)
 
 
 def inverse(field: torch.Tensor, grid: Grid, rounds: int = 20) -> torch.Tensor:
     """The field that goes back, by fixed-point iteration (Chen et al. 2008)."""
-    found = torch.zeros_like(field)
+    inverted = torch.zeros_like(field)
     for _ in range(rounds):
-        found = -look_up(field, grid, centres(grid) + found.movedim(0, -1))
-    return found
+        inverted = -look_up(field, grid, centres(grid) + inverted.movedim(0, -1))
+    return inverted
 
 
 def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
@@ -103,9 +103,9 @@ def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
 
 
 def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: int = 30) -> torch.Tensor:
-    """The field, smoothed around places where its Jacobian determinant is below ``least``, until none is.
+    """Return the field, smoothed where its Jacobian determinant is below ``least``, until it is nowhere.
 
-    What is still folded after so many rounds stays, for the gates to see.
+    Folds that remain after all rounds are left for the gates to reject.
     """
     for _ in range(rounds):
         bad = jacobian(field, spacing_mm) < least
@@ -142,8 +142,8 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
     if not len(voxels[0]):
         return warped
     places = torch.stack([line[index] for line, index in zip(lines, voxels, strict=True)], dim=-1)
-    there = places + look_up(field, grid, places).movedim(0, -1)
-    depth, occupancy = look_up(skull.values, skull.grid, there, "zeros").numpy()
+    targets = places + look_up(field, grid, places).movedim(0, -1)
+    depth, occupancy = look_up(skull.values, skull.grid, targets, "zeros").numpy()
     keep = min(round(float(occupancy.sum(dtype=np.float64))), len(depth))
     if keep:
         threshold = count_keeping_threshold(depth, keep)
@@ -152,14 +152,14 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
 
 
 def refine(
-    skull: Skull, wanted: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
+    skull: Skull, target: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
 ) -> torch.Tensor:
-    """A field that pulls a skull closer to another than the given one, by diffeomorphic demons.
+    """Return a field that warps a skull closer to another than the given one, by diffeomorphic demons.
 
-    Depths are distances, so what is missing at a place is how far its surface has to go, along the slope.
+    Depths are distances, so their difference is how far the surface must move along the slope.
 
     Args:
-        wanted: (x, y, z) depth of the other on ``grid``, plus its reach, as `Skull` has it.
+        target: (x, y, z) depth of the other skull on ``grid``, plus its reach, as in `Skull`.
         rounds: how often the field is updated.
         width: voxels of the moving mean that smooths an update.
 
@@ -168,7 +168,7 @@ def refine(
     places = centres(grid)
     for _ in range(rounds):
         depth = look_up(skull.values[:1], skull.grid, places + field.movedim(0, -1), "zeros")[0]
-        missing = wanted - depth
+        missing = target - depth
         slope = torch.stack(torch.gradient(depth, spacing=grid.spacing_mm))
         push = slope * (missing / ((slope * slope).sum(0) + (missing / grid.spacing_mm) ** 2).clamp(min=1e-3))
         push = smoothed(push, width)

@@ -10,14 +10,14 @@ from calvaria.plugins.section import Section
 
 
 class Gates(Section):
-    """What every warp has to pass; whether the vault is closed is seen by the screen."""
+    """Limits that every warp must meet; the screen checks that the vault is closed."""
 
     similarity: float = Field(0.6, ge=0, le=1)
-    """Least Dice of the warped skull and its target, all the way along the deformation."""
+    """Minimum Dice of the completely warped skull and its target."""
     folded: float = Field(1e-4, ge=0, le=1)
     """Largest fraction of a field's voxels that may be folded (Jacobian determinant not positive)."""
     distorted: float = Field(0.03, ge=0, le=1)
-    """Largest share of the warped bone that may have grown or shrunk more than eightfold in volume."""
+    """Largest accepted share of bone that grew or shrank more than eightfold in volume."""
     volume_ratio: tuple[float, float] = (0.5, 2.0)
     """Least and greatest bone volume of the warped skull over that of the moving one."""
 

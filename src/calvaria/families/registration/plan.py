@@ -28,12 +28,12 @@ def registrations(
     return shuffled[: settings.pairs]
 
 
-def _with_partners(pairs: list[tuple[int, int]], wanted: int) -> list[tuple[int, int]]:
-    """Those pairs, in order, in which someone still lacks partners."""
+def _with_partners(pairs: list[tuple[int, int]], partners: int) -> list[tuple[int, int]]:
+    """Return, in order, the pairs in which one skull has fewer than ``partners`` so far."""
     have: dict[int, int] = {}
     kept = []
     for one, other in pairs:
-        if min(have.get(one, 0), have.get(other, 0)) < wanted:
+        if min(have.get(one, 0), have.get(other, 0)) < partners:
             have[one], have[other] = have.get(one, 0) + 1, have.get(other, 0) + 1
             kept.append((one, other))
     return kept

@@ -95,21 +95,21 @@ def _register(ants: Any, space: Space, pair: Pair, name: str) -> dict[str, np.nd
     """Fields (3, x, y, z) float16 in mm of both ways of a pair; none if ANTs cannot register it."""
     moving, target = pair
     settings, grid = space.settings, space.field_grid
-    seen = {place: syn.image(space.skull(place), grid) for place in pair}
+    images = {place: syn.image(space.skull(place), grid) for place in pair}
     try:
-        there, back = syn.register(
-            ants, seen[target], seen[moving], grid, settings.iterations, settings.gradient_step
+        forward, inverse = syn.register(
+            ants, images[target], images[moving], grid, settings.iterations, settings.gradient_step
         )
     except RuntimeError as error:
         logger.warning("register %s: %s: ANTs failed: %s", name, pair, error)
         return {}
-    if not (there.isfinite().all() and back.isfinite().all()):
+    if not (forward.isfinite().all() and inverse.isfinite().all()):
         logger.warning("register %s: %s: ANTs gave a field that is not finite", name, pair)
         return {}
     depth = {place: space.depth(place) for place in pair}
     fields = {
-        "back": space.refined(target, depth[moving], back),
-        "there": space.refined(moving, depth[target], there),
+        "back": space.refined(target, depth[moving], inverse),
+        "there": space.refined(moving, depth[target], forward),
     }
     return {way: field.numpy().astype(np.float16) for way, field in fields.items()}
 

@@ -54,7 +54,7 @@ class Space:
         return self._registered.template
 
     def skull(self, place: int) -> Skull:
-        """The last one asked for is kept: draws are worked through skull by skull."""
+        """Return a prepared skull. The last one is cached, since draws are processed skull by skull."""
         if self._last is None or self._last[0] != place:
             reach = self.settings.reach * self.field_grid.spacing_mm
             self._last = place, prepare(self.mask(place), self.grid, reach)
@@ -64,10 +64,10 @@ class Space:
         """(x, y, z) depth of a skull on the fields' grid, as refining wants it."""
         return look_up(self.skull(place).values[:1], self.grid, centres(self.field_grid))[0]
 
-    def refined(self, moving: int, wanted: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-        """A field that pulls moving more closely onto the skull of this depth."""
+    def refined(self, moving: int, target: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        """Return a field that warps ``moving`` closer to the skull with the depth ``target``."""
         if self.settings.demons_rounds:
-            field = refine(self.skull(moving), wanted, field, self.field_grid, self.settings.demons_rounds)
+            field = refine(self.skull(moving), target, field, self.field_grid, self.settings.demons_rounds)
         return unfold(field, self.field_grid.spacing_mm)
 
 

@@ -31,7 +31,7 @@ def import_ants(seed: int) -> Any:
 
 
 def image(skull: Skull, grid: Grid) -> np.ndarray:
-    """What ANTs sees of a skull: (x, y, z) float32 depth in bone in mm on the fields' grid, cut off."""
+    """Return the image for ANTs: (x, y, z) float32 depth in bone in mm on the fields' grid, truncated."""
     values = skull.values[:1]
     ratio = grid.spacing_mm / skull.grid.spacing_mm
     if ratio > 1.5:  # smooth before leaving voxels out
@@ -53,15 +53,15 @@ def register(
         step: SyN's gradient step.
 
     Raises:
-        RuntimeError: if ANTs finds nothing.
+        RuntimeError: if ANTs fails.
     """
     origin = tuple(float(grid.centres(axis)[0]) for axis in range(3))
     fixed, other = (
-        ants.from_numpy(np.ascontiguousarray(seen), origin=origin, spacing=(grid.spacing_mm,) * 3)
-        for seen in (target, moving)
+        ants.from_numpy(np.ascontiguousarray(depth), origin=origin, spacing=(grid.spacing_mm,) * 3)
+        for depth in (target, moving)
     )
     with tempfile.TemporaryDirectory() as scratch:
-        found = ants.registration(
+        registered = ants.registration(
             fixed,
             other,
             type_of_transform="SyN",
@@ -75,23 +75,23 @@ def register(
             grad_step=step,
             outprefix=str(Path(scratch) / "pair-"),
         )
-        forward, affine_file = found["fwdtransforms"]
-        backward = found["invtransforms"][-1]
-        there, back = (
+        forward_file, affine_file = registered["fwdtransforms"]
+        inverse_file = registered["invtransforms"][-1]
+        forward, inverse = (
             torch.from_numpy(np.moveaxis(ants.image_read(path).numpy(), -1, 0).astype(np.float32))
-            for path in (forward, backward)
+            for path in (forward_file, inverse_file)
         )
         affine = ants.read_transform(affine_file)
         matrix = np.array(affine.parameters[:9], np.float64).reshape(3, 3)
         centre = np.array(affine.fixed_parameters, np.float64)
         offset = np.array(affine.parameters[9:12], np.float64) + centre - matrix @ centre
-    there = unfold(there, grid.spacing_mm)
+    forward = unfold(forward, grid.spacing_mm)
     places = centres(grid)
-    # There: along SyN's field, then the affine map. Back: the affine map undone, then SyN's other field.
-    there = _affine(places + there.movedim(0, -1), matrix, offset) - places
+    # Forward: SyN's field, then the affine map. Inverse: the inverse affine map, then SyN's inverse field.
+    forward = _affine(places + forward.movedim(0, -1), matrix, offset) - places
     undone = _affine(places, np.linalg.inv(matrix), -np.linalg.inv(matrix) @ offset)
-    back = undone + look_up(unfold(back, grid.spacing_mm), grid, undone).movedim(0, -1) - places
-    return unfold(there.movedim(-1, 0), grid.spacing_mm), unfold(back.movedim(-1, 0), grid.spacing_mm)
+    inverse = undone + look_up(unfold(inverse, grid.spacing_mm), grid, undone).movedim(0, -1) - places
+    return unfold(forward.movedim(-1, 0), grid.spacing_mm), unfold(inverse.movedim(-1, 0), grid.spacing_mm)
 
 
 def _affine(places: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -> torch.Tensor:

@@ -32,7 +32,7 @@ def build(
     """
     reach = settings.reach * field_grid.spacing_mm
     skulls = [prepare(mask, grid, reach) for mask in masks]
-    seen = [image(skull, field_grid) for skull in skulls]
+    images = [image(skull, field_grid) for skull in skulls]
     bone = round(float(np.mean([np.count_nonzero(mask) for mask in masks])))
     template = _cut(torch.stack([skull.values[0] for skull in skulls]).sum(0), bone)
     progress = Progress(f"template {name}", settings.template_rounds * len(skulls), "skulls")
@@ -40,7 +40,7 @@ def build(
         target = image(prepare(template, grid, reach), field_grid)
         total = torch.zeros(grid.shape)
         mean = torch.zeros(3, *field_grid.shape)
-        for skull, moving in zip(skulls, seen, strict=True):
+        for skull, moving in zip(skulls, images, strict=True):
             there, _ = register(
                 ants, target, moving, field_grid, settings.template_iterations, settings.gradient_step
             )
@@ -54,8 +54,8 @@ def build(
 def _pulled(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: Grid) -> torch.Tensor:
     """(x, y, z) volume pulled through a field."""
     places = centres(grid)
-    there = places + look_up(field, field_grid, places).movedim(0, -1)
-    return look_up(volume[None], grid, there)[0]
+    targets = places + look_up(field, field_grid, places).movedim(0, -1)
+    return look_up(volume[None], grid, targets)[0]
 
 
 def _cut(depth: torch.Tensor, voxels: int) -> np.ndarray:

@@ -92,12 +92,12 @@ def warp_pair(space: Space, moving: int, target: int, field: torch.Tensor, fract
     """The skull part of the way along a field, and what the gates say of it and of the whole way."""
     ids = space.population.ids
     skull = space.skull(moving)
-    made = warp(skull, field, space.field_grid)
-    measured = measure(made, space.mask(target), skull, field, space.field_grid)
+    warped = warp(skull, field, space.field_grid)
+    measured = measure(warped, space.mask(target), skull, field, space.field_grid)
     if fraction < 1:
         field = field * fraction
-        made = warp(skull, field, space.field_grid)
-        part = measure(made, None, skull, field, space.field_grid)
+        warped = warp(skull, field, space.field_grid)
+        part = measure(warped, None, skull, field, space.field_grid)
         measured = replace(part, similarity=measured.similarity)
     parameters = {"moving": ids[moving], "target": ids[target], "fraction": fraction, **asdict(measured)}
-    return Drawn(made, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))
+    return Drawn(warped, (ids[moving], ids[target]), parameters, verdict(measured, space.settings.gates))

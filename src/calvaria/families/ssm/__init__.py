@@ -13,25 +13,25 @@ from calvaria.plugins.section import Name
 
 
 class SsmFamily(Family):
-    """Statistical deformation model: principal components of the ways from a template to the skulls.
+    """Statistical deformation model: principal components of the deformations from a template to the skulls.
 
     A sample is a training skull in a shape drawn from the model.
     """
 
     kind: Literal["ssm"]
-    """Which family: a statistical deformation model."""
+    """Selects this family: a statistical deformation model."""
     registration: Name = "registration"
     """Name of the registration family, of mode template, whose fields are modelled."""
     variance: float = Field(0.95, gt=0, le=1)
-    """Share of the variance that the kept components explain."""
+    """Share of the variance that the retained components explain."""
     spread: float = Field(1.0, gt=0)
-    """Scale of the coefficients; 1 is the population's own spread."""
+    """Scale of the coefficients; 1 is the variation of the population."""
     most_deviations: float = Field(2.5, gt=0)
-    """Coefficients are drawn from a normal distribution cut off at so many standard deviations."""
+    """Coefficients are drawn from a normal distribution truncated at this number of standard deviations."""
     velocity_spacing_mm: float = Field(6.0, gt=0)
     """Spacing of the velocity fields; never finer than that of the registration's fields."""
     gates: Gates = Gates(similarity=0)
-    """What every warp has to pass; similarity means nothing here, as a drawn shape is nobody's."""
+    """Limits that every warp must meet; similarity does not apply, since a drawn shape has no target."""
 
     @property
     def depends_on(self) -> str:

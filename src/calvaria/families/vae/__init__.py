@@ -15,7 +15,7 @@ class VaeFamily(AutoencoderFamily):
     """3-D KL autoencoder; samples come from a Gaussian that is fitted to its latents."""
 
     kind: Literal["vae"]
-    """Which family: a variational autoencoder."""
+    """Selects this family: a variational autoencoder."""
     kl_weight: float = Field(1e-4, ge=0)
     """Weight of the KL term against the reconstruction error, both per voxel of their volume."""
 

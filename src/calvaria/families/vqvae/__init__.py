@@ -15,15 +15,15 @@ class VqvaeFamily(AutoencoderFamily):
     """3-D vector-quantised autoencoder; samples come from a Gaussian that is fitted to its latents."""
 
     kind: Literal["vqvae"]
-    """Which family: a vector-quantised autoencoder."""
+    """Selects this family: a vector-quantised autoencoder."""
     codes: int = Field(256, ge=2)
     """Entries of the codebook."""
     groups: int = Field(4, ge=1)
-    """Codes per place of the latent; each stands for an equal share of its channels."""
+    """Codes per position of the latent; each quantises an equal share of the channels."""
     commitment: float = Field(0.25, ge=0)
     """Weight of the distance between latents and their codes."""
     revive_below: float = Field(0.05, ge=0)
-    """Use of a code, as a fraction of an even share, below which it is moved to where latents are."""
+    """Use of a code, as a fraction of an even share, below which it is moved to a latent."""
 
     @model_validator(mode="after")
     def _groups_are_even(self) -> Self:

@@ -80,7 +80,7 @@ def code_use(network: Autoencoder) -> torch.Tensor:
 
 
 def perplexity(use: torch.Tensor) -> torch.Tensor:
-    """How many equally used codes would carry as much: the exponential of the entropy of their use."""
+    """Return the perplexity of the codes: the exponential of the entropy of their use."""
     return (-(use * use.clamp(min=1e-12).log()).sum()).exp()
 
 

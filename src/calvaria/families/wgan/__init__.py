@@ -19,21 +19,21 @@ class WganFamily(NetworkFamily):
     """Volumetric Wasserstein GAN with gradient penalty."""
 
     kind: Literal["wgan"]
-    """Which family: WGAN-GP."""
+    """Selects this family: WGAN-GP."""
     representation: Literal["surfaces", "distance"] = "surfaces"
-    """What the network sees of a skull, as of the autoencoders."""
+    """Input representation, as of the autoencoders."""
     latent_size: int = Field(64, ge=1)
     """Length of the noise vector."""
     channels: tuple[int, ...] = (64, 32, 16)
     """Generator channels from coarse to fine; the critic mirrors them."""
     patch: int = Field(2, ge=1)
-    """Voxels per edge that are unfolded from channels after the last convolution."""
+    """Voxels per edge that are rearranged from channels after the last convolution."""
     critic_steps: int = Field(2, ge=1)
     """Critic updates per generator update."""
     gradient_penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty."""
     optimiser: Optimiser
-    """How it is trained; steps count generator updates."""
+    """Training; steps count generator updates."""
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

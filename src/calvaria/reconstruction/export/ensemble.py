@@ -84,7 +84,7 @@ def bone_on_grid(labels: torch.Tensor, grid: Grid) -> torch.Tensor:
     if shape != grid.shape or np.abs(affine - grid.affine).max() > SAME_GRID_MM:
         raise InputError(
             f"a volume of {shape} voxels with the affine {affine.tolist()} is not on the model's grid: "
-            f"wanted {grid.shape} and {grid.affine.tolist()}; calvaria extract writes such files, and "
+            f"expected {grid.shape} and {grid.affine.tolist()}; calvaria extract writes such files, and "
             "calvaria reconstruct takes any scan"
         )
     return (labels == BONE).float()

@@ -68,10 +68,10 @@ def _manifest(run: Run, config: Config, weights: list[Path]) -> dict[str, Any]:
     manifest = read_manifest(run)
     again = "finish the run again with snakemake"
     if manifest["config"] != config.model_dump(mode="json"):
-        raise StoreError(f"{run.manifest}: is of another config than {run.config}; {again}")
+        raise StoreError(f"{run.manifest}: does not have the config of {run.config}; {again}")
     for path in weights:
         if manifest["files"].get(path.relative_to(run.root).as_posix()) != sha256(path):
-            raise StoreError(f"{path}: is not what {run.manifest} was written of; {again}")
+            raise StoreError(f"{path}: differs from its digest in {run.manifest}; {again}")
     return manifest
 
 

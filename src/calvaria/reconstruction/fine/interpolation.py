@@ -186,7 +186,7 @@ def depth_channels(
     grid: Grid,
     anchor_mm: float,
 ) -> np.ndarray:
-    """Return each voxel's depth between the vault's surfaces, and whether it lies in the hole's directions.
+    """Return each voxel's depth between the vault's surfaces, and the share of its direction in the hole.
 
     Args:
         hole: (SIZE, SIZE) bool.
@@ -194,8 +194,8 @@ def depth_channels(
         shape: of the window, in voxels.
 
     Returns:
-        (2, x, y, z) float32: depth from -1, ``MAX_DEPTH_MM`` or more outside, over 0 on a surface to 1; and
-        the share of the direction that is hole, from 0 to 1.
+        (2, x, y, z) float32: depth in units of ``MAX_DEPTH_MM``, negative outside, within -1 to 1; and
+        the share of the direction that is in the hole, from 0 to 1.
     """
     from scipy.ndimage import map_coordinates
 

@@ -87,7 +87,7 @@ def read_file(path: Path) -> Volume:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether there is a DICOM file in a folder or below it.
+    """Return whether there is a DICOM file in a folder or below it.
 
     Raises:
         InputError: if a folder may not be listed.
@@ -96,17 +96,17 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def _files(folder: Path, subfolders: bool) -> list[Path]:
-    """All files but hidden ones and notes, in the order of their paths."""
+    """Return all files but hidden ones and notes, in the order of their paths."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename or folder}: {reason(error)}")
 
-    found = []
+    files = []
     for where, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if subfolders and not name.startswith("."))
         paths = (Path(where, name) for name in names)
-        found += [path for path in paths if path.name.upper().startswith("DICOMDIR") or not is_note(path)]
-    return sorted(found)
+        files += [path for path in paths if path.name.upper().startswith("DICOMDIR") or not is_note(path)]
+    return sorted(files)
 
 
 def _below(folder: Path, path: Path) -> str:
@@ -114,16 +114,16 @@ def _below(folder: Path, path: Path) -> str:
 
 
 def _ct_planes(folder: Path, headers: list[Header]) -> tuple[list[Plane], list[LeftOut]]:
-    """The planes of CT images, and the files without."""
+    """Return the planes of CT images, and the files without."""
     images = [header for header in headers if header.modality]
-    found = [header for header in images if header.modality == "CT"]
-    if images and not found:
+    cts = [header for header in images if header.modality == "CT"]
+    if images and not cts:
         modalities = sorted({header.modality for header in images})
         what = "the series is of modality" if len(modalities) == 1 else "holds images of modality"
         raise InputError(f"{folder}: {what} {' and '.join(modalities)}, expected CT; get the CT series")
     # Reconstructions that software has captured are images of a volume, but second to those of the scanner.
-    found = [header for header in found if not header.captured] or found
-    taken = {header.path for header in found if header.planes}
+    cts = [header for header in cts if not header.captured] or cts
+    taken = {header.path for header in cts if header.planes}
     left_out = [
         LeftOut(
             _below(folder, header.path),
@@ -132,7 +132,7 @@ def _ct_planes(folder: Path, headers: list[Header]) -> tuple[list[Plane], list[L
         for header in headers
         if header.path not in taken
     ]
-    planes = [plane for header in found for plane in header.planes]
+    planes = [plane for header in cts for plane in header.planes]
     if not planes:
         raise InputError(
             f"{folder}: holds no DICOM slices of a CT; {describe_left_out(left_out)}; export the "
@@ -147,10 +147,10 @@ def _volume(folder: Path, planes: list[Plane], left_out: list[LeftOut], text: st
     chosen, notes = choose(folder, every, text)
     odd = [LeftOut(_below(folder, plane.path), chosen.oddity(plane)) for plane in single]
     copied = [LeftOut(_below(folder, plane.path), "copy of another file") for plane in copies]
-    found = stack(folder, chosen.planes, odd)
+    geometry = stack(folder, chosen.planes, odd)
     rows, columns = chosen.first.size[1], chosen.first.size[0]
-    if found.count * rows * columns > MAX_VOXELS:
+    if geometry.count * rows * columns > MAX_VOXELS:
         raise InputError(f"{folder}: has more than {MAX_VOXELS} voxels, expected a head CT; resample it")
-    values = resample(read_pixels(chosen.planes), found.places)
-    origin = Origin(describe(chosen), (*left_out, *copied, *odd), (*notes, *found.notes))
-    return Volume(values.transpose(2, 1, 0), found.affine, origin)
+    values = resample(read_pixels(chosen.planes), geometry.places)
+    origin = Origin(describe(chosen), (*left_out, *copied, *odd), (*notes, *geometry.notes))
+    return Volume(values.transpose(2, 1, 0), geometry.affine, origin)

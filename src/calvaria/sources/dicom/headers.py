@@ -1,4 +1,4 @@
-"""What a DICOM file says of itself, read up to its pixels."""
+"""Headers of DICOM files, read up to the pixels."""
 
 import warnings
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _ENDINGS = (".dcm", ".ima", ".dicom")
 
 @dataclass(frozen=True)
 class Plane:
-    """One slice: a file of its own, or a frame of an enhanced image."""
+    """One slice: a file, or a frame of an enhanced image."""
 
     path: Path
     frame: int  # from 0
@@ -68,7 +68,7 @@ class Header:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins like DICOM; files that cannot be opened do not."""
+    """Return whether a file begins like DICOM; files that cannot be opened do not."""
     try:
         return not is_note(path) and begins_like_dicom(path)
     except InputError:
@@ -76,24 +76,24 @@ def is_dicom(path: Path) -> bool:
 
 
 def begins_like_dicom(path: Path) -> bool:
-    """Whether a file begins like DICOM, with or without a preamble.
+    """Return whether a file begins like DICOM, with or without a preamble.
 
     Raises:
         InputError: if it cannot be opened, or if only its name says so.
     """
     with open_checked(path) as file:
         start = file.read(132)
-    found = start[128:] == b"DICM" or _begins_with_group(start)
-    if not found and path.suffix.lower() in _ENDINGS:
+    is_dicom = start[128:] == b"DICM" or _begins_with_group(start)
+    if not is_dicom and path.suffix.lower() in _ENDINGS:
         raise InputError(
             f"{path}: is not a DICOM file although its name ends in {path.suffix}; remove it, or export "
             "the series again if it was a slice"
         )
-    return found
+    return is_dicom
 
 
 def _begins_with_group(start: bytes) -> bool:
-    """Whether group 0002 or 0008 follows at once, as old PACS wrote it: tag, then VR or length."""
+    """Return whether group 0002 or 0008 follows at once, as old PACS wrote it: tag, then VR or length."""
     if start[:2] not in (b"\x02\0", b"\x08\0") or len(start) < 8:
         return False
     explicit = start[4:6] in (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"OB")
@@ -101,16 +101,16 @@ def _begins_with_group(start: bytes) -> bool:
 
 
 def is_enhanced(path: Path) -> bool:
-    """Whether a DICOM file is a whole volume by its SOP class."""
+    """Return whether a DICOM file is a whole volume by its SOP class."""
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_file_meta_info
 
     try:
         with quiet():
-            found = read_file_meta_info(path).get("MediaStorageSOPClassUID")
+            sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
     except (InvalidDicomError, OSError, ValueError):
         return False
-    return found in _CT_CLASSES[1:]
+    return sop_class in _CT_CLASSES[1:]
 
 
 def read_header(path: Path) -> Header:
@@ -143,7 +143,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop pydicom's warnings about values of a wrong form; those that matter are checked here."""
+    """Suppress pydicom's warnings about malformed values; relevant ones are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -192,21 +192,21 @@ def _header(path: Path, dataset: "Dataset", pixels: bool) -> Header:
 
 
 def _frames(path: Path, dataset: "Dataset") -> Iterator["Dataset"]:
-    """A flat header for each frame: the file's, with what its functional groups say of the frame."""
+    """Yield a flat header for each frame: the file's, with what its functional groups say of the frame."""
     from pydicom import Dataset
 
     count = int(dataset.get("NumberOfFrames") or 1)
-    own = dataset.get("PerFrameFunctionalGroupsSequence")
-    if not own:
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not per_frame:
         if count == 1:
             yield dataset
         return
-    if len(own) != count:
+    if len(per_frame) != count:
         raise InputError(
-            f"{path}: has {count} frames, but the positions of {len(own)}; it is damaged, export it again"
+            f"{path}: has {count} frames, but positions of {len(per_frame)}; it is damaged, export it again"
         )
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    for groups in own:
+    for groups in per_frame:
         frame = Dataset()
         frame.update({element.tag: element for element in dataset if element.VR != "SQ"})
         for sequence in (*shared[0], *groups):
@@ -224,7 +224,7 @@ def _is_localizer(frame: "Dataset") -> bool:
 
 
 def _plane(path: Path, number: int, frame: "Dataset") -> Plane | None:
-    """A frame as a plane; None if it does not say where it lies."""
+    """Return a frame as a plane; None if it does not say where it lies."""
     position = _numbers(frame, "ImagePositionPatient", 3)
     directions = _numbers(frame, "ImageOrientationPatient", 6)
     spacing = _numbers(frame, "PixelSpacing", 2)
@@ -261,7 +261,7 @@ def _plane(path: Path, number: int, frame: "Dataset") -> Plane | None:
 
 
 def _text(dataset: "Dataset", keyword: str) -> str:
-    """A value as text; several are joined by backslashes."""
+    """Return a value as text; several are joined by backslashes."""
     from pydicom.multival import MultiValue
 
     value = dataset.get(keyword)
@@ -270,9 +270,9 @@ def _text(dataset: "Dataset", keyword: str) -> str:
 
 
 def _numbers(dataset: "Dataset", keyword: str, count: int) -> npt.NDArray[np.float64] | None:
-    """(count,) finite numbers; None where these are not."""
+    """Return (count,) finite numbers; None where these are not."""
     try:
-        found = np.array(dataset.get(keyword), dtype=np.float64).ravel()
+        numbers = np.array(dataset.get(keyword), dtype=np.float64).ravel()
     except (TypeError, ValueError):
         return None
-    return found if len(found) == count and np.isfinite(found).all() else None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None

@@ -19,7 +19,7 @@ _SOME_AIR_HU = -500  # values below mean that there is air, and so that these ar
 
 
 def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
-    """(k, j, i) Hounsfield units of planes of one size, int16, or float32 if one of them does not fit.
+    """Return (k, j, i) Hounsfield units of planes of one size, int16, or float32 if one of them does not fit.
 
     Raises:
         InputError: if a file is cut off, or its pixels cannot be decoded.
@@ -35,10 +35,10 @@ def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
             if frame not in frames:
                 continue
             k = frames[frame]
-            found = hounsfield(stored, dataset, planes[k].slope, planes[k].intercept)
-            if found.dtype != values.dtype:
+            plane_values = hounsfield(stored, dataset, planes[k].slope, planes[k].intercept)
+            if plane_values.dtype != values.dtype:
                 values = values.astype(np.float32, copy=False)
-            values[k] = found
+            values[k] = plane_values
             missing.remove(frame)
         if missing:
             raise InputError(
@@ -50,7 +50,7 @@ def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
 def hounsfield(
     stored: npt.NDArray[Any], dataset: "Dataset", slope: float, intercept: float
 ) -> npt.NDArray[Any]:
-    """(j, i) Hounsfield units, int16 where they are whole and fit, else float32.
+    """Return (j, i) Hounsfield units, int16 where they are whole and fit, else float32.
 
     Photometric interpretation is about display, and of no account here. Padding becomes air, or
     where the slice has none the least value inside, so that it does not hide that the intercept is missing.
@@ -77,7 +77,7 @@ def hounsfield(
 
 
 def resample(values: npt.NDArray[Any], places: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:
-    """(k, j, i) slices at ``places`` among these, linear between two; None leaves them as they are."""
+    """Return (k, j, i) slices at ``places`` among these, linear between two; None leaves them as they are."""
     if places is None:
         return values
     out = np.empty((len(places), *values.shape[1:]), values.dtype)
@@ -90,7 +90,7 @@ def resample(values: npt.NDArray[Any], places: npt.NDArray[np.float64] | None) -
 
 
 def _decoded(path: Path) -> Iterator[tuple[npt.NDArray[Any], "Dataset"]]:
-    """The stored values of each frame, and the header."""
+    """Yield the stored values of each frame, and the header."""
     from pydicom import dcmread
     from pydicom.pixels import iter_pixels
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -114,15 +114,15 @@ def _decoded(path: Path) -> Iterator[tuple[npt.NDArray[Any], "Dataset"]]:
 
 
 def _padding(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.bool_] | None:
-    """(j, i) which pixels lie outside of the reconstruction; None if none does."""
+    """Return (j, i) which pixels lie outside of the reconstruction; None if none does."""
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
     last = dataset.get("PixelPaddingRangeLimit")
     # -2000 may be written as 63536, and the other way round.
     limits = np.array([first, last if isinstance(last, int) else first], np.int64).astype(stored.dtype)
-    found = (stored >= limits.min()) & (stored <= limits.max())
-    return found if found.any() else None
+    is_padding = (stored >= limits.min()) & (stored <= limits.max())
+    return is_padding if is_padding.any() else None
 
 
 def _without_unused_bits(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[Any]:

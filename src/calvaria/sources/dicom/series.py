@@ -17,7 +17,7 @@ _SAME = 1e-3  # part by which directions, spacings and sizes of one series may d
 _PLACE_MM = 0.01  # slices that are closer lie in one place
 
 _THIN_MM = 1.5  # thinner slices add little to a skull; a sharp kernel does
-_THIN = 1.3  # and spacings up to so many times the thinnest count as thin, too
+_THIN = 1.3  # spacings up to this multiple of the thinnest count as thin, too
 _WHOLE_MM = (170.0, 230.0)  # height and width of a whole head; a series with this part of it is whole
 _WHOLE = 0.7
 
@@ -35,7 +35,7 @@ class Series:
 
     @property
     def first(self) -> Plane:
-        """Any of them, for what all have in common."""
+        """Return one slice, for values that all have in common."""
         return self.planes[0]
 
     @cached_property
@@ -55,7 +55,7 @@ class Series:
 
     @property
     def flat(self) -> bool:
-        """Whether all slices are in one place, as those are that watch for contrast agent."""
+        """Return whether all slices have the same position, as in bolus tracking."""
         return self.extent_mm < _PLACE_MM
 
     @cached_property
@@ -66,37 +66,37 @@ class Series:
         return named is not None or _SHARP_KERNEL.fullmatch(plane.kernel) is not None
 
     def oddity(self, plane: Plane) -> str:
-        """Why another slice is not one of this series."""
+        """Return the reason for which another slice is not one of this series."""
         if plane.series == self.first.series:
-            for what, own, usual in (
+            for what, value, usual in (
                 ("orientation", plane.directions, self.first.directions),
                 ("size", plane.size, self.first.size),
                 ("pixel spacing", plane.spacing, self.first.spacing),
             ):
-                if not np.allclose(own, usual, rtol=_SAME, atol=_SAME):
+                if not np.allclose(value, usual, rtol=_SAME, atol=_SAME):
                     return f"other {what} than the series"
         return f"series of at most {FEW_SLICES} slices"
 
 
 def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
-    """Each SOP instance once, and the copies.
+    """Return each SOP instance once, and the copies.
 
     Some anonymisers give all slices one UID, so a copy has to be in the same place as well.
     """
-    found: dict[object, Plane] = {}
+    unique: dict[object, Plane] = {}
     copies = []
     for plane in planes:
         place = (*plane.position.tolist(), *plane.directions.ravel().tolist(), plane.size)
         key = (plane.instance, plane.frame, plane.series, plane.acquisition, place)
-        if plane.instance and key in found:
+        if plane.instance and key in unique:
             copies.append(plane)
         else:
-            found[key if plane.instance else (plane.path, plane.frame)] = plane
-    return list(found.values()), copies
+            unique[key if plane.instance else (plane.path, plane.frame)] = plane
+    return list(unique.values()), copies
 
 
 def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Plane]]:
-    """All series of more than ``FEW_SLICES`` slices, and the slices that are left.
+    """Return all series of more than ``FEW_SLICES`` slices, and the slices that are left.
 
     A series has one study, frame of reference, series UID and geometry. Anonymisers that give each slice a
     series UID, or a frame of reference, leave short ones, which are put together without it.
@@ -109,26 +109,26 @@ def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Pla
         lambda plane: (plane.study, plane.frame_of_reference, plane.number),
         lambda plane: (plane.study, plane.series),
     )
-    found: list[Series] = []
+    long_series: list[Series] = []
     rest = planes
     for key in keys:
         groups: dict[object, list[Plane]] = {}
         for plane in rest:
             groups.setdefault(key(plane), []).append(plane)
         alike = [some for group in groups.values() for some in _by_geometry(group)]
-        found += [Series(_sorted(some)) for some in alike if len(some) > FEW_SLICES]
+        long_series += [Series(_sorted(some)) for some in alike if len(some) > FEW_SLICES]
         rest = [plane for some in alike if len(some) <= FEW_SLICES for plane in some]
-    if not found:
+    if not long_series:
         where = f", no more than {FEW_SLICES} in one series and geometry" if len(planes) > FEW_SLICES else ""
         raise InputError(
             f"{folder}: holds {len(planes)} slices{where}, expected a head CT of many; put the whole series "
             "into it"
         )
-    return found, rest
+    return long_series, rest
 
 
 def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series, list[str]]:
-    """The series to read, and notes that name the others.
+    """Return the series to read, and notes that name the others.
 
     Args:
         text: number, UID or part of the description of the series; if None, it is the thinnest sharp one of a
@@ -137,8 +137,8 @@ def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series,
     Raises:
         InputError: if no series has that name, all slices are in one place, or several patients are left.
     """
-    found = every if text is None else _called(folder, every, text)
-    volumes = [series for series in found if not series.flat]
+    candidates = every if text is None else _called(folder, every, text)
+    volumes = [series for series in candidates if not series.flat]
     if not volumes:
         raise InputError(f"{folder}: no volume: all slices are in one place; choose another series")
     patients = {series.first.patient for series in volumes} - {""}
@@ -195,8 +195,8 @@ def _called(folder: Path, every: list[Series], text: str) -> list[Series]:
         lambda series: any(text == plane.series for plane in series.planes),
         lambda series: text.lower() in series.first.description.lower(),
     ):
-        if found := [series for series in every if fits(series)]:
-            return found
+        if matching := [series for series in every if fits(series)]:
+            return matching
     raise InputError(
         f"{folder}: has no series {text!r}, expected the number, UID or part of the description of one of: "
         f"{_listed(every)}; check the name"
@@ -204,7 +204,7 @@ def _called(folder: Path, every: list[Series], text: str) -> list[Series]:
 
 
 def _rank(series: Series, every: list[Series]) -> tuple[object, ...]:
-    """A key that sorts the best series first."""
+    """Return a key that sorts the best series first."""
     plane = series.first
     high = _WHOLE * min(_WHOLE_MM[0], max(one.extent_mm for one in every))
     wide = _WHOLE * min(_WHOLE_MM[1], max(one.width_mm for one in every))
@@ -224,7 +224,7 @@ def _rank(series: Series, every: list[Series]) -> tuple[object, ...]:
 
 
 def _distance_mm(series: Series) -> float:
-    """How far apart slices are, or how thick they are if that is more."""
+    """Return the spacing of slices, or their thickness if larger."""
     return max(series.spacing_mm, series.first.thickness_mm)
 
 

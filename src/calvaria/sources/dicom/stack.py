@@ -1,4 +1,4 @@
-"""How slices lie, from their own positions: whether they make a volume, its affine, and where to resample."""
+"""Geometry of slices: check that their positions form a volume, its affine, and positions for resampling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MISSING = 1.5  # times the usual distance, from which on a slice is missing rat
 
 @dataclass(frozen=True)
 class Stack:
-    """Where the slices of a volume lie."""
+    """Geometry of the slices of a volume."""
 
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices (i, j, k) to RAS+ mm
     count: int  # slices of the volume
@@ -80,7 +80,7 @@ def stack(folder: Path, planes: tuple[Plane, ...], left_out: Sequence[LeftOut] =
 def _row(
     positions: npt.NDArray[np.float64], number: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """The (3,) step of the even row nearest to (n, 3) positions, and how far they are from it at most.
+    """Return the (3,) step of the even row nearest to (n, 3) positions, and how far they are from it at most.
 
     Args:
         number: (n,) which of the row's places each has, 0 in the middle.
@@ -93,7 +93,7 @@ def _row(
 def _distances(
     planes: tuple[Plane, ...], gaps: npt.NDArray[np.float64], usual: float, left_out: Sequence[LeftOut]
 ) -> list[float]:
-    """The slice distances in mm of regular runs, of which the gap between two is at most as wide.
+    """Return the slice distances in mm of regular runs, of which the gap between two is at most as wide.
 
     Raises:
         InputError: if the gaps are not like that.
@@ -107,7 +107,7 @@ def _distances(
     regular = [len(stretch) >= _RUN for stretch in stretches]
 
     def joins(n: int) -> bool:
-        """Whether a stretch is one gap between two regular runs, and nothing is missing there."""
+        """Return whether a stretch is one gap between two regular runs, and nothing is missing there."""
         if len(stretches[n]) > 1 or not 0 < n < len(stretches) - 1 or not (regular[n - 1] and regular[n + 1]):
             return False
         widest = max(stretches[n - 1].mean(), stretches[n + 1].mean())

@@ -23,16 +23,16 @@ class PhantomSource(Source):
     """Procedural skulls from the run's seed; needs no data."""
 
     kind: Literal["phantom"]
-    """Which source: procedural phantoms."""
+    """Selects procedural phantoms."""
     count: int = Field(24, ge=1)
-    """How many different people to make."""
+    """Number of different people."""
     spacing_mm: float = Field(2.0, gt=0)
-    """Voxel size in which the phantoms are built before they are conformed to the grid."""
+    """Voxel size in which the phantoms are computed before they are resampled to the grid."""
 
     synthetic: ClassVar[bool] = True
 
     def entries(self, name: str) -> list[Entry]:
-        """As many different people as the config asks for."""
+        """Return one entry per person."""
         ids = [f"{name}/{index:04d}" for index in range(self.count)]
         return [Entry(id, id) for id in ids]
 

@@ -87,7 +87,7 @@ def shell_thickness(p: Points, m: Points, ph: Phantom, thinnest: float) -> Field
 
 
 def temporal_hollow(m: Points, ph: Phantom) -> Field:
-    """Depth of the hollow behind the brow in which the temporal muscle lies."""
+    """Return the depth of the temporal fossa."""
     return ph.temporal_hollow * bump(m, (58.0, 48.0, 36.0), (24.0, 32.0, 34.0))
 
 
@@ -190,7 +190,7 @@ def clinoids(m: Points) -> Field:
 
 
 def orbital_rim(m: Points, ph: Phantom) -> Field:
-    """The frame of bone around the orbit: brow, lateral pillar, lower rim and nasal pillar."""
+    """Return the frame of bone around the orbit: brow, lateral pillar, lower rim and nasal pillar."""
     b = ph.brow
     brow = bar(
         m,
@@ -293,7 +293,7 @@ def mandible(m: Points) -> Field:
 
 
 def orbit(m: Points, ph: Phantom) -> Field:
-    """The eye socket: a cone that narrows from the rim to the optic canal."""
+    """Return the eye socket: a cone that narrows from the rim to the optic canal."""
     s = ph.orbit_size
     squash = (0.95, 1.0, 1.04)
     cone = capsule(m, (12.0, 38.0, 22.0), (31.5, 73.0, 17.0), 3.5, 17.0 * s, squash)
@@ -340,7 +340,7 @@ def conchae(m: Points, thickness: float) -> Field:
 
 
 def foramen_magnum(p: Points, ph: Phantom) -> Field:
-    """The canal by which the spinal cord leaves, slightly tilted to the front."""
+    """Return the canal by which the spinal cord leaves, slightly tilted to the front."""
     s = ph.foramen_size
     return capsule(p, (0.0, -15.0, -8.0), (0.0, -18.0, -60.0), 15.0 * s, 15.0 * s, (1.0, 0.86, 1.0))
 
@@ -368,7 +368,7 @@ def skull(p: Points, ph: Phantom, spacing: float) -> Field:
 
 
 def with_face(m: Points, ph: Phantom, braincase: Field, plate: float) -> Field:
-    """The braincase joined with the face and hollowed by orbits and airways."""
+    """Return the braincase joined with the face and hollowed by orbits and airways."""
     upper = smooth_min(orbital_rim(m, ph), nasal_bones(m), 4.0)
     upper = smooth_min(upper, sphenoid_wing(m), 8.0)
     bone = smooth_min(braincase, upper, 9.0)

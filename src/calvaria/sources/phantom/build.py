@@ -82,7 +82,7 @@ def build_phantom(
 def crop(
     mask: npt.NDArray[np.uint8], first: list[int], spacing_mm: float, shift: tuple[float, float, float]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """The mask without its empty borders, and the affine that keeps its place in the world."""
+    """Return the mask without its empty borders, and the affine that keeps its place in the world."""
     affine = np.diag([spacing_mm] * 3 + [1.0])
     box = []
     for axis in range(3):

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Phantom:
-    """All parameters of one skull; millimetres unless said otherwise."""
+    """All parameters of one skull; millimetres unless stated otherwise."""
 
     # Size of the head relative to the mean skull, one factor an axis.
     width: float

@@ -37,11 +37,11 @@ class Points:
         return cls(x, y, z, low, (x.max().item(), y.max().item(), z.max().item()))
 
     def mirrored(self) -> Points:
-        """The same points folded onto the right half, for paired parts."""
+        """Return the same points folded onto the right half, for paired parts."""
         return Points.of(np.abs(self.x), self.y, self.z)
 
     def gap(self, low: Vector, high: Vector) -> float:
-        """A lower bound in mm of the distance between these points and a box, 0 where they overlap."""
+        """Return a lower bound in mm of the distance between these points and a box, 0 where they overlap."""
         gaps = (max(a - d, c - b, 0.0) for a, b, c, d in zip(self.low, self.high, low, high, strict=True))
         return max(gaps)
 
@@ -64,13 +64,13 @@ def smooth_step(value: Field, low: float, high: float) -> Field:
 
 
 def wave(value: Field) -> Field:
-    """An approximate sine of period 1 and amplitude 1, from parabolas."""
+    """Return an approximate sine of period 1 and amplitude 1, from parabolas."""
     w = 2.0 * (value - np.floor(value + 0.5))
     return 4.0 * w * (1.0 - np.abs(w))
 
 
 def box_gap(p: Points, start: Vector, end: Vector, reach: Vector) -> float:
-    """A lower bound of the distance from the points to a part from start to end, `reach` wide."""
+    """Return a lower bound of the distance from the points to a part from start to end, `reach` wide."""
     low = (
         min(start[0], end[0]) - reach[0],
         min(start[1], end[1]) - reach[1],
@@ -127,7 +127,7 @@ def bar(p: Points, joints: Sequence[tuple[Vector, float]], thin: Vector = (1.0, 
 
 
 def bump(p: Points, centre: Vector, radii: Vector) -> Field:
-    """A smooth kernel: 1 at the centre, 0 outside the ellipsoid of the given radii."""
+    """Return a smooth kernel: 1 at the centre, 0 outside the ellipsoid of the given radii."""
     u = (p.x - centre[0]) * (1.0 / radii[0])
     v = (p.y - centre[1]) * (1.0 / radii[1])
     w = (p.z - centre[2]) * (1.0 / radii[2])
