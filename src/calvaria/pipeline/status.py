@@ -175,8 +175,7 @@ def left_s(run: Run, config: Config, found: Sequence[JobStatus]) -> float:
 
     As if every source had as many skulls as the others: sources need not be at hand to ask for the status.
     """
-    kinds = [source.kind for source in config.ingest.sources.values()]
-    sizes = costs.sizes(config, list(islice(cycle(kinds), ingested(run, config))))
+    sizes = costs.sizes(config, list(islice(cycle(config.ingest.sources.values()), ingested(run, config))))
     return sum(one.job.stage.cost(one.job, config, sizes).seconds for one in found if one.state != "done")
 
 
