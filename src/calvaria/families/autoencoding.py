@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+from monai.losses.dice import DiceCELoss
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.networks.autoencoders import Autoencoder
@@ -33,6 +33,7 @@ from calvaria.training.device import autocast, prepare_device, seeded
 from calvaria.training.folding import LAYOUT
 
 CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
+DICE_AND_CROSS_ENTROPY = DiceCELoss(sigmoid=True, smooth_nr=0.0, smooth_dr=0.0)
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
@@ -87,13 +88,8 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
     """
     if representation != "occupancy":
         return distance_error(output, field).mean()
-    bone = (field > 0).float()
-    logits = SHARPNESS * output
-    probability = torch.sigmoid(logits)
-    shared = (probability * bone).flatten(1).sum(1)
-    dice_of = 2 * shared / (probability.flatten(1).sum(1) + bone.flatten(1).sum(1))
-    entropy = functional.binary_cross_entropy_with_logits(logits, bone)
-    return entropy + 1 - dice_of.mean()
+    loss: torch.Tensor = DICE_AND_CROSS_ENTROPY(SHARPNESS * output, (field > 0).float())
+    return loss
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
