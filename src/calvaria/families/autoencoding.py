@@ -204,6 +204,32 @@ def sample_gaussian(
     return drawn
 
 
+def sample_prior(
+    generate: Callable[[torch.Tensor], torch.Tensor],
+    latent_size: int,
+    model: Model,
+    population: Population,
+    draws: Sequence[Draw],
+    context: Context,
+) -> list[Drawn]:
+    """Generate a skull from a standard normal vector per draw, at the threshold of the model.
+
+    Args:
+        generate: turns vectors (n, latent_size) float32 into fields (n, c, x, y, z), on the context's device.
+    """
+    device = prepare_device(context.compute)
+    threshold = float(model.tensors["threshold"])
+    drawn = []
+    for batch, count in full_batches(draws, context.batch_size):
+        noise = [context.draw_generator(draw).standard_normal(latent_size, np.float32) for draw in batch]
+        with torch.inference_mode(), autocast(context.compute, device):
+            fields = generate(torch.from_numpy(np.stack(noise)).to(device))
+        for skull in decode(fields.float().cpu().numpy(), threshold)[:count]:
+            drawn.append(Drawn(skull, population.ids, {}))
+            context.on_drawn()
+    return drawn
+
+
 def reconstruct(settings: AutoencoderFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
     """Skulls (n, x, y, z) uint8 through encoder and decoder."""
     network = network_of(Autoencoder, model, prepare_device(context.compute))
