@@ -15,7 +15,7 @@ from environment import header
 
 from calvaria.config import load
 from calvaria.pipeline import costs
-from calvaria.pipeline.estimate import source_kinds
+from calvaria.pipeline.estimate import skull_sources
 from calvaria.pipeline.plan import jobs
 from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
@@ -35,10 +35,10 @@ def compare(root: Path) -> list[str]:
     """Format a table of one run, without jobs that were not measured or whose result is missing."""
     run = Run(root)
     config = load(run.config)
-    kinds = source_kinds(config)
-    sizes = costs.sizes(config, kinds)
+    skulls = skull_sources(config)
+    sizes = costs.sizes(config, skulls)
     measured, estimated, counted = Counter(), Counter(), Counter()
-    for job in jobs(STAGES, run, config, len(kinds)):
+    for job in jobs(STAGES, run, config, len(skulls)):
         file = run.benchmark(job.name)
         if file.is_file() and all(path.is_file() for path in job.outputs):
             measured[job.stage.name] += took(file)

@@ -12,109 +12,32 @@ interrupted benchmark resumes. Two processes run at a time. Times are CPU times.
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from registration_report import PAIRS, WARPS, part_of, report
+from registration_interpolation import interpolation
+from registration_report import WARPS, report
+from registration_setting import Setting, population, timed
 
-from calvaria.config import Config, parse
-from calvaria.families.registration.fields import centres, look_up, prepare, warp
+from calvaria.families.registration.fields import prepare
 from calvaria.families.registration.gates import Measured, verdict
 from calvaria.families.registration.measures import measure
-from calvaria.families.registration.plan import registrations
-from calvaria.families.registration.space import Space, Ways
 from calvaria.families.registration.syn import import_ants
 from calvaria.families.registration.warping import warp_pair
 from calvaria.families.run_context import context_of, new_context, registration_context
-from calvaria.geometry.grid import Grid
 from calvaria.geometry.overlap import dice
-from calvaria.plugins.family import Draw, Model, Population
+from calvaria.plugins.family import Draw, Population
 from calvaria.report.render import VIEWS, render
 from calvaria.skull.measures import measure as measure_skull
 from calvaria.skull.measures import vault_map
 from calvaria.skull.screening import limits, screen_skull
-from calvaria.storage.models import load_model, save_model
-from calvaria.storage.paths import Run
+from calvaria.storage.models import save_model
 from calvaria.storage.store import read_json, write_json, write_rows
 from calvaria.storage.tensors import write_tensors
 
 SKETCHES = 10
-
-
-def config(run: Run) -> Config:
-    """Return the default config with all skulls in training."""
-    grid = run.ingest.labels.shape[1:]
-    return parse(
-        {
-            "name": "benchmark",
-            "seed": 1,
-            "grid": {"shape": list(grid), "spacing_mm": 1.0},
-            "ingest": {"sources": {"it": {"kind": "phantom", "count": 2}}},
-            "split": {"validation": 0.001, "test": 0.001},
-            "fit": {
-                "pairwise": {"kind": "registration", "pairs": PAIRS, "batch_size": 3},
-                "template": {"kind": "registration", "mode": "template", "batch_size": 38},
-                "ssm": {"kind": "ssm", "registration": "template"},
-            },
-            "inject": {"recipes": {"spheres": {"kind": "spheres"}}},
-            "train": {
-                "optimiser": {"steps": 1},
-                "patch": 1,
-                "channels": [8],
-                "arms": {"it": {"families": {"ssm": 1}}},
-            },
-        },
-        "benchmark",
-    )
-
-
-def population(run: Run) -> Population:
-    """All skulls, each once."""
-    masks, ids = {}, []
-    for row, labels in zip(run.ingest.rows(), run.ingest.volumes(run.ingest.rows()), strict=True):
-        mask = (labels > 0).astype(np.uint8)
-        if mask.tobytes() not in masks:
-            masks[mask.tobytes()] = mask
-            ids.append(row["id"])
-    found = np.stack(list(masks.values()))
-    return Population(tuple(ids), found, found[:1])
-
-
-class Setting:
-    """Settings shared by all parts."""
-
-    def __init__(self, ingested: str, folder: str) -> None:
-        self.ingested = Run(Path(ingested))
-        self.run = Run(Path(folder))
-        self.run.root.mkdir(parents=True, exist_ok=True)
-        link = self.run.ingest.path
-        if not link.exists():
-            link.symlink_to(self.ingested.ingest.path.resolve())
-        self.config = config(self.ingested)
-        self.grid: Grid = self.config.grid.voxels()
-
-    def warping(self, family: str, people: Population, model: Model) -> tuple[Space, Ways]:
-        """The skulls and the fields of a fitted registration family."""
-        settings, context = self.config.fit[family], context_of(self.run, self.config, family)
-        space = Space(settings, people, context.grid, context.compute, context.registered)
-        return space, Ways(settings, model, context.registered)
-
-    def pairs(self, people: Population) -> list[tuple[int, int]]:
-        """The unordered pairs that every way is measured on."""
-        rng = new_context(self.run, self.config, "pairwise").generator("pairs")
-        return registrations(self.config.fit["pairwise"], len(people), rng)[:PAIRS]
-
-    def part(self, name: str) -> Path:
-        return part_of(self.run, name)
-
-
-def timed(call, *arguments, **options):
-    start = time.process_time()
-    result = call(*arguments, **options)
-    return time.process_time() - start, result
 
 
 def accepted_ranges(setting: Setting, people: Population) -> dict:
@@ -292,87 +215,6 @@ def finish(setting: Setting, name: str, people: Population, rows: list, volumes:
     picture.quantize(96).save(setting.run.root / f"{name}.png")
     record = {"rows": rows, "apart": float(np.mean(apart)), "nearest": float(np.mean(nearest)), **more}
     write_json(setting.part(name), record)
-
-
-def interpolation(setting: Setting) -> None:
-    """Compare interpolations on composed fields, and ants.apply_transforms."""
-    people = population(setting.ingested)
-    ants = import_ants(1)
-    space, ways = setting.warping("template", people, load_model(setting.run.fit("template")))
-    grid, rows = setting.grid, []
-    places = centres(grid)
-    for pair in setting.pairs(people):
-        moving, target = pair
-        field = space.refined(moving, ways.depth(target), ways.field(moving, target, space.field_grid))
-        fine = look_up(field, space.field_grid, places)
-        there = places + fine.movedim(0, -1)
-        skull = space.skull(moving)
-        mine_s, mine = min(
-            (timed(warp, skull, field, space.field_grid) for _ in range(3)), key=lambda t: t[0]
-        )
-        occupancy = look_up(skull.values[1:], grid, there, "zeros")[0].numpy()
-        index = [
-            np.clip(np.rint(there[..., a].numpy() / grid.spacing_mm + (n - 1) / 2), 0, n - 1).astype(int)
-            for a, n in enumerate(grid.shape)
-        ]
-        nearest = people.masks[moving][tuple(index)]
-        with tempfile.TemporaryDirectory() as scratch:
-            origin = tuple(float(grid.centres(axis)[0]) for axis in range(3))
-            vectors = np.ascontiguousarray(np.moveaxis(fine.numpy(), 0, -1))
-            ants.image_write(
-                ants.from_numpy(vectors, origin=origin, spacing=(1.0,) * 3, has_components=True),
-                f"{scratch}/field.nii.gz",
-            )
-            reference = ants.from_numpy(people.masks[target].astype(np.float32), origin=origin)
-            mask = ants.from_numpy(people.masks[moving].astype(np.float32), origin=origin)
-            theirs_s, theirs = min(
-                (
-                    timed(ants.apply_transforms, reference, mask, [f"{scratch}/field.nii.gz"])
-                    for _ in range(3)
-                ),
-                key=lambda t: t[0],
-            )
-        theirs = theirs.numpy()
-        wanted = vault_map(people.masks[target], grid)
-        for name, warped in (
-            ("nearest neighbour", nearest),
-            ("linear, threshold 0.5", (occupancy > 0.5).astype(np.uint8)),
-            ("distances, threshold that keeps volume", mine),
-        ):
-            found = vault_map(warped, grid)
-            both = (found.thickness_mm > 0) & (wanted.thickness_mm > 0)
-            import cc3d
-
-            rows.append(
-                {
-                    "way": name,
-                    "dice": dice(warped, people.masks[target]),
-                    "thickness_error_mm": float(
-                        np.abs(found.thickness_mm - wanted.thickness_mm)[both].mean()
-                    ),
-                    "volume_error": float(np.count_nonzero(warped) / occupancy.sum(dtype=np.float64) - 1),
-                    "rough": roughness(warped),
-                    "pieces": int(cc3d.connected_components(warped, connectivity=26).max()),
-                }
-            )
-        rows.append(
-            {
-                "way": "ants",
-                "mine_s": mine_s,
-                "theirs_s": theirs_s,
-                "occupancy_error": float(np.abs(theirs - occupancy).max()),
-                "occupancy_mean_error": float(np.abs(theirs - occupancy)[occupancy > 0].mean()),
-                "dice": dice(mine, theirs > 0.5),
-            }
-        )
-        print(rows[-4:], flush=True)
-    write_json(setting.part("interpolation"), {"rows": rows})
-
-
-def roughness(mask: np.ndarray) -> float:
-    """Faces between bone and air per bone voxel: steps and tears raise it."""
-    faces = sum(np.count_nonzero(np.diff((mask > 0).view(np.int8), axis=axis)) for axis in range(3))
-    return float(faces / np.count_nonzero(mask))
 
 
 def sub(arguments: list[str], *more: str) -> subprocess.Popen:

@@ -26,6 +26,7 @@ from calvaria.pipeline.estimate import estimate
 from calvaria.pipeline.plan import jobs
 from calvaria.pipeline.stage import Job
 from calvaria.pipeline.status import snakemake_records
+from calvaria.sources.folder import FolderSource
 from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
@@ -62,7 +63,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
             after.children_user + after.children_system - before.children_user - before.children_system
         )
     (total,) = {line.split()[1] for line in said.splitlines() if line.startswith("total ")}
-    synthetic = sum(config.sample.count for family in config.fit.values() if family.kind != "real")
+    synthetic = sum(config.sample.count for family in config.fit.values() if not family.is_real)
     return (
         f"{synthetic:,} synthetic skulls of {SKULLS} real ones, and as many cases: {total} jobs, planned in "
         f"{median(took):.1f} s (median of {times}; {min(took):.1f} to {max(took):.1f} s), of which the "
@@ -72,8 +73,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
 
 def nodes(config: Config) -> list[str]:
     """Format the cost of the factory preset as a table."""
-    kinds = ["folder"] * SKULLS
-    found = estimate(STAGES, config, kinds)
+    found = estimate(STAGES, config, [FolderSource(kind="folder", path=Path())] * SKULLS)
     lines = ["| stage | jobs | core hours | longest job | GB |", "|---|---|---|---|---|"]
     for row in found.stages:
         lines.append(

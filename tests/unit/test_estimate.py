@@ -10,15 +10,23 @@ from typer.testing import CliRunner
 
 from calvaria.cli import app
 from calvaria.config import Config, parse
-from calvaria.pipeline import costs
-from calvaria.pipeline.estimate import estimate, source_kinds, text
+from calvaria.families.network_family import NetworkFamily
+from calvaria.pipeline.costs import sizes
+from calvaria.pipeline.estimate import estimate, skull_sources, text
+from calvaria.plugins.costs import FamilyCost, Load, SourceCost
 from calvaria.plugins.family import Family, Model
 from calvaria.plugins.registry import kinds
-from calvaria.plugins.section import Optimiser, Section
+from calvaria.plugins.section import Optimiser
+from calvaria.plugins.source import Source
+from calvaria.sources.folder import FolderSource
+from calvaria.sources.phantom import PhantomSource
 from calvaria.stages import STAGES
 from tests.conftest import ROOT
 
 DEMO, SKULLFIX = ROOT / "config.yaml", ROOT / "workflow" / "presets" / "skullfix.yaml"
+
+TRAINED = {kind: {"optimiser": {"steps": 9}} for kind in ("vae", "vqvae", "introvae", "wgan", "ldm")}
+PHANTOM, FOLDER = PhantomSource(kind="phantom"), FolderSource(kind="folder", path=ROOT)
 
 # Mean seconds of a job on one core, from the benchmark files of two runs (benchmarks/estimate.md); what takes
 # less than four seconds is mostly imports. The demo's introvae took 150 steps then.
@@ -63,19 +71,19 @@ def config_of(path, **changes: Any) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("config", "kinds", "took"),
+    ("config", "skulls", "took"),
     [
         (
             config_of(DEMO, fit__introvae__optimiser__steps=150, train__optimiser__steps=200),
-            ["phantom"] * 24,
+            [PHANTOM] * 24,
             DEMO_TOOK,
         ),
-        (config_of(SKULLFIX), ["folder"] * 75, SKULLFIX_TOOK),
+        (config_of(SKULLFIX), [FOLDER] * 75, SKULLFIX_TOOK),
     ],
     ids=["demo", "skullfix"],
 )
-def test_it_is_near_what_was_measured(config, kinds, took):
-    found = {row.stage: row for row in estimate(STAGES, config, kinds).stages}
+def test_it_is_near_what_was_measured(config, skulls, took):
+    found = {row.stage: row for row in estimate(STAGES, config, skulls).stages}
     total, measured = 0.0, 0.0
     for stage, mean in took.items():
         each = found[stage].seconds / found[stage].jobs
@@ -90,7 +98,7 @@ def test_every_rule_is_a_stage_that_has_a_cost():
     rules = {name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
     names = {stage.name for stage in STAGES}
     assert rules - {"audits"} == names
-    assert {row.stage for row in estimate(STAGES, config_of(SKULLFIX), ["folder"] * 75).stages} == names
+    assert {row.stage for row in estimate(STAGES, config_of(SKULLFIX), [FOLDER] * 75).stages} == names
 
 
 @pytest.mark.parametrize("partners", [None, 3])
@@ -101,57 +109,93 @@ def test_registrations_without_a_limit_are_counted(partners):
         for pairs in (30, None)
     )
     seconds = [
-        next(
-            row.seconds for row in estimate(STAGES, config, ["folder"] * 75).stages if row.stage == "register"
-        )
+        next(row.seconds for row in estimate(STAGES, config, [FOLDER] * 75).stages if row.stage == "register")
         for config in (few, every)
     ]
     assert seconds[1] > 1.5 * seconds[0]
 
 
-def test_kinds_that_were_not_measured_have_a_default_cost_and_are_named():
-    """As those of docs/own_family.md, and of sources that are not built in."""
+class Halfway(Family):
+    """A family that states no cost, as that of docs/own_family.md."""
 
-    class Halfway(Family):
-        kind: Literal["halfway"] = "halfway"
-        least: float = 0.25
-        builds_template: ClassVar[bool] = True
+    kind: Literal["halfway"] = "halfway"
+    builds_template: ClassVar[bool] = True
 
-        def registration_batches(self, skulls):
-            return 2
+    def registration_batches(self, skulls):
+        return 2
 
-        def fit(self, population, context):
-            return Model()
+    def fit(self, population, context):
+        return Model()
 
-        def sample(self, model, population, draws, context):
-            return []
+    def sample(self, model, population, draws, context):
+        return []
 
-    class Flow(Halfway):
-        trains_network: ClassVar[bool] = True
-        kind: Literal["flow"] = "flow"
-        optimiser: Optimiser = Optimiser(steps=100)
 
-    class Atlas(Section):
-        brings_defects: ClassVar[bool] = False
-        kind: Literal["atlas"] = "atlas"
+class Flow(NetworkFamily):
+    """A network that states no cost."""
 
+    kind: Literal["flow"] = "flow"
+    optimiser: Optimiser = Optimiser(steps=100)
+    fit = Halfway.fit
+    sample = Halfway.sample
+
+
+class Atlas(Source):
+    """A source that states no cost."""
+
+    kind: Literal["atlas"] = "atlas"
+
+    def entries(self, name):
+        return []
+
+    def read(self, entry, seed):
+        raise AssertionError("an estimate reads nothing")
+
+
+class MeasuredHalfway(Halfway):
+    def estimated_cost(self, load):
+        return FamilyCost(fit_s=1e6 + load.training, draw_s=1e3)
+
+
+class MeasuredAtlas(Atlas):
+    def estimated_cost(self):
+        return SourceCost(scan_s=1e5)
+
+
+def with_plugins(config: Config, families: dict[str, Family], source: Source) -> Config:
+    ingest = config.ingest.model_copy(update={"sources": {"far": source}})
+    return config.model_copy(update={"fit": {**config.fit, **families}, "ingest": ingest})
+
+
+def test_plugins_without_a_cost_are_counted_as_typical_ones_and_named():
     config = config_of(DEMO)
-    own = {"mine": Halfway(), "net": Flow()}
-    ingest = config.ingest.model_copy(update={"sources": {"far": Atlas()}})
-    known = estimate(STAGES, config, ["phantom"] * 24)
+    known = estimate(STAGES, config, [PHANTOM] * 24)
     found = estimate(
-        STAGES,
-        config.model_copy(update={"fit": {**config.fit, **own}, "ingest": ingest}),
-        ["atlas"] * 24,
+        STAGES, with_plugins(config, {"mine": Halfway(), "net": Flow()}, Atlas()), [Atlas()] * 24
     )
     assert found.seconds > known.seconds
-    assert found.unknown == (
-        "unknown cost: fit.mine (kind halfway), counted as ssm",
-        "unknown cost: fit.net (kind flow), counted as vae",
-        "unknown cost: ingest.sources.far (kind atlas), counted as folder",
+    assert found.unknown == tuple(
+        f"unknown cost: {which} has no estimated_cost), counted as that of a typical kind"
+        for which in (
+            "fit.mine (kind halfway",
+            "fit.net (kind flow",
+            "ingest.sources.far (kind atlas",
+        )
     )
     assert all(line in text(found) for line in found.unknown)
     assert known.unknown == ()
+
+
+def test_plugins_that_state_their_cost_are_counted_by_it():
+    config, source = (
+        with_plugins(config_of(DEMO), {"mine": MeasuredHalfway()}, MeasuredAtlas()),
+        MeasuredAtlas(),
+    )
+    found = {row.stage: row for row in estimate(STAGES, config, [source] * 24).stages}
+    assert found["fit"].longest_s == 1e6 + sizes(config, [source] * 24).training
+    assert found["sample"].longest_s > 1e3 * config.sample.shard_size
+    assert found["ingest"].seconds > 24 * 1e5
+    assert estimate(STAGES, config, [source] * 24).unknown == ()
 
 
 GROWS = [
@@ -180,10 +224,10 @@ GROWS = [
 
 @pytest.mark.parametrize(("key", "value"), GROWS, ids=[key for key, _ in GROWS])
 def test_who_asks_for_more_is_told_more(key, value):
-    kinds = ["folder"] * 75
+    skulls = [FOLDER] * 75
     less, more = (
-        estimate(STAGES, config_of(SKULLFIX), kinds),
-        estimate(STAGES, config_of(SKULLFIX, **{key: value}), kinds),
+        estimate(STAGES, config_of(SKULLFIX), skulls),
+        estimate(STAGES, config_of(SKULLFIX, **{key: value}), skulls),
     )
     assert more.seconds > less.seconds
     assert more.bytes >= less.bytes
@@ -192,7 +236,7 @@ def test_who_asks_for_more_is_told_more(key, value):
 
 
 def test_more_skulls_take_longer_and_more_cores_less_long():
-    few, many = (estimate(STAGES, config_of(SKULLFIX), ["folder"] * count) for count in (50, 100))
+    few, many = (estimate(STAGES, config_of(SKULLFIX), [FOLDER] * count) for count in (50, 100))
     assert many.seconds > few.seconds
     walls = [few.wall_s(cores) for cores in (1, 2, 16, 1000)]
     assert walls[0] == few.seconds
@@ -200,9 +244,18 @@ def test_more_skulls_take_longer_and_more_cores_less_long():
     assert walls[-1] >= max(row.longest_s for row in few.stages), "no job is faster on many cores"
 
 
-def test_the_kinds_of_sources_have_a_cost():
-    assert source_kinds(config_of(DEMO)) == ["phantom"] * 24
-    assert set(costs.SCAN) == set(kinds("sources"))
+def test_the_source_of_every_skull_is_known():
+    assert [source.kind for source in skull_sources(config_of(DEMO))] == ["phantom"] * 24
+
+
+def test_every_built_in_plugin_states_its_cost():
+    for kind, family in kinds("families").items():
+        load = Load(config_of(SKULLFIX).grid.voxels(), 60, {"vae": config_of(SKULLFIX).fit["vae"]})
+        settings = family.model_validate({"kind": kind, **TRAINED.get(kind, {})})
+        assert settings.estimated_cost(load).is_measured, kind
+    for kind, source in kinds("sources").items():
+        place = {} if kind == "phantom" else {"path": ROOT}
+        assert source.model_validate({"kind": kind, **place}).estimated_cost().is_measured, kind
 
 
 def test_the_command_prints_a_table_or_json():

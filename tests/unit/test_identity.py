@@ -284,6 +284,13 @@ def test_every_change_of_code_changes_an_identity(other):
     assert subject.syntax(b"def area(r):\n    return 3.14 * r**2\n") != subject.syntax(other.encode())
 
 
+def test_the_cost_that_a_plugin_states_is_no_part_of_an_identity():
+    """A corrected estimate re-runs no training."""
+    plugin = "class Ours(Family):\n    def estimated_cost(self, load):\n        return {cost}\n    x = {x}\n"
+    one, other, changed = (plugin.format(cost=cost, x=x).encode() for cost, x in ((1, 1), (2, 1), (1, 2)))
+    assert subject.syntax(one) == subject.syntax(other) != subject.syntax(changed)
+
+
 def test_every_module_survives_a_change_of_its_prose():
     for path in (ROOT / "src").rglob("*.py"):
         tree = ast.parse(path.read_bytes())

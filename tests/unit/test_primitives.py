@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from calvaria.families.autoencoding import SHARPNESS, reconstruction_loss
 from calvaria.geometry.components import largest_component
 from calvaria.geometry.overlap import dice, dice_of_pairs
 from calvaria.geometry.projection import pixel_directions, pixel_positions
 from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
+from calvaria.reconstruction.coarse.network import mean_probability
+from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
 from calvaria.skull.quality import largest_share
 from calvaria.training.principal_components import principal_components, with_positive_peaks
 
@@ -148,3 +151,31 @@ def test_signs_of_peaks() -> None:
     columns[15:] = -columns[:15]  # the largest magnitude occurs twice, once with either sign
     old = columns * columns[columns.abs().argmax(0), torch.arange(6)].sign()
     assert torch.equal(with_positive_peaks(columns.T).T, old)
+
+
+@pytest.mark.parametrize("target_share", [0.0, 0.02, 0.5])
+def test_dice_and_cross_entropy(target_share: float) -> None:
+    """Also for an empty implant, where Dice alone would be 0 / 0."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((3, 1, *SHAPE), generator=generator, dtype=torch.float64)
+    target = (torch.rand(logits.shape, generator=generator) < target_share).double()
+    probability = 1 / (1 + torch.exp(-logits))
+    overlap, total = ((probability * target).flatten(1).sum(1), (probability + target).flatten(1).sum(1))
+    entropy = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    expected = 1 - ((2 * overlap + 1) / (total + 1)).mean() + entropy
+    assert dice_and_cross_entropy(logits, target).item() == pytest.approx(expected.item(), rel=1e-12)
+    unsmoothed = 1 - (2 * overlap / total).mean() + entropy
+    found = reconstruction_loss(logits / SHARPNESS, 2 * target - 1, "occupancy").item()
+    assert found == pytest.approx(unsmoothed.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_mean_probability(flip: bool) -> None:
+    """Of two networks that differ and depend on the side, also over the flipped input."""
+    ramp = torch.linspace(-1, 1, SHAPE[0])[:, None, None]
+    networks = [lambda inputs: inputs * ramp, lambda inputs: inputs + ramp]
+    inputs = torch.randn((2, 1, *SHAPE), generator=torch.Generator().manual_seed(1))
+    plain = [torch.sigmoid(inputs * ramp), torch.sigmoid(inputs + ramp)]
+    flipped = [torch.sigmoid(inputs * -ramp), torch.sigmoid(inputs - ramp)]
+    expected = torch.stack(plain + flipped if flip else plain).mean(0)
+    assert torch.allclose(mean_probability(networks, inputs, flip), expected, atol=1e-6)  # type: ignore[arg-type]

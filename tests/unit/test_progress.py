@@ -45,7 +45,16 @@ def test_what_was_done_before_does_not_count_as_speed(clock, capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (125, "2 min"), (11_100, "3 h 05 min")]
+    ("seconds", "words"),
+    [
+        (0.41, "0.4 s"),
+        (9.97, "10 s"),
+        (99, "99 s"),
+        (99.6, "2 min"),
+        (125, "2 min"),
+        (7800, "2 h 10 min"),
+        (11_100, "3 h 05 min"),
+    ],
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words

@@ -182,13 +182,6 @@ def test_costs_are_summed_per_stage_in_the_order_of_the_workflow(tmp_path):
         tables.costs(tmp_path, ORDER)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(4.21, "4.2 s"), (185, "3 min 05 s"), (59.97, "1 min 00 s"), (7800, "2 h 10 min")]
-)
-def test_durations_read_as_people_say_them(seconds, text):
-    assert tables.duration(seconds) == text
-
-
 def test_the_best_arm_is_marked_per_metric_in_its_own_direction():
     better = [tables.Score(0.9 if metric.rises else 1.0, 0.0, 2) for metric in tables.METRICS]
     worse = [tables.Score(0.8 if metric.rises else math.inf, 0.0, 2) for metric in tables.METRICS]

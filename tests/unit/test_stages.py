@@ -51,7 +51,7 @@ def test_a_new_stage_is_planned_estimated_and_part_of_the_manifest(run):
     config = parse(tiny(), "config")
     new = jobs(MORE, run, config, 8)[len(jobs(STAGES, run, config, 8)) :]
     assert [job.name for job in new] == ["count/real/0", "count/vae/0"]
-    assert estimate(MORE, config, ["phantom"] * 8).stages[-1].stage == "count"
+    assert estimate(MORE, config, list(config.ingest.sources.values()) * 8).stages[-1].stage == "count"
     added = set(data_files(MORE, run, config)) - set(data_files(STAGES, run, config))
     assert added == {Path("count/real-0.json"), Path("count/vae-0.json")}
     grown = config.model_copy(update={"sample": config.sample.model_copy(update={"count": 99})})

@@ -47,7 +47,7 @@ def estimate(
     from calvaria.stages import STAGES
 
     loaded = load(config)
-    estimated = estimate.estimate(STAGES, loaded, estimate.source_kinds(loaded))
+    estimated = estimate.estimate(STAGES, loaded, estimate.skull_sources(loaded))
     typer.echo(json.dumps(asdict(estimated), indent=1) if as_json else estimate.text(estimated, cores))
 
 

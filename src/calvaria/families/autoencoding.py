@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+from monai.losses.dice import DiceCELoss
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.networks.autoencoders import Autoencoder
@@ -34,6 +34,7 @@ from calvaria.training.folding import LAYOUT
 from calvaria.training.precision import autocast
 
 CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
+DICE_AND_CROSS_ENTROPY = DiceCELoss(sigmoid=True, smooth_nr=0.0, smooth_dr=0.0)
 SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
@@ -88,13 +89,8 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
     """
     if representation != "occupancy":
         return distance_error(output, field).mean()
-    bone = (field > 0).float()
-    logits = SHARPNESS * output
-    probability = torch.sigmoid(logits)
-    shared = (probability * bone).flatten(1).sum(1)
-    dice_of = 2 * shared / (probability.flatten(1).sum(1) + bone.flatten(1).sum(1))
-    entropy = functional.binary_cross_entropy_with_logits(logits, bone)
-    return entropy + 1 - dice_of.mean()
+    loss: torch.Tensor = DICE_AND_CROSS_ENTROPY(SHARPNESS * output, (field > 0).float())
+    return loss
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
@@ -206,6 +202,32 @@ def sample_gaussian(
         latents = _drawn(model.tensors["latents"], [context.draw_generator(draw) for draw in batch])
         skulls = decode(decoded(network, latents, settings.decode_tile, context.compute), threshold)
         for skull in skulls[:count]:
+            drawn.append(Drawn(skull, population.ids, {}))
+            context.on_drawn()
+    return drawn
+
+
+def sample_prior(
+    generate: Callable[[torch.Tensor], torch.Tensor],
+    latent_size: int,
+    model: Model,
+    population: Population,
+    draws: Sequence[Draw],
+    context: Context,
+) -> list[Drawn]:
+    """Generate a skull from a standard normal vector per draw, at the threshold of the model.
+
+    Args:
+        generate: turns vectors (n, latent_size) float32 into fields (n, c, x, y, z), on the context's device.
+    """
+    device = prepare_device(context.compute)
+    threshold = float(model.tensors["threshold"])
+    drawn = []
+    for batch, count in full_batches(draws, context.batch_size):
+        noise = [context.draw_generator(draw).standard_normal(latent_size, np.float32) for draw in batch]
+        with torch.inference_mode(), autocast(context.compute, device):
+            fields = generate(torch.from_numpy(np.stack(noise)).to(device))
+        for skull in decode(fields.float().cpu().numpy(), threshold)[:count]:
             drawn.append(Drawn(skull, population.ids, {}))
             context.on_drawn()
     return drawn

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.checks import check_batches
+from calvaria.plugins.costs import FamilyCost, Load, unknown_network
 from calvaria.plugins.family import Context, Family, Population
 from calvaria.plugins.section import Optimiser
 
@@ -26,6 +27,9 @@ class NetworkFamily(Family):
     def training(self, population: Population, context: Context) -> "Training":
         """The networks and their losses, for the training loop."""
         raise NotImplementedError
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        return unknown_network(load, self.optimiser)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_batches(f"fit.{name}", self.optimiser, processes)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from calvaria.plugins.costs import START_S, FamilyCost, Load
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 
 
@@ -14,6 +15,9 @@ class RealFamily(Family):
 
     kind: Literal["real"]
     """Selects this family: the real skulls."""
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        return FamilyCost(fit_s=START_S, draw_s=1e-3, start_s=START_S)
 
     def fit(self, population: Population, context: Context) -> Model:
         """Nothing to fit."""

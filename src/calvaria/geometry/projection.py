@@ -2,6 +2,10 @@
 
 The distance of a place from the picture's middle is its angle from the pole, the z axis; the picture's
 border, at 1, is the largest angle in view.
+
+The way back, from points to pixels, stands where it is used (``skull.matching``, ``families.representation``,
+``reconstruction.fine.interpolation``), as each rounds differently: one form for all would change the last
+bits of who is taken for whom, of what families learn from, and of the fine network's inputs.
 """
 
 import numpy as np

@@ -10,6 +10,7 @@ from calvaria.config import Config
 from calvaria.pipeline import costs
 from calvaria.pipeline.plan import jobs
 from calvaria.pipeline.stage import Job, Stage
+from calvaria.plugins.source import Source
 from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
 
@@ -30,7 +31,7 @@ class Estimate:
     """Estimated cost of a run."""
 
     stages: tuple[StageEstimate, ...]
-    unknown: tuple[str, ...] = ()  # warnings about kinds that were not measured
+    unknown: tuple[str, ...] = ()  # lines about plugins that do not state their costs
 
     @property
     def jobs(self) -> int:
@@ -55,14 +56,14 @@ class Estimate:
         return self.seconds / cores + chain * (1 - 1 / cores)
 
 
-def estimate(stages: Sequence[Stage], config: Config, kinds: Sequence[str]) -> Estimate:
-    """Estimate a run on skulls of sources of these kinds."""
-    sizes = costs.sizes(config, kinds)
+def estimate(stages: Sequence[Stage], config: Config, skulls: Sequence[Source]) -> Estimate:
+    """Estimate a run on skulls of these sources, one per skull."""
+    sizes = costs.sizes(config, skulls)
     of_stage: dict[str, list[Job]] = {stage.name: [] for stage in stages}
-    for job in jobs(stages, Run(Path("results") / config.name), config, len(kinds)):
+    for job in jobs(stages, Run(Path("results") / config.name), config, len(skulls)):
         of_stage[job.stage.name].append(job)
     rows = [_stage(name, some, config, sizes) for name, some in of_stage.items() if some]
-    return Estimate(tuple(rows), tuple(costs.unknown(config)))
+    return Estimate(tuple(rows), tuple(costs.unknown(config, sizes)))
 
 
 def _stage(name: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -> StageEstimate:
@@ -71,13 +72,13 @@ def _stage(name: str, some: Sequence[Job], config: Config, sizes: costs.Sizes) -
     return StageEstimate(name, len(some), sum(seconds), max(seconds), sum(cost.bytes for cost in each))
 
 
-def source_kinds(config: Config) -> list[str]:
-    """Return the kind of source of every skull.
+def skull_sources(config: Config) -> list[Source]:
+    """Return the source of every skull.
 
     Raises:
         InputError: if a source cannot be listed.
     """
-    return [config.ingest.sources[entry.source].kind for entry in sources.catalogue(config.ingest.sources)]
+    return [config.ingest.sources[entry.source] for entry in sources.catalogue(config.ingest.sources)]
 
 
 def text(estimated: Estimate, cores: int | None = None) -> str:

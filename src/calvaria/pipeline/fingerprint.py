@@ -26,6 +26,7 @@ NOT_CODE = (
     "calvaria.pipeline.roots",
     "calvaria.pipeline.reads",
     "calvaria.pipeline.stage",
+    "calvaria.plugins.costs",
     "calvaria.stages",
 )
 
@@ -93,7 +94,7 @@ def source_code(module: str) -> bytes:
 
 @cache
 def syntax(source: bytes) -> bytes:
-    """Return a digest of the syntax tree of Python source, without comments, docstrings and layout.
+    """Return a digest of the syntax tree of Python source without comments, docstrings, layout and costs.
 
     Of what is not Python, a digest of the bytes. Unlike ``ast.dump``, a tree has the same digest in every
     version of Python that parses the source alike.
@@ -106,9 +107,9 @@ def syntax(source: bytes) -> bytes:
 
 
 def _nested(node: Any) -> Any:
-    """Return a syntax tree as nested lists; no field that is empty, no string that is a statement."""
+    """Return a syntax tree as nested lists without empty fields, docstrings and ``estimated_cost``."""
     if isinstance(node, list):
-        return [_nested(item) for item in node if not _is_docstring(item)]
+        return [_nested(item) for item in node if not (_is_docstring(item) or _is_estimate(item))]
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: _nested(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
@@ -118,6 +119,11 @@ def _nested(node: Any) -> Any:
 def _is_docstring(node: Any) -> bool:
     value = node.value if isinstance(node, ast.Expr) else None
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _is_estimate(node: Any) -> bool:
+    """Whether a node is the method by which a plugin states its cost, from which no result follows."""
+    return isinstance(node, ast.FunctionDef) and node.name == "estimated_cost"
 
 
 @cache

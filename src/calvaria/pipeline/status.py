@@ -173,8 +173,7 @@ def left_s(run: Run, config: Config, states: Sequence[JobStatus]) -> float:
 
     All sources are assumed to have the same number of skulls, so that they need not be accessible.
     """
-    kinds = [source.kind for source in config.ingest.sources.values()]
-    sizes = costs.sizes(config, list(islice(cycle(kinds), ingested(run, config))))
+    sizes = costs.sizes(config, list(islice(cycle(config.ingest.sources.values()), ingested(run, config))))
     left = [status.job for status in states if status.state != "done"]
     return sum(job.stage.cost(job, config, sizes).seconds for job in left)
 

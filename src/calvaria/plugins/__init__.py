@@ -3,6 +3,7 @@
 ========  =================================================================
 section   base class of the sections of the config
 compute   device, threads and precision, as the config has them
+costs     what the work of a plugin costs, for estimates
 family    contract of augmentation families
 recipe    contract of defect recipes
 scan      what a source yields: entries, scans and their summaries

@@ -15,6 +15,7 @@ import numpy as np
 from calvaria import seeds
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.compute import Compute, ComputeSettings
+from calvaria.plugins.costs import FamilyCost, Load, unknown_family
 from calvaria.plugins.section import Section
 
 if TYPE_CHECKING:
@@ -178,6 +179,10 @@ class Family(Section, ABC):
         Raises:
             ValueError: naming the key, what it got and what is expected.
         """
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        """Return what the jobs of this family cost, for estimates; not part of any fingerprint."""
+        return unknown_family(load)
 
     @abstractmethod
     def fit(self, population: Population, context: Context) -> Model:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from calvaria.plugins.costs import UNKNOWN_SOURCE, SourceCost
 from calvaria.plugins.scan import Entry, Scan
 from calvaria.plugins.section import Section
 
@@ -23,6 +24,10 @@ class Source(Section, ABC):
 
     brings_defects: ClassVar[bool] = False  # whether its skulls may have an implant (label 2)
     synthetic: ClassVar[bool] = False  # whether its skulls are generated, so that no licence applies
+
+    def estimated_cost(self) -> SourceCost:
+        """Return what a scan costs, for estimates; not part of any fingerprint."""
+        return UNKNOWN_SOURCE
 
     @abstractmethod
     def entries(self, name: str) -> list[Entry]:

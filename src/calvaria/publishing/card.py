@@ -7,8 +7,13 @@ import yaml
 from calvaria.publishing.published import KEYWORDS, METHOD, Published, licence_url
 
 
-def card(data: Published, config: dict[str, Any]) -> str:
-    """Return the text of the card; ``config`` is the published one."""
+def card(data: Published, config: dict[str, Any], phantoms: bool) -> str:
+    """Return the text of the card.
+
+    Args:
+        config: the published one.
+        phantoms: whether some skulls come from synthetic sources.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -25,7 +30,7 @@ def card(data: Published, config: dict[str, Any]) -> str:
         config=config,
         cases=cases,
         sources=_sources(data, config),
-        phantoms=any(source["kind"] == "phantom" for source in config["ingest"]["sources"].values()),
+        phantoms=phantoms,
         licence_url=licence_url(data.terms.licence),
         method=METHOD,
         megabytes={part.name: _megabytes(data, part.path) for part in data.parts},

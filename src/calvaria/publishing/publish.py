@@ -109,7 +109,8 @@ def _describe(
         datetime.now(UTC).date(),
         _sizes(partial),
     )
-    write_atomically(partial / "README.md", card(data, _public(config)))
+    phantoms = any(source.synthetic for source in config.ingest.sources.values())
+    write_atomically(partial / "README.md", card(data, _public(config), phantoms))
     write_json(partial / "croissant.json", croissant(data, _digests(partial)))
     write_json(partial / "ro-crate-metadata.json", crate(data))
     lines = [f"{value}  {name}\n" for name, value in sorted(_digests(partial).items())]

@@ -19,6 +19,7 @@ from calvaria.skull import DOUBTFUL, is_accepted
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import EvaluateRow, ScreenRow
 from calvaria.storage.store import read_json, read_rows, write_atomically
+from calvaria.utils.progress import duration
 
 SHEETS = 8  # maximum number of contact sheets in the page
 
@@ -140,8 +141,8 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
         "hardest": pictures.worst_everywhere(run, config, scored),
         "legend": pictures.LEGEND,
         "costs": costs,
-        "total_time": tables.duration(sum(cost.seconds for cost in costs)),
-        "total_cpu": tables.duration(sum(cost.cpu_seconds for cost in costs)),
+        "total_time": duration(sum(cost.seconds for cost in costs)),
+        "total_cpu": duration(sum(cost.cpu_seconds for cost in costs)),
         "manifest": manifest,
         "size_gb": _gigabytes(run, manifest) if manifest else None,
         "config_text": dump(config),

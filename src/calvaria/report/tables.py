@@ -14,6 +14,7 @@ from calvaria.errors import StoreError
 from calvaria.metrics.comparison import ArmComparison, interval, score_of, single
 from calvaria.metrics.statistics import Interval
 from calvaria.storage.rows import EvaluateRow, GatedRegistration, Network, ScreenRow, is_ensemble
+from calvaria.utils.progress import duration
 
 
 @dataclass(frozen=True)
@@ -333,16 +334,6 @@ class Cost:
     def cpu_time(self) -> str:
         """The formatted CPU time of all cores."""
         return duration(self.cpu_seconds)
-
-
-def duration(seconds: float) -> str:
-    """Format seconds: 4.2 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def costs(folder: Path, stages: Sequence[str]) -> list[Cost]:

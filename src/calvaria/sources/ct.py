@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from calvaria.errors import InputError
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.scan import summarise
 from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.dicom import holds_dicom, is_dicom, is_enhanced, read_series
@@ -31,6 +32,9 @@ class CtSource(FileSource):
     """Number, UID or part of the description of the DICOM series; null selects the thinnest sharp one."""
     threshold_hu: float = Field(300.0, gt=-200, lt=1500)
     """Minimum Hounsfield units of bone."""
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=5.0)
 
     def entries(self, name: str) -> list[Entry]:
         """One entry per volume and per subfolder with DICOM slices; the folder itself if it holds slices.

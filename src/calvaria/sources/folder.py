@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from calvaria.errors import InputError
 from calvaria.geometry.grid import IMPLANT
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.scan import summarise
 from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.listing import contents, entries_of, identify
@@ -21,6 +22,9 @@ class FolderSource(FileSource):
     """Regular expression for skull ids whose first group is the person; null: each file is another person."""
 
     brings_defects: ClassVar[bool] = True
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=0.6)
 
     def entries(self, name: str) -> list[Entry]:
         """Return one entry for each volume, and one with a fault for each other file.

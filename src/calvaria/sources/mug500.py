@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from calvaria.errors import InputError
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.scan import summarise
 from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.triplet import MEANINGS
@@ -44,6 +45,9 @@ class Mug500Source(FileSource):
     """Selects MUG500+."""
 
     brings_defects: ClassVar[bool] = True
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
         """Return the skulls in the order of their ids; one with a file missing, or there twice, has a fault.

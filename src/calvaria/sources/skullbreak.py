@@ -13,6 +13,7 @@ Adapted from CQ500, CC BY-NC-SA 4.0; Kodym, Li et al. 2021, Data in Brief 35:106
 from typing import ClassVar, Literal
 
 from calvaria.errors import InputError
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.triplet import PARTS, by_id, lacking, read_triplet
 
@@ -26,6 +27,9 @@ class SkullbreakSource(FileSource):
     """Selects SkullBreak."""
 
     brings_defects: ClassVar[bool] = True
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
         """Return one entry per skull and type of defect, in this order; one with a part missing has a fault.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from calvaria.errors import InputError
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.triplet import PARTS, by_id, lacking, read_triplet
 
@@ -26,6 +27,9 @@ class SkullfixSource(FileSource):
     """Selects SkullFix; path is training_set or the folder above it."""
 
     brings_defects: ClassVar[bool] = True
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
         """The skulls of the training set in the order of their ids; one with a part missing has a fault.

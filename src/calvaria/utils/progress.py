@@ -47,8 +47,10 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: ``41 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 100:
+    """Format seconds: ``4.2 s``, ``41 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

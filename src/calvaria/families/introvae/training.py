@@ -18,12 +18,13 @@ from calvaria.families.autoencoding import (
     batches,
     distance_error,
     fields_of,
+    sample_prior,
     symmetric_mean,
     volume_threshold,
 )
 from calvaria.families.introvae import IntrovaeFamily
 from calvaria.families.networks.autoencoders import DenseAutoencoder
-from calvaria.families.networks.models import full_batches, model_of, network_of, train_family
+from calvaria.families.networks.models import model_of, network_of, train_family
 from calvaria.families.representation import CHANNELS, decode, overlap_threshold
 from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
@@ -159,18 +160,5 @@ def sample(
     settings: IntrovaeFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
     """Decode one vector of the prior per draw."""
-    device = prepare_device(context.compute)
-    network = network_of(DenseAutoencoder, model, device)
-    threshold = float(model.tensors["threshold"])
-    drawn = []
-    for batch, count in full_batches(draws, context.batch_size):
-        noise = [
-            context.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
-        ]
-        with torch.inference_mode(), autocast(context.compute, device):
-            fields = network.decode(torch.from_numpy(np.stack(noise)).to(device))
-        skulls = decode(fields.float().cpu().numpy(), threshold)
-        for skull in skulls[:count]:
-            drawn.append(Drawn(skull, population.ids, {}))
-            context.on_drawn()
-    return drawn
+    network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
+    return sample_prior(network.decode, settings.latent_size, model, population, draws, context)

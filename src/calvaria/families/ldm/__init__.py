@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.network_family import NetworkFamily, check_channels
 from calvaria.geometry.grid import Grid
+from calvaria.plugins.costs import FamilyCost, Load, convolution_work, training_s
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Name, Optimiser
 
@@ -64,6 +65,18 @@ class LdmFamily(NetworkFamily):
     def depends_on(self) -> str:
         """The autoencoder."""
         return self.autoencoder
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        autoencoder = load.families[self.autoencoder]
+        assert isinstance(autoencoder, AutoencoderFamily)
+        latent_voxels = load.voxels / autoencoder.factor**3
+        work = convolution_work(latent_voxels, self.patch, self.channels)
+        passes = self.sampling_steps * (1 if self.guidance == 1 else 2)
+        return FamilyCost(
+            fit_s=training_s(self.optimiser, 4.2e-8 * work),
+            draw_s=6e-9 * passes * work + 1e-6 * load.voxels,
+            model_bytes=80e6,
+        )
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_channels(name, self.channels)

@@ -1,12 +1,14 @@
 """Skulls warped towards each other, by pairwise registration or through a template."""
 
 from collections.abc import Sequence
+from math import comb
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from calvaria.families.registration.gates import Gates
+from calvaria.plugins.costs import START_TORCH_S, FamilyCost, Load
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 
 
@@ -60,14 +62,35 @@ class RegistrationFamily(Family):
 
     def registration_batches(self, skulls: int) -> int:
         """Number of jobs that share the registrations of at most ``skulls`` training skulls."""
+        return max(1, -(-self._registrations(skulls) // self.batch_size))
+
+    def _registrations(self, skulls: int) -> int:
         if self.mode == "template":
-            count = skulls
-        else:
-            count = skulls * (skulls - 1) // 2
-            if self.partners is not None:
-                count = min(count, skulls * self.partners)
-            count = count if self.pairs is None else min(count, self.pairs)
-        return max(1, -(-count // self.batch_size))
+            return skulls
+        count = comb(skulls, 2)
+        if self.partners is not None:
+            count = min(count, skulls * self.partners)
+        return count if self.pairs is None else min(count, self.pairs)
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        through_template = self.mode == "template"
+        field = _field_voxels(load, self.field_spacing_mm)
+        syn_s = 2.7e-6  # per voxel and iteration of the finest level
+        demons_s = 2.3e-7 * load.voxels  # per round
+        built = self.template_rounds * min(self.template_skulls, load.training)
+        coarse = _field_voxels(load, self.template_spacing_mm)
+        values = 2 * 3 + through_template  # per voxel: both fields, and with a template the depth
+        return FamilyCost(
+            fit_s=2.0,
+            draw_s=3.1e-7 * load.voxels + demons_s * self.demons_rounds * through_template,
+            template_s=START_TORCH_S
+            + built * syn_s * (_finest_iterations(self.template_iterations) * coarse),
+            registrations=self._registrations(load.training),
+            registration_s=syn_s * _finest_iterations(self.iterations) * field
+            + 2 * demons_s * (1 + self.demons_rounds),
+            # float16, in the batch and in the files that an interrupted batch keeps
+            registration_bytes=2 * 2 * values * field,
+        )
 
     def build_template(self, population: Population, context: Context) -> np.ndarray:
         from calvaria.families.registration.registering import build_template
@@ -92,3 +115,12 @@ class RegistrationFamily(Family):
         from calvaria.families.registration.warping import sample
 
         return sample(self, model, population, draws, context)
+
+
+def _field_voxels(load: Load, spacing_mm: float) -> float:
+    return load.voxels * min(1.0, load.grid.spacing_mm / spacing_mm) ** 3
+
+
+def _finest_iterations(iterations: Sequence[int]) -> float:
+    """Return how many iterations of the finest level take as long as those of all levels."""
+    return sum(n / 8 ** (len(iterations) - 1 - level) for level, n in enumerate(iterations))

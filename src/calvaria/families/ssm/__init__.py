@@ -1,6 +1,7 @@
 """A statistical deformation model: principal components of the deformations from a template to the skulls."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from pydantic import Field
 from calvaria.families.registration import RegistrationFamily
 from calvaria.families.registration.gates import Gates
 from calvaria.geometry.grid import Grid
+from calvaria.plugins.costs import FamilyCost, Load
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Name
 
@@ -45,6 +47,9 @@ class SsmFamily(Family):
                 f"fit.{name}.registration: '{self.registration}' is not a registration family "
                 f"of fit with mode: template"
             )
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        return replace(super().estimated_cost(load), is_measured=True)
 
     def fit(self, population: Population, context: Context) -> Model:
         from calvaria.families.ssm.deformations import fit

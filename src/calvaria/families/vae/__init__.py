@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
+from calvaria.plugins.costs import FamilyCost, Load
 from calvaria.plugins.family import Context, Model, Population
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ class VaeFamily(AutoencoderFamily):
     """Selects this family: a variational autoencoder."""
     kl_weight: float = Field(1e-4, ge=0)
     """Weight of the KL term against the reconstruction error, both per voxel of their volume."""
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        return self.trained_cost(load, work_s=1.4e-8)
 
     def training(self, population: Population, context: Context) -> "Training":
         from calvaria.families.vae.training import training

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
+from calvaria.plugins.costs import FamilyCost, Load
 from calvaria.plugins.family import Context, Model, Population
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class VqvaeFamily(AutoencoderFamily):
                 f"vqvae.groups must divide latent_channels, got {self.groups} and {self.latent_channels}"
             )
         return self
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        return self.trained_cost(load, work_s=2.0e-8)
 
     def training(self, population: Population, context: Context) -> "Training":
         from calvaria.families.vqvae.training import training

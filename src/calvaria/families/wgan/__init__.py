@@ -8,6 +8,7 @@ from pydantic import Field
 from calvaria.families.network_family import NetworkFamily
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.checks import check_halvings
+from calvaria.plugins.costs import NETWORK_DRAW_S, FamilyCost, Load, convolution_work, training_s
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Optimiser
 
@@ -34,6 +35,16 @@ class WganFamily(NetworkFamily):
     """Weight of the gradient penalty."""
     optimiser: Optimiser
     """Training; steps count generator updates."""
+
+    def estimated_cost(self, load: Load) -> FamilyCost:
+        fine_to_coarse = self.channels[::-1]
+        skull_s = 1.6e-8 * convolution_work(load.voxels, self.patch, fine_to_coarse)
+        skull_s *= (1 + self.critic_steps) / 3  # measured with two critic steps
+        return FamilyCost(
+            fit_s=training_s(self.optimiser, skull_s),
+            draw_s=NETWORK_DRAW_S * load.voxels,
+            model_bytes=130e6,
+        )
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

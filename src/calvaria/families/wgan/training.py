@@ -9,10 +9,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from calvaria.families.autoencoding import CALIBRATION, batches, fields_of, symmetric_mean, volume_threshold
+from calvaria.families.autoencoding import (
+    CALIBRATION,
+    batches,
+    fields_of,
+    sample_prior,
+    symmetric_mean,
+    volume_threshold,
+)
 from calvaria.families.networks.adversarial import SkullGenerator, new_critic
-from calvaria.families.networks.models import full_batches, model_of, network_of, train_family
-from calvaria.families.representation import CHANNELS, decode
+from calvaria.families.networks.models import model_of, network_of, train_family
+from calvaria.families.representation import CHANNELS
 from calvaria.families.wgan import WganFamily
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import fingerprint, prepare_device, seeded
@@ -135,18 +142,5 @@ def sample(
     settings: WganFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
     """Generates one skull from the noise of each draw."""
-    device = prepare_device(context.compute)
-    network = network_of(SkullGenerator, model, device)
-    threshold = float(model.tensors["threshold"])
-    drawn = []
-    for batch, count in full_batches(draws, context.batch_size):
-        noise = [
-            context.draw_generator(draw).standard_normal(settings.latent_size, np.float32) for draw in batch
-        ]
-        with torch.inference_mode(), autocast(context.compute, device):
-            fields = network(torch.from_numpy(np.stack(noise)).to(device))
-        skulls = decode(fields.float().cpu().numpy(), threshold)
-        for skull in skulls[:count]:
-            drawn.append(Drawn(skull, population.ids, {}))
-            context.on_drawn()
-    return drawn
+    network = network_of(SkullGenerator, model, prepare_device(context.compute))
+    return sample_prior(network, settings.latent_size, model, population, draws, context)

@@ -8,7 +8,7 @@ import torch
 from calvaria.config import Evaluate
 from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE
-from calvaria.reconstruction.coarse.network import ReconstructionNetwork, network_input
+from calvaria.reconstruction.coarse.network import ReconstructionNetwork, mean_probability, network_input
 
 
 def mean_probabilities(
@@ -31,11 +31,7 @@ def mean_probabilities(
         if count < settings.batch_size:  # pad: the batch size can change the last bits
             batch = torch.cat([batch, batch[-1:].expand(settings.batch_size - count, -1, -1, -1)])
         with torch.inference_mode():
-            inputs = network_input(batch, mirror)
-            outputs = [torch.sigmoid(network(inputs)) for network in networks]
-            if settings.flip:
-                outputs += [torch.sigmoid(network(inputs.flip(2))).flip(2) for network in networks]
-            mean = torch.stack(outputs).mean(0)[:count, 0]
+            mean = mean_probability(networks, network_input(batch, mirror), settings.flip)[:count, 0]
         means[first : first + count] = mean.float().cpu().numpy()
     return means
 

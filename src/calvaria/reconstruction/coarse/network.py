@@ -4,7 +4,7 @@ Source of the network: Isensee et al. 2019, Automated design of deep learning me
 segmentation, with the residual blocks of He et al. 2016; the blocks are MONAI's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -133,6 +133,19 @@ def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:
     """
     bone = (labels == BONE).float()[:, None]
     return torch.cat([bone, bone.flip(2)], dim=1) if mirror else bone
+
+
+def mean_probability(networks: Iterable[torch.nn.Module], inputs: torch.Tensor, flip: bool) -> torch.Tensor:
+    """Return the mean probability (n, 1, x, y, z) of networks for inputs (n, c, x, y, z).
+
+    Args:
+        flip: whether the mean is also over the left-right flipped inputs.
+    """
+    networks = list(networks)
+    outputs = [torch.sigmoid(network(inputs)) for network in networks]
+    if flip:
+        outputs += [torch.sigmoid(network(inputs.flip(2))).flip(2) for network in networks]
+    return torch.stack(outputs).mean(0)
 
 
 def network_target(labels: torch.Tensor, predicts: str) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+from monai.losses.dice import DiceCELoss
 
 from calvaria import seeds
 from calvaria.config import Arm, Config
@@ -35,7 +35,8 @@ from calvaria.training.weights import weights
 
 Batch = tuple[torch.Tensor, list[Change]]
 
-SMOOTH = 1.0  # voxels added to both sides of the Dice, so that it is defined for empty implants
+# One voxel is added to both sides of the Dice, so that it is defined for empty implants.
+DICE_AND_CROSS_ENTROPY = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,8 @@ def supervised_loss(level_logits: list[torch.Tensor], target: torch.Tensor) -> t
 
 def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the soft Dice loss per case plus cross-entropy, of (n, 1, x, y, z) logits and targets."""
-    probability = torch.sigmoid(logits)
-    overlap = (probability * target).flatten(1).sum(1)
-    total = probability.flatten(1).sum(1) + target.flatten(1).sum(1)
-    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
-    return 1 - dice.mean() + functional.binary_cross_entropy_with_logits(logits, target)
+    loss: torch.Tensor = DICE_AND_CROSS_ENTROPY(logits, target)
+    return loss
 
 
 def _all_cases(run: Run, cohort: str, device: torch.device) -> torch.Tensor:

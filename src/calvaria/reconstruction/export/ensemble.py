@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from calvaria.errors import InputError
 from calvaria.geometry.grid import BONE, Grid
-from calvaria.reconstruction.coarse.network import network_input
+from calvaria.reconstruction.coarse.network import mean_probability, network_input
 from calvaria.reconstruction.export.model import load_model
 from calvaria.reconstruction.predictor import Predictor
 
@@ -35,10 +35,7 @@ class ImplantNetwork(torch.nn.Module):
     def forward(self, bone: torch.Tensor) -> torch.Tensor:
         """Return the probability of the implant."""
         inputs = network_input(bone[:, 0], self.mirror)  # label 1 is bone, and so is 1.0
-        outputs = [torch.sigmoid(network(inputs)) for network in self.networks]
-        if self.flip:
-            outputs += [torch.sigmoid(network(inputs.flip(2))).flip(2) for network in self.networks]
-        outside = torch.where(bone > 0, 0.0, torch.stack(outputs).mean(0))
+        outside = torch.where(bone > 0, 0.0, mean_probability(self.networks, inputs, self.flip))
         if self.predicts == "implant":
             return outside
         # Binary opening with 2 x 2 x 2 voxels, as in `extract_implant` of a complete skull.

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from calvaria import seeds
+from calvaria.plugins.costs import SourceCost
 from calvaria.plugins.source import Entry, Scan, Source
 
 
@@ -30,6 +31,9 @@ class PhantomSource(Source):
     """Voxel size in which the phantoms are computed before they are resampled to the grid."""
 
     synthetic: ClassVar[bool] = True
+
+    def estimated_cost(self) -> SourceCost:
+        return SourceCost(scan_s=1.0)
 
     def entries(self, name: str) -> list[Entry]:
         """Return one entry per person."""

@@ -1,0 +1,98 @@
+"""What the work of a plugin costs: seconds of one core and bytes on disk, for estimates alone.
+
+A family and a source say it by their method ``estimated_cost``; one that does not is counted like a typical
+one, and named in the estimate. Neither this module nor those methods are part of a fingerprint, so that a
+corrected figure re-runs nothing. The figures were measured as those of `calvaria.pipeline.costs`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from calvaria.geometry.grid import Grid
+from calvaria.plugins.section import Optimiser
+
+if TYPE_CHECKING:
+    from calvaria.plugins.family import Family
+
+# Seconds until a job's work begins: imports, reading the training skulls.
+START_S, START_TORCH_S = 0.6, 5.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the jobs of a family work on."""
+
+    grid: Grid
+    training: int  # skulls
+    families: Mapping[str, "Family"]  # all of the config by name
+
+    @property
+    def voxels(self) -> float:
+        """Voxels of a volume."""
+        return prod(self.grid.shape)
+
+
+@dataclass(frozen=True)
+class FamilyCost:
+    """What the jobs of a family cost."""
+
+    fit_s: float  # imports included
+    draw_s: float  # per skull
+    model_bytes: float = 1e4
+    start_s: float = START_TORCH_S  # of every job that draws, until the first skull
+    template_s: float = 0.0  # of ``build_template``
+    registrations: float = 0.0  # by all batches of ``register`` together
+    registration_s: float = 0.0
+    registration_bytes: float = 0.0
+    is_measured: bool = True
+
+
+@dataclass(frozen=True)
+class SourceCost:
+    """What the scans of a source cost."""
+
+    scan_s: float  # to read a scan, estimate its pose and resample it
+    is_measured: bool = True
+
+
+UNKNOWN_SOURCE = SourceCost(scan_s=0.6, is_measured=False)  # as a folder of label volumes
+
+NETWORK_DRAW_S = 3e-7  # per voxel
+
+
+def unknown_family(load: Load) -> FamilyCost:
+    """Cost of a family that does not say it and trains no network: as the ssm."""
+    return FamilyCost(
+        fit_s=2.0 + load.training * 4e-7 * load.voxels,
+        draw_s=3.5e-7 * load.voxels,
+        model_bytes=6e6,
+        is_measured=False,
+    )
+
+
+def unknown_network(load: Load, optimiser: Optimiser) -> FamilyCost:
+    """Cost of a family that does not say it and trains a network: as the vae with its default network."""
+    return FamilyCost(
+        fit_s=training_s(optimiser, 1.4e-8 * convolution_work(load.voxels, 4, (64,))),
+        draw_s=NETWORK_DRAW_S * load.voxels,
+        model_bytes=45e6,
+        is_measured=False,
+    )
+
+
+def training_s(optimiser: Optimiser, skull_s: float) -> float:
+    """Seconds of a training from those that a skull takes per step."""
+    return START_TORCH_S + optimiser.steps * optimiser.batch_size * skull_s
+
+
+def convolution_work(voxels: float, patch: int, channels: Sequence[int]) -> float:
+    """Return the multiplications of a network's convolutions, but for a constant.
+
+    Args:
+        voxels: of the volume.
+        patch: voxels per edge that are rearranged into channels of the finest level.
+        channels: per level, fine to coarse; each level halves the resolution.
+    """
+    return sum(voxels / (patch * 2**level) ** 3 * c * c for level, c in enumerate(channels))
