@@ -7,6 +7,7 @@ canonical        an array in that order, centred, and the way back
 nifti_frames     sform, qform and pixdim of a NIfTI header
 grids            whether two grids are the same
 resample         from one grid to another
+sampling         how much of each target voxel is bone
 components       connected components
 overlap          Dice of masks
 thresholds       the threshold that keeps a volume

@@ -138,6 +138,9 @@ def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
     if volume.dtype.itemsize != 1:
         raise ValueError(f"labels must be bool or uint8, got {volume.dtype}")
     volume = volume.view(np.uint8)
+    if volume.strides[0] < volume.strides[-1]:  # read along the axis that is the fastest in memory
+        box = bounding_box(volume.T, bit)
+        return box and (box[2], box[1], box[0])
     plane = np.bitwise_or.reduce(volume, axis=0) & bit
     if not plane.any():
         return None

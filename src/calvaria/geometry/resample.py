@@ -1,9 +1,8 @@
 """From a scan's own grid onto the canonical grid, and back.
 
-There: every target voxel counts how many of its sub-samples lie in bone (partial volume). All counts are
-integers found in fixed-point arithmetic, so the result is the same on every machine. The count from which a
-voxel is bone is chosen so that the bone volume is kept: a fixed one half eats thin bone, nearest neighbour
-tears it.
+There: every target voxel counts how many of its sub-samples lie in bone (partial volume, `sampling`). The
+count from which a voxel is bone is chosen so that the bone volume is kept: a fixed one half eats thin bone,
+nearest neighbour tears it.
 
 Back: the surface is where a smooth interpolation of the mask passes the level that keeps the volume.
 """
@@ -13,10 +12,9 @@ from itertools import product
 import numpy as np
 
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.sampling import Samples
 
 THRESHOLDS = (0.25, 0.5)  # range of the occupancy from which a voxel is bone
-BRICK = 16  # target voxels an edge; most bricks have no bone nearby and are skipped
-FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels an axis
 
 
 def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
@@ -27,63 +25,19 @@ def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Gri
         affine: (4, 4) voxel indices to RAS+ millimetres.
         pose: (4, 4) rigid, scan RAS+ millimetres to the box's.
     """
+    return resample_samples(Samples.of(labels), affine, pose, grid)
+
+
+def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return what ``resample`` does, of a scan that was made ready for it."""
     to_scan = np.linalg.inv(pose @ affine)
     finest = np.linalg.norm(affine[:3, :3], axis=0).min()
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
-    skull, implant = count_samples(labels, to_scan, grid, fineness)
+    skull, implant = samples.count(to_scan, grid, fineness)
     threshold = _volume_keeping_threshold(skull, fineness**3)
     out = np.where(skull >= threshold, BONE, 0).astype(np.uint8)
     out[(out == BONE) & (2 * implant >= skull)] = IMPLANT
     return out
-
-
-def count_samples(
-    labels: np.ndarray, to_scan: np.ndarray, grid: Grid, fineness: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sub-samples in skull and in implant per target voxel, (x, y, z) int32 each."""
-    skull = np.zeros(grid.shape, np.int32)
-    implant = np.zeros(grid.shape, np.int32)
-    # Sub-sample positions in millimetres along each axis of the box, and their voxel positions in the scan.
-    offsets = ((np.arange(fineness) + 0.5) / fineness - 0.5) * grid.spacing_mm
-    scale = float(1 << FRACTION_BITS)
-    parts = [
-        [
-            np.rint((grid.centres(axis)[:, None] + offsets).ravel() * to_scan[row, axis] * scale).astype(
-                np.int64
-            )
-            for axis in range(3)
-        ]
-        for row in range(3)
-    ]
-    some_implant = bool((labels == IMPLANT).any())
-    start = np.rint((to_scan[:3, 3] + 0.5) * scale).astype(np.int64)  # the half makes a floor of the rounding
-    for corner in product(*(range(0, n, BRICK) for n in grid.shape)):
-        brick = tuple(slice(a, min(a + BRICK, n)) for a, n in zip(corner, grid.shape, strict=True))
-        fine = [slice(part.start * fineness, part.stop * fineness) for part in brick]
-        along = [[parts[row][axis][fine[axis]] for axis in range(3)] for row in range(3)]
-        low = [start[row] + sum(part.min() for part in along[row]) for row in range(3)]
-        high = [start[row] + sum(part.max() for part in along[row]) for row in range(3)]
-        box = tuple(
-            slice(max(0, int(a) >> FRACTION_BITS), min(n, (int(b) >> FRACTION_BITS) + 1))
-            for a, b, n in zip(low, high, labels.shape, strict=True)
-        )
-        if any(part.start >= part.stop for part in box) or not labels[box].any():
-            continue
-        near = np.pad(labels[box], 1)  # so that samples beyond the scan read background
-        index = []
-        for row in range(3):
-            first = start[row] - (box[row].start << FRACTION_BITS)
-            x, y, z = (part.astype(np.int32) for part in along[row])
-            place = (x[:, None, None] + np.int32(first)) + y[None, :, None] + z[None, None, :]
-            index.append(np.clip(place >> FRACTION_BITS, -1, near.shape[row] - 2) + 1)
-        flat = (index[0] * near.shape[1] + index[1]) * near.shape[2] + index[2]
-        values = near.ravel()[flat]
-        n = [part.stop - part.start for part in brick]
-        blocks = values.reshape(n[0], fineness, n[1], fineness, n[2], fineness)
-        skull[brick] = np.count_nonzero(blocks, axis=(1, 3, 5))
-        if some_implant:
-            implant[brick] = np.count_nonzero(blocks == IMPLANT, axis=(1, 3, 5))
-    return skull, implant
 
 
 def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
