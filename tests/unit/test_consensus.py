@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.region import Region
 from calvaria.reconstruction import consensus
 
 
@@ -30,9 +31,13 @@ def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
         implant[6, 2:6, 2:6] = number < votes
         implant[9 - number, 9, 9] = True  # specks, elsewhere each time
         implant[0, 0, 0] = True  # a speck in all
-        return SimpleNamespace(native=implant)
+        low = 0 if number % 2 else 1  # a region may leave out what it has nothing in
+        implant[0, 0, 0] &= not low
+        return SimpleNamespace(region=Region((slice(low, 10),) * 3, implant[low:, low:, low:], implant.shape))
 
-    predictor = SimpleNamespace(grid=Grid((8, 8, 8), 1.0), predict=predict)
+    predictor = SimpleNamespace(
+        grid=Grid((8, 8, 8), 1.0), predict_many=lambda cases: (predict(case) for case in cases)
+    )
     found = consensus.consensus_implant(predictor, np.zeros((10, 10, 10), bool), np.eye(4), np.eye(4))
     expected = np.zeros((10, 10, 10), bool)
     expected[2 : 7 if kept else 6, 2:6, 2:6] = True

@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.region import Region
 from calvaria.geometry.sampling import Samples
 
 THRESHOLDS = (0.25, 0.5)  # range of the occupancy from which a voxel is bone
@@ -71,7 +72,8 @@ def restore(
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter((mask > 0).astype(np.float32), SMOOTHING_VOXELS)
-    return restore_level(smooth, 0.5, mask > 0, grid.affine, affine, pose, shape)
+    region = restore_level(smooth, 0.5, mask > 0, grid.affine, affine, pose, shape)
+    return region.whole().view(np.uint8)
 
 
 def restore_level(
@@ -82,7 +84,7 @@ def restore_level(
     affine: np.ndarray,
     pose: np.ndarray,
     shape: tuple[int, ...],
-) -> np.ndarray:
+) -> Region:
     """The voxels of a scan at which a field in the canonical box, interpolated cubically, exceeds a level.
 
     Args:
@@ -91,14 +93,13 @@ def restore_level(
         where: (x, y, z) bool; only its bounding box and two voxels around are looked at.
 
     Returns:
-        (i, j, k) uint8 of the scan's shape, 1 where the field is higher.
+        the part of the scan that was looked at, set where the field is higher.
     """
     from scipy.ndimage import affine_transform, spline_filter
 
-    out = np.zeros(shape, np.uint8)
     found = np.argwhere(where)
     if not len(found):
-        return out
+        return Region.empty(shape)
     to_scan = np.linalg.inv(pose @ affine) @ to_world
     to_box = np.linalg.inv(to_scan)
     low, high = found.min(axis=0) - 2, found.max(axis=0) + 2
@@ -106,7 +107,8 @@ def restore_level(
     first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, shape)
     if (first >= last).any():
-        return out
+        return Region.empty(shape)
+    out = np.empty(last - first, bool)
     splines = spline_filter(field, output=np.float32)
     for start in range(first[0], last[0], SLAB):
         origin = np.array([start, first[1], first[2]])
@@ -119,6 +121,6 @@ def restore_level(
             output=np.float32,
             prefilter=False,
         )
-        place = tuple(slice(a, a + n) for a, n in zip(origin, size, strict=True))
-        out[place] = values > level
-    return out
+        out[start - first[0] :][: size[0]] = values > level
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return Region((x, y, z), out, shape)
