@@ -36,8 +36,10 @@ def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, gri
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
     skull, implant = samples.count(to_scan, grid, fineness)
     threshold = _volume_keeping_threshold(skull, fineness**3)
-    out = np.where(skull >= threshold, BONE, 0).astype(np.uint8)
-    out[(out == BONE) & (2 * implant >= skull)] = IMPLANT
+    bone = skull >= threshold
+    out = np.where(bone, np.uint8(BONE), np.uint8(0))
+    if samples.implant:
+        out[bone & (2 * implant >= skull)] = IMPLANT
     return out
 
 
@@ -46,12 +48,13 @@ def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
     wanted = counts.sum(dtype=np.int64) / full
     low, high = (max(1, round(fraction * full)) for fraction in THRESHOLDS)
     candidates = np.arange(low, high + 1)
-    histogram = np.bincount(counts.ravel(), minlength=full + 1)
+    histogram = np.bincount(counts[counts > 0], minlength=full + 1)  # most are 0, and so not bone
     at_least = histogram[::-1].cumsum()[::-1][candidates]
     return int(candidates[np.argmin(np.abs(at_least - wanted))])
 
 
 SMOOTHING_VOXELS = 0.65  # of the mask before it is interpolated; best of 0.5 to 0.85 on two native skulls
+LEVEL_MARGIN = 1e-3  # for the rounding of spline weights, whose sum is 1
 SLAB = 32  # scan voxels along the first axis that are interpolated at a time, to bound the memory
 
 
@@ -89,13 +92,14 @@ def restore_level(
 
     Args:
         field: (x, y, z) float32.
+        level: positive.
         to_world: (4, 4) the field's indices to the box's RAS+ millimetres.
         where: (x, y, z) bool; only its bounding box and two voxels around are looked at.
 
     Returns:
         the part of the scan that was looked at, set where the field is higher.
     """
-    from scipy.ndimage import affine_transform, spline_filter
+    from scipy.ndimage import map_coordinates, maximum_filter, spline_filter
 
     found = np.argwhere(where)
     if not len(found):
@@ -110,17 +114,44 @@ def restore_level(
         return Region.empty(shape)
     out = np.empty(last - first, bool)
     splines = spline_filter(field, output=np.float32)
+    # A value is a mean of the four coefficients around it on each axis: it exceeds none that exceeds all.
+    near = maximum_filter((splines > level - LEVEL_MARGIN).view(np.uint8), 5).view(bool)
     for start in range(first[0], last[0], SLAB):
         origin = np.array([start, first[1], first[2]])
         size = (min(SLAB, last[0] - start), *(last[1:] - first[1:]))
-        values = affine_transform(
-            splines,
-            to_box[:3, :3],
-            to_box[:3, :3] @ origin + to_box[:3, 3],
-            output_shape=size,
-            output=np.float32,
-            prefilter=False,
-        )
-        out[start - first[0] :][: size[0]] = values > level
+        places = _places(to_box, origin, size)
+        chosen = _lookup(near, places)
+        values = map_coordinates(splines, places[:, chosen], output=np.float32, prefilter=False)
+        slab = np.zeros(size, bool)
+        slab[chosen] = values > level
+        out[start - first[0] :][: size[0]] = slab
     x, y, z = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
     return Region((x, y, z), out, shape)
+
+
+def _places(to_box: np.ndarray, origin: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return where voxels of a scan are in a field, (3, i, j, k) float64 in its voxels.
+
+    Args:
+        to_box: (4, 4) the scan's voxel indices to the field's.
+        origin: (3,) the first voxel.
+        size: so many voxels along i, j, k.
+    """
+    i, j, k = (np.arange(n, dtype=np.float64) for n in size)
+    shift = to_box[:3, :3] @ origin + to_box[:3, 3]
+    places = np.empty((3, *size))
+    for row, place, start in zip(to_box[:3, :3], places, shift, strict=True):
+        sheet = (i * row[0])[:, None] + j * row[1]
+        np.add(sheet[:, :, None], k * row[2], out=place)
+        place += start
+    return places
+
+
+def _lookup(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a mask's values in the voxels in which places, (3, i, j, k), lie; False beyond it."""
+    inside = np.ones(places.shape[1:], bool)
+    voxels = []
+    for place, n in zip(places, mask.shape, strict=True):
+        inside &= (place >= 0) & (place <= n - 1)
+        voxels.append(np.clip(place, 0, n - 1).astype(np.int32))
+    return np.asarray(mask[tuple(voxels)] & inside)

@@ -27,7 +27,9 @@ _ANY_LABEL = 255
 class Samples:
     """The labelled part of a scan, made ready to be sampled on several grids or at several poses."""
 
-    labels: np.ndarray  # (i, j, k) uint8, the box with all labels, and background around
+    labels: (
+        np.ndarray
+    )  # (i, j, k) uint8, the box with all labels, and background around; 0 and 1 if no implant
     start: np.ndarray  # (3,) int64, the scan's voxel that is its first
     implant: bool  # whether there is any in it
     occupied: np.ndarray  # (a, b, c) int32, so many blocks before this one, on all axes, have a label
@@ -40,9 +42,10 @@ class Samples:
         # One voxel more where that makes whole blocks.
         shape = [-(-(n + 2) // BLOCK) * BLOCK for n in inner.shape]
         padded = np.zeros(shape, np.uint8, order="F" if _is_fortran(inner) else "C")
-        padded[tuple(slice(1, n + 1) for n in inner.shape)] = inner
+        implant = bool((inner == IMPLANT).any())
+        padded[tuple(slice(1, n + 1) for n in inner.shape)] = inner if implant else inner != 0
         start = np.array([part.start - 1 for part in box], np.int64)
-        return cls(padded, start, bool((inner == IMPLANT).any()), _blocks_before(padded))
+        return cls(padded, start, implant, _blocks_before(padded))
 
     def count(self, to_scan: np.ndarray, grid: Grid, fineness: int) -> tuple[np.ndarray, np.ndarray]:
         """Return sub-samples in skull and in implant per target voxel, (x, y, z) int32 each.
@@ -58,25 +61,36 @@ class Samples:
         split = [part for n in whole for part in (n // size, size)]
         skull = np.zeros(split, np.int32)
         implant = np.zeros(split if self.implant else 6 * (0,), np.int32)
-        bricks = self._bricks(positions, size, whole)
-        step = max(1, CHUNK // size**3)
-        for first in range(0, bricks.shape[1], step):
-            x, y, z = bricks[:, first : first + step]
-            counts = self._counts(positions, size, (x, y, z))
-            for target, found in zip((skull, implant), counts, strict=False):
-                target[x, :, y, :, z, :] = np.moveaxis(found, -1, 0)
+        for bricks, within in self._bricks(positions, size, whole):
+            step = max(1, CHUNK // size**3)
+            for first in range(0, bricks.shape[1], step):
+                some = bricks[:, first : first + step]
+                counts = self._counts(positions.of_bricks(some, size), within)
+                x, y, z = some
+                for target, found in zip((skull, implant), counts, strict=False):
+                    target[x, :, y, :, z, :] = np.moveaxis(found, -1, 0)
         part = tuple(slice(n) for n in grid.shape)
         none = np.zeros(grid.shape, np.int32)
         return skull.reshape(whole)[part], implant.reshape(whole)[part] if self.implant else none
 
-    def _bricks(self, positions: "_Positions", smallest: int, whole: list[int]) -> np.ndarray:
-        """(3, n) the indices, in bricks along x, y, z, of the smallest bricks in which there may be bone."""
+    def _bricks(
+        self, positions: "_Positions", smallest: int, whole: list[int]
+    ) -> list[tuple[np.ndarray, bool]]:
+        """The smallest bricks in which there may be bone: those that sample the box alone, and the others.
+
+        Returns:
+            twice (3, n), indices in bricks along x, y, z, and whether they are the former.
+        """
         size = LARGEST_BRICK
         bricks = np.indices([n // size for n in whole]).reshape(3, -1)
         while True:
-            bricks = bricks[:, self._may_hold_bone(*positions.bounds(bricks, size))]
+            low, high = positions.bounds(bricks, size)
+            kept = self._may_hold_bone(low, high)
+            bricks = bricks[:, kept]
             if size == smallest:
-                return bricks
+                limits = np.array(self.labels.shape)[:, None]
+                within = ((low >= 0) & (high < limits)).all(axis=0)[kept]
+                return [(bricks[:, within], True), (bricks[:, ~within], False)]
             halves = np.indices((2, 2, 2)).reshape(3, 1, -1)
             bricks, size = (2 * bricks[:, :, None] + halves).reshape(3, -1), size // 2
 
@@ -93,32 +107,37 @@ class Samples:
             found += before[corner] if sum(ends) % 2 else -before[corner]
         return found > 0
 
-    def _counts(
-        self, positions: "_Positions", size: int, bricks: tuple[np.ndarray, ...]
-    ) -> tuple[np.ndarray, ...]:
-        """Sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n) uint16."""
-        order = "F" if _is_fortran(self.labels) else "C"
-        flat, steps = self.labels.ravel(order), [np.int32(step) for step in self.labels.strides]
-        shape = (size, size, size, len(bricks[0]))
+    def _counts(self, parts: list[list[np.ndarray]], within: bool) -> tuple[np.ndarray, ...]:
+        """Sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n) uint16.
+
+        Args:
+            parts: the bricks' positions; see ``_Positions.of_bricks``.
+            within: whether all of them are within these labels.
+        """
+        fortran = _is_fortran(self.labels)
+        flat = self.labels.ravel("F" if fortran else "C")
+        # Beginning with the axis that is the fastest in memory, whose step is 1.
+        axes = (0, 1, 2) if fortran else (2, 1, 0)
+        size, fineness, count = parts[0][0].shape
+        shape = (size, size, size, count)
         counts = tuple(np.zeros(shape, np.uint16) for _ in range(1 + self.implant))
-        parts, inside = positions.along(bricks, size, self.labels.shape)
         place, index = np.empty(shape, np.int32), np.empty(shape, np.int32)
         for sheet in _sheets(parts):
-            for z in range(positions.fineness):
-                for axis, (row, step) in enumerate(zip(sheet, steps, strict=True)):
-                    np.add(row[:, :, None], parts[axis][2][None, None, :, z], out=place)
-                    np.right_shift(place, FRACTION_BITS, out=place)
-                    if not inside:  # voxels beyond the box are background, as its border is
-                        np.clip(place, 0, self.labels.shape[axis] - 1, out=place)
-                    if axis == 0:
-                        np.multiply(place, step, out=index)
-                    else:
-                        place *= step
+            for z in range(fineness):
+                for axis in axes:
+                    target = index if axis == axes[0] else place
+                    np.add(sheet[axis][:, :, None], parts[axis][2][:, z], out=target)
+                    np.right_shift(target, FRACTION_BITS, out=target)
+                    if not within:  # voxels beyond the box are background, as its border is
+                        np.clip(target, 0, self.labels.shape[axis] - 1, out=target)
+                    if axis != axes[0]:
+                        place *= np.int32(self.labels.strides[axis])
                         index += place
                 found = flat[index]
-                counts[0][...] += found != 0
                 if self.implant:
                     counts[1][...] += found == IMPLANT
+                    found = found != 0
+                counts[0][...] += found
         return counts
 
 
@@ -167,16 +186,12 @@ class _Positions:
         low, high = sums >> FRACTION_BITS
         return low, high
 
-    def along(
-        self, bricks: tuple[np.ndarray, ...], size: int, shape: tuple[int, ...]
-    ) -> tuple[list[list[np.ndarray]], bool]:
-        """The parts of n bricks, (size, fineness, n) int32 each, and whether all are in a box of a shape."""
-        low, high = self.bounds(np.stack(bricks), size)
-        inside = bool((low >= 0).all() and (high < np.array(shape)[:, None]).all())
+    def of_bricks(self, bricks: np.ndarray, size: int) -> list[list[np.ndarray]]:
+        """The parts of bricks (3, n), of each voxel axis and grid axis: (size, fineness, n) int32."""
         parts = []
         for row in range(3):
             axes = []
-            base = np.zeros(len(bricks[0]), np.int64)
+            base = np.zeros(bricks.shape[1], np.int64)
             for axis in range(3):
                 each = self.parts[row][axis].reshape(-1, size, self.fineness)[bricks[axis]]
                 if axis:  # small within a brick, with its first sample's place in the first part
@@ -185,7 +200,7 @@ class _Positions:
                 axes.append(each)
             axes[0] = axes[0] + base[:, None, None]
             parts.append([np.ascontiguousarray(np.moveaxis(each, 0, -1), np.int32) for each in axes])
-        return parts, inside
+        return parts
 
 
 def _smallest_brick(fineness: int) -> int:
