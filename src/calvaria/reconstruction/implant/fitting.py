@@ -54,13 +54,12 @@ def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.
     on_way = np.arange(len(positions))
     for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
         moved = positions[on_way] + distance * direction
-        ahead = ~_has_left(space, moved, direction)
-        on_way, moved = on_way[ahead], moved[ahead]
         inside = _is_inside(space, moved)
         if not inside.any():
             break
         here = on_way[inside]
         least[here] = np.minimum(least[here], space.at(space.bone_mm, moved[inside]))
+        on_way = on_way[_may_enter(space, moved, direction)]
     return least
 
 
@@ -96,14 +95,15 @@ def _blocked(space: Space, positions: np.ndarray, direction: np.ndarray, gap_mm:
 def _is_inside(space: Space, positions: np.ndarray) -> np.ndarray:
     """Return whether positions (n, 3) are in the space, (n,) bool."""
     size = np.array(space.bone_mm.shape) * space.spacing_mm
-    return np.asarray(((positions >= 0) & (positions <= size)).all(axis=1))
+    x, y, z = ((positions >= 0) & (positions <= size)).T
+    return np.asarray(x & y & z)
 
 
-def _has_left(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Return whether positions (n, 3) are outside of the space and further along do not get in, (n,) bool."""
+def _may_enter(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return whether positions (n, 3) can be in the space here or further along a direction, (n,) bool."""
     size = np.array(space.bone_mm.shape) * space.spacing_mm
-    beyond = ((direction >= 0) & (positions > size)) | ((direction <= 0) & (positions < 0))
-    return np.asarray(beyond.any(axis=1))
+    x, y, z = (((direction < 0) | (positions <= size)) & ((direction > 0) | (positions >= 0))).T
+    return np.asarray(x & y & z)
 
 
 def cone(axis: np.ndarray) -> np.ndarray:
