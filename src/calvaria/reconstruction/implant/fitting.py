@@ -57,6 +57,7 @@ def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.
         inside = _is_inside(space, moved)
         if not inside.any():
             break
+        inside &= space.may_be_nearer(moved, least[on_way])
         here = on_way[inside]
         least[here] = np.minimum(least[here], space.at(space.bone_mm, moved[inside]))
         on_way = on_way[_may_enter(space, moved, direction)]
@@ -84,7 +85,8 @@ def _blocked(space: Space, positions: np.ndarray, direction: np.ndarray, gap_mm:
         moved = positions + distance * direction
         ahead = _is_inside(space, moved)  # what starts inside and leaves does not come back
         positions, moved = positions[ahead], moved[ahead]
-        hit = space.at(space.bone_mm, moved) < gap_mm
+        hit = space.may_be_nearer(moved, gap_mm)
+        hit[hit] = space.at(space.bone_mm, moved[hit]) < gap_mm
         blocked += int(np.count_nonzero(hit))
         positions = positions[~hit]
         if blocked >= enough or not len(positions):
