@@ -1,5 +1,6 @@
 """The implant of several poses: the poses surround the one that was found, and the majority counts."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,3 +43,22 @@ def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
     expected = np.zeros((10, 10, 10), bool)
     expected[2 : 7 if kept else 6, 2:6, 2:6] = True
     assert np.array_equal(found, expected)
+
+
+def test_little_more_than_the_implant_is_allocated():
+    """Of a whole scan, only the mask that is returned; the rest is as large as the bone or the implant."""
+    bone = np.zeros((256, 256, 256), bool, order="F")
+    bone[80:150, 80:150, 80:150] = True
+    region = Region((slice(90, 120),) * 3, np.ones((30, 30, 30), bool), bone.shape)
+    predictor = SimpleNamespace(
+        grid=Grid((32, 32, 32), 8.0),
+        predict_many=lambda cases: [SimpleNamespace(region=region) for _ in cases],
+    )
+    tracemalloc.start()
+    try:
+        found = consensus.consensus_implant(predictor, bone, np.eye(4), np.eye(4))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.count_nonzero(found) == 30**3
+    assert bone.nbytes < peak < 1.5 * bone.nbytes

@@ -47,7 +47,7 @@ def test_every_sample_is_counted(order, with_implant, spacing_mm, fineness):
     to_scan[:3, 3] = (15.2, 14.1, 11.7)
     found = Samples.of(labels).count(to_scan, grid, fineness)
     expected = one_by_one(labels, to_scan, grid, fineness)
-    assert [counts.dtype for counts in found] == [np.int32, np.int32]
+    assert [counts.dtype for counts in found] == 2 * [np.uint16]
     assert np.array_equal(found, expected)
     assert expected[0].any()
     assert expected[1].any() == with_implant

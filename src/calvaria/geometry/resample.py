@@ -39,7 +39,7 @@ def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, gri
     bone = skull >= threshold
     out = np.where(bone, np.uint8(BONE), np.uint8(0))
     if samples.implant:
-        out[bone & (2 * implant >= skull)] = IMPLANT
+        out[bone & (implant >= skull - implant)] = IMPLANT
     return out
 
 

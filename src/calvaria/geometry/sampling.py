@@ -8,9 +8,11 @@ only what is left is sampled.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
+from calvaria.geometry.blocks import occupied
 from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import IMPLANT, Grid
 
@@ -39,8 +41,7 @@ class Samples:
         """The samples of labels (i, j, k) uint8: 0 background, 1 bone, 2 implant."""
         box = bounding_box(labels, _ANY_LABEL) or (slice(0, 0),) * 3
         inner = labels[box]
-        # One voxel more where that makes whole blocks.
-        shape = [-(-(n + 2) // BLOCK) * BLOCK for n in inner.shape]
+        shape = [n + 2 for n in inner.shape]
         padded = np.zeros(shape, np.uint8, order="F" if _is_fortran(inner) else "C")
         implant = bool((inner == IMPLANT).any())
         padded[tuple(slice(1, n + 1) for n in inner.shape)] = inner if implant else inner != 0
@@ -48,7 +49,7 @@ class Samples:
         return cls(padded, start, implant, _blocks_before(padded))
 
     def count(self, to_scan: np.ndarray, grid: Grid, fineness: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return sub-samples in skull and in implant per target voxel, (x, y, z) int32 each.
+        """Return sub-samples in skull and in implant per target voxel, (x, y, z) uint16 or uint32 each.
 
         Args:
             to_scan: (4, 4) millimetres of the grid to voxel indices of the scan.
@@ -59,8 +60,8 @@ class Samples:
         positions = _Positions.of(to_scan, grid, fineness, whole, self.start)
         # Each brick's voxels are kept together, so that they are written at once.
         split = [part for n in whole for part in (n // size, size)]
-        skull = np.zeros(split, np.int32)
-        implant = np.zeros(split if self.implant else 6 * (0,), np.int32)
+        skull = np.zeros(split, _count_type(fineness))
+        implant = np.zeros(split if self.implant else 6 * (0,), skull.dtype)
         for bricks, within in self._bricks(positions, size, whole):
             step = max(1, CHUNK // (size**3 * fineness))
             for first in range(0, bricks.shape[1], step):
@@ -70,7 +71,7 @@ class Samples:
                 for target, found in zip((skull, implant), counts, strict=False):
                     target[x, :, y, :, z, :] = np.moveaxis(found, -1, 0)
         part = tuple(slice(n) for n in grid.shape)
-        none = np.zeros(grid.shape, np.int32)
+        none = np.zeros(grid.shape, skull.dtype)
         return skull.reshape(whole)[part], implant.reshape(whole)[part] if self.implant else none
 
     def _bricks(
@@ -108,7 +109,7 @@ class Samples:
         return found > 0
 
     def _counts(self, parts: list[list[np.ndarray]], within: bool) -> tuple[np.ndarray, ...]:
-        """Sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n) uint16.
+        """Sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n).
 
         Args:
             parts: the bricks' positions; see ``_Positions.of_bricks``.
@@ -119,7 +120,8 @@ class Samples:
         # Beginning with the axis that is the fastest in memory, whose step is 1.
         axes = (0, 1, 2) if fortran else (2, 1, 0)
         size, fineness, count = parts[0][0].shape
-        counts = tuple(np.zeros((size, size, size, count), np.uint16) for _ in range(1 + self.implant))
+        kind = _count_type(fineness)
+        counts = tuple(np.zeros((size, size, size, count), kind) for _ in range(1 + self.implant))
         lines = [row[2].reshape(size * fineness, count) for row in parts]
         shape = (size, size, size * fineness, count)
         place, index = np.empty(shape, np.int32), np.empty(shape, np.int32)
@@ -208,6 +210,10 @@ class _Positions:
         return parts
 
 
+def _count_type(fineness: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint16 if fineness**3 < 1 << 16 else np.uint32
+
+
 def _smallest_brick(fineness: int) -> int:
     size = 1
     while (size * fineness) ** 3 < LEAST_SAMPLES and size < LARGEST_BRICK:
@@ -222,13 +228,9 @@ def _is_fortran(values: np.ndarray) -> bool:
 
 def _blocks_before(labels: np.ndarray) -> np.ndarray:
     """(a + 1, b + 1, c + 1) int32: how many blocks with labels there are before each, on all axes."""
-    blocks = labels.T if _is_fortran(labels) else labels
-    for axis in range(3):  # the last is the fastest in memory, and by then the smallest
-        whole = np.moveaxis(blocks, axis, 0)
-        blocks = np.moveaxis(whole[::BLOCK] | whole[1::BLOCK], 0, axis)
-    blocks = blocks.T if _is_fortran(labels) else blocks
+    blocks = occupied(labels, BLOCK)
     before = np.zeros([n + 1 for n in blocks.shape], np.int32)
-    before[1:, 1:, 1:] = blocks != 0
+    before[1:, 1:, 1:] = blocks
     for axis in range(3):
         np.cumsum(before, axis=axis, out=before)
     return before
