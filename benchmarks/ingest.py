@@ -20,7 +20,8 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from calvaria.geometry.grid import Grid
-from calvaria.geometry.resample import count_samples, resample, restore
+from calvaria.geometry.resample import resample, restore
+from calvaria.geometry.sampling import Samples
 from calvaria.skull.matching import match, mirror, shape, vault_distance
 from calvaria.skull.pose import Pose, find_pose
 from calvaria.skull.quality import check_bone, check_closed, check_pose, check_vault, first_fault
@@ -138,13 +139,13 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 def nearest(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
     """One sample a voxel."""
-    return count_samples(scan.labels, np.linalg.inv(pose @ scan.affine), grid, 1)[0]
+    return Samples.of(scan.labels).count(np.linalg.inv(pose @ scan.affine), grid, 1)[0]
 
 
 def half(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
     """Partial volume with a fixed threshold of one half."""
     fineness = max(3, int(np.ceil(grid.spacing_mm / np.linalg.norm(scan.affine[:3, :3], axis=0).min())))
-    counts = count_samples(scan.labels, np.linalg.inv(pose @ scan.affine), grid, fineness)[0]
+    counts = Samples.of(scan.labels).count(np.linalg.inv(pose @ scan.affine), grid, fineness)[0]
     return counts * 2 >= fineness**3
 
 

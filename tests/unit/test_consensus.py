@@ -1,11 +1,13 @@
 """The implant of several poses: the poses surround the one that was found, and the majority counts."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from calvaria.geometry.grid import Grid
+from calvaria.geometry.region import Region
 from calvaria.reconstruction import consensus
 
 
@@ -30,10 +32,33 @@ def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
         implant[6, 2:6, 2:6] = number < votes
         implant[9 - number, 9, 9] = True  # specks, elsewhere each time
         implant[0, 0, 0] = True  # a speck in all
-        return SimpleNamespace(native=implant)
+        low = 0 if number % 2 else 1  # a region may leave out what it has nothing in
+        implant[0, 0, 0] &= not low
+        return SimpleNamespace(region=Region((slice(low, 10),) * 3, implant[low:, low:, low:], implant.shape))
 
-    predictor = SimpleNamespace(grid=Grid((8, 8, 8), 1.0), predict=predict)
+    predictor = SimpleNamespace(
+        grid=Grid((8, 8, 8), 1.0), predict_many=lambda cases: (predict(case) for case in cases)
+    )
     found = consensus.consensus_implant(predictor, np.zeros((10, 10, 10), bool), np.eye(4), np.eye(4))
     expected = np.zeros((10, 10, 10), bool)
     expected[2 : 7 if kept else 6, 2:6, 2:6] = True
     assert np.array_equal(found, expected)
+
+
+def test_little_more_than_the_implant_is_allocated():
+    """Of a whole scan, only the mask that is returned; the rest is as large as the bone or the implant."""
+    bone = np.zeros((256, 256, 256), bool, order="F")
+    bone[80:150, 80:150, 80:150] = True
+    region = Region((slice(90, 120),) * 3, np.ones((30, 30, 30), bool), bone.shape)
+    predictor = SimpleNamespace(
+        grid=Grid((32, 32, 32), 8.0),
+        predict_many=lambda cases: [SimpleNamespace(region=region) for _ in cases],
+    )
+    tracemalloc.start()
+    try:
+        found = consensus.consensus_implant(predictor, bone, np.eye(4), np.eye(4))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.count_nonzero(found) == 30**3
+    assert bone.nbytes < peak < 1.5 * bone.nbytes

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from calvaria.reconstruction.implant.checks import check, thickness, to_json
-from calvaria.reconstruction.implant.fitting import clearance, cone, fit_implant
+from calvaria.reconstruction.implant.fitting import (
+    PATH_MM,
+    STEP_MM,
+    clearance,
+    cone,
+    fit_implant,
+    freest,
+)
 from calvaria.reconstruction.implant.mesh import mesh_bytes, surface
 from calvaria.reconstruction.implant.space import Space, space_around
 
@@ -114,3 +121,28 @@ def test_distances_are_those_of_the_masks(fitted):
     inside = np.count_nonzero(space.implant_mm < 0) * space.spacing_mm**3
     assert inside == pytest.approx(np.count_nonzero(implant) * abs(np.linalg.det(affine[:3, :3])), rel=0.03)
     assert isinstance(space, Space)
+
+
+def test_the_direction_is_the_first_that_blocks_least(fitted):
+    """Counting stops early; the result is that of counting everything."""
+    space, _, _, _ = fitted
+    inside = np.argwhere(space.implant_mm < 0)[::7] * space.spacing_mm
+    for axis in (space.outward, np.array([0.0, 0.6, 0.8])):
+        directions = cone(axis / np.linalg.norm(axis))
+        blocked = [np.count_nonzero(clearance(space, inside, one) < 0.5) for one in directions]
+        assert max(blocked) > min(blocked)
+        assert np.array_equal(freest(space, inside, directions, 0.5), directions[np.argmin(blocked)])
+
+
+def test_clearance_is_the_least_distance_on_the_way(fitted):
+    """Also of positions outside of the space, some of which come in."""
+    space, _, _, _ = fitted
+    size = np.array(space.bone_mm.shape) * space.spacing_mm
+    positions = np.random.default_rng(0).uniform(-8, size + 8, (500, 3))
+    direction = np.array([0.0, -0.6, 0.8])
+    expected = space.at(space.bone_mm, positions)
+    for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
+        moved = positions + distance * direction
+        here = ((moved >= 0) & (moved <= size)).all(axis=1)
+        expected[here] = np.minimum(expected[here], space.at(space.bone_mm, moved[here]))
+    assert np.array_equal(clearance(space, positions, direction), expected)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calvaria.families.autoencoding import SHARPNESS, reconstruction_loss
-from calvaria.geometry.components import largest_component
+from calvaria.geometry.components import centroid, largest_component
 from calvaria.geometry.overlap import dice, dice_of_pairs
 from calvaria.geometry.projection import pixel_directions, pixel_positions
 from calvaria.geometry.rotation import rotation_of_half_tangents
@@ -103,6 +103,13 @@ def test_largest_component_of_an_empty_mask() -> None:
     assert found.shape == SHAPE
     assert found.dtype == bool
     assert not found.any()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_centroid(order: str) -> None:
+    for each in masks(4, 0.05):
+        mask = np.asarray(each, order=order)  # type: ignore[call-overload]
+        assert np.array_equal(centroid(mask), np.argwhere(mask).mean(axis=0))
 
 
 @pytest.mark.parametrize(("size", "cone_deg"), [(96, 125.0), (7, 100.0)])

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
 
 from calvaria.geometry.grid import IMPLANT, Grid
-from calvaria.geometry.resample import resample, restore
+from calvaria.geometry.resample import resample, restore, restore_level
 from calvaria.sources import Scan
 from tests.unit.heads import head, stored, turn, with_hole
 
@@ -88,6 +89,31 @@ def test_restoring_an_empty_mask_or_one_beyond_the_scan_gives_an_empty_one():
     far[:3, 3] += 2000
     assert not restore(empty, GRID, scan.affine, POSE, scan.labels.shape).any()
     assert not restore(empty + 1, GRID, scan.affine, far, scan.labels.shape).any()
+
+
+def test_a_level_is_found_as_if_every_voxel_was_interpolated():
+    """Voxels are left out only where no interpolation can reach the level."""
+    rng = np.random.default_rng(3)
+    field = gaussian_filter(rng.standard_normal((30, 26, 22)), 1.5).astype(np.float32)
+    field *= 1.6 / field.max()
+    affine = np.eye(4)
+    affine[:3, :3] = turn(20, -10, 30) @ np.diag([0.7, 0.9, 1.3])
+    affine[:3, 3] = (1.0, -6.0, -2.0)
+    shape = (30, 44, 21)
+    where = np.ones(field.shape, bool)
+    found = restore_level(field, 0.5, where, np.eye(4), affine, np.eye(4), shape)
+    low = np.array([part.start for part in found.box])
+    to_box = np.linalg.inv(np.linalg.inv(affine))  # as it is computed there
+    values = affine_transform(
+        spline_filter(field, output=np.float32),
+        to_box[:3, :3],
+        to_box[:3, :3] @ low + to_box[:3, 3],
+        output_shape=found.values.shape,
+        output=np.float32,
+        prefilter=False,
+    )
+    assert np.array_equal(found.values, values > 0.5)
+    assert 0.01 < found.values.mean() < 0.5
 
 
 def test_the_bytes_of_a_resampled_phantom_never_move():

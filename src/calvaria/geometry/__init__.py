@@ -7,6 +7,9 @@ canonical        an array in that order, centred, and the way back
 nifti_frames     sform, qform and pixdim of a NIfTI header
 grids            whether two grids are the same
 resample         from one grid to another
+blocks           where a volume has nothing in it
+sampling         how much of each target voxel is bone
+region           a mask that is set in one box of a large grid
 components       connected components
 overlap          Dice of masks
 thresholds       the threshold that keeps a volume

@@ -1,9 +1,8 @@
 """From a scan's own grid onto the canonical grid, and back.
 
-There: every target voxel counts how many of its sub-samples lie in bone (partial volume). All counts are
-integers found in fixed-point arithmetic, so the result is the same on every machine. The count from which a
-voxel is bone is chosen so that the bone volume is kept: a fixed one half eats thin bone, nearest neighbour
-tears it.
+There: every target voxel counts how many of its sub-samples lie in bone (partial volume, `sampling`). The
+count from which a voxel is bone is chosen so that the bone volume is kept: a fixed one half eats thin bone,
+nearest neighbour tears it.
 
 Back: the surface is where a smooth interpolation of the mask passes the level that keeps the volume.
 """
@@ -13,10 +12,10 @@ from itertools import product
 import numpy as np
 
 from calvaria.geometry.grid import BONE, IMPLANT, Grid
+from calvaria.geometry.region import Region
+from calvaria.geometry.sampling import Samples
 
 THRESHOLDS = (0.25, 0.5)  # range of the occupancy from which a voxel is bone
-BRICK = 16  # target voxels an edge; most bricks have no bone nearby and are skipped
-FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels an axis
 
 
 def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
@@ -27,63 +26,21 @@ def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Gri
         affine: (4, 4) voxel indices to RAS+ millimetres.
         pose: (4, 4) rigid, scan RAS+ millimetres to the box's.
     """
+    return resample_samples(Samples.of(labels), affine, pose, grid)
+
+
+def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return what ``resample`` does, of a scan that was made ready for it."""
     to_scan = np.linalg.inv(pose @ affine)
     finest = np.linalg.norm(affine[:3, :3], axis=0).min()
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
-    skull, implant = count_samples(labels, to_scan, grid, fineness)
+    skull, implant = samples.count(to_scan, grid, fineness)
     threshold = _volume_keeping_threshold(skull, fineness**3)
-    out = np.where(skull >= threshold, BONE, 0).astype(np.uint8)
-    out[(out == BONE) & (2 * implant >= skull)] = IMPLANT
+    bone = skull >= threshold
+    out = np.where(bone, np.uint8(BONE), np.uint8(0))
+    if samples.implant:
+        out[bone & (implant >= skull - implant)] = IMPLANT
     return out
-
-
-def count_samples(
-    labels: np.ndarray, to_scan: np.ndarray, grid: Grid, fineness: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sub-samples in skull and in implant per target voxel, (x, y, z) int32 each."""
-    skull = np.zeros(grid.shape, np.int32)
-    implant = np.zeros(grid.shape, np.int32)
-    # Sub-sample positions in millimetres along each axis of the box, and their voxel positions in the scan.
-    offsets = ((np.arange(fineness) + 0.5) / fineness - 0.5) * grid.spacing_mm
-    scale = float(1 << FRACTION_BITS)
-    parts = [
-        [
-            np.rint((grid.centres(axis)[:, None] + offsets).ravel() * to_scan[row, axis] * scale).astype(
-                np.int64
-            )
-            for axis in range(3)
-        ]
-        for row in range(3)
-    ]
-    some_implant = bool((labels == IMPLANT).any())
-    start = np.rint((to_scan[:3, 3] + 0.5) * scale).astype(np.int64)  # the half makes a floor of the rounding
-    for corner in product(*(range(0, n, BRICK) for n in grid.shape)):
-        brick = tuple(slice(a, min(a + BRICK, n)) for a, n in zip(corner, grid.shape, strict=True))
-        fine = [slice(part.start * fineness, part.stop * fineness) for part in brick]
-        along = [[parts[row][axis][fine[axis]] for axis in range(3)] for row in range(3)]
-        low = [start[row] + sum(part.min() for part in along[row]) for row in range(3)]
-        high = [start[row] + sum(part.max() for part in along[row]) for row in range(3)]
-        box = tuple(
-            slice(max(0, int(a) >> FRACTION_BITS), min(n, (int(b) >> FRACTION_BITS) + 1))
-            for a, b, n in zip(low, high, labels.shape, strict=True)
-        )
-        if any(part.start >= part.stop for part in box) or not labels[box].any():
-            continue
-        near = np.pad(labels[box], 1)  # so that samples beyond the scan read background
-        index = []
-        for row in range(3):
-            first = start[row] - (box[row].start << FRACTION_BITS)
-            x, y, z = (part.astype(np.int32) for part in along[row])
-            place = (x[:, None, None] + np.int32(first)) + y[None, :, None] + z[None, None, :]
-            index.append(np.clip(place >> FRACTION_BITS, -1, near.shape[row] - 2) + 1)
-        flat = (index[0] * near.shape[1] + index[1]) * near.shape[2] + index[2]
-        values = near.ravel()[flat]
-        n = [part.stop - part.start for part in brick]
-        blocks = values.reshape(n[0], fineness, n[1], fineness, n[2], fineness)
-        skull[brick] = np.count_nonzero(blocks, axis=(1, 3, 5))
-        if some_implant:
-            implant[brick] = np.count_nonzero(blocks == IMPLANT, axis=(1, 3, 5))
-    return skull, implant
 
 
 def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
@@ -91,12 +48,13 @@ def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
     volume = counts.sum(dtype=np.int64) / full
     low, high = (max(1, round(fraction * full)) for fraction in THRESHOLDS)
     candidates = np.arange(low, high + 1)
-    histogram = np.bincount(counts.ravel(), minlength=full + 1)
+    histogram = np.bincount(counts[counts > 0], minlength=full + 1)  # most are 0, and so not bone
     at_least = histogram[::-1].cumsum()[::-1][candidates]
     return int(candidates[np.argmin(np.abs(at_least - volume))])
 
 
 SMOOTHING_VOXELS = 0.65  # of the mask before it is interpolated; best of 0.5 to 0.85 on two native skulls
+LEVEL_MARGIN = 1e-3  # for the rounding of spline weights, whose sum is 1
 SLAB = 32  # scan voxels along the first axis that are interpolated at a time, to bound the memory
 
 
@@ -117,7 +75,8 @@ def restore(
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter((mask > 0).astype(np.float32), SMOOTHING_VOXELS)
-    return restore_level(smooth, 0.5, mask > 0, grid.affine, affine, pose, shape)
+    region = restore_level(smooth, 0.5, mask > 0, grid.affine, affine, pose, shape)
+    return region.whole().view(np.uint8)
 
 
 def restore_level(
@@ -128,23 +87,23 @@ def restore_level(
     affine: np.ndarray,
     pose: np.ndarray,
     shape: tuple[int, ...],
-) -> np.ndarray:
+) -> Region:
     """The voxels of a scan at which a field in the canonical box, interpolated cubically, exceeds a level.
 
     Args:
         field: (x, y, z) float32.
+        level: positive.
         to_world: (4, 4) the field's indices to the box's RAS+ millimetres.
         where: (x, y, z) bool; only its bounding box and two voxels around are looked at.
 
     Returns:
-        (i, j, k) uint8 of the scan's shape, 1 where the field is higher.
+        the part of the scan that was looked at, set where the field is higher.
     """
-    from scipy.ndimage import affine_transform, spline_filter
+    from scipy.ndimage import map_coordinates, maximum_filter, spline_filter
 
-    out = np.zeros(shape, np.uint8)
     positions = np.argwhere(where)
     if not len(positions):
-        return out
+        return Region.empty(shape)
     to_scan = np.linalg.inv(pose @ affine) @ to_world
     to_box = np.linalg.inv(to_scan)
     low, high = positions.min(axis=0) - 2, positions.max(axis=0) + 2
@@ -152,19 +111,47 @@ def restore_level(
     first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, shape)
     if (first >= last).any():
-        return out
+        return Region.empty(shape)
+    out = np.empty(last - first, bool)
     splines = spline_filter(field, output=np.float32)
+    # A value is a mean of the four coefficients around it on each axis: it exceeds none that exceeds all.
+    near = maximum_filter((splines > level - LEVEL_MARGIN).view(np.uint8), 5).view(bool)
     for start in range(first[0], last[0], SLAB):
         origin = np.array([start, first[1], first[2]])
         size = (min(SLAB, last[0] - start), *(last[1:] - first[1:]))
-        values = affine_transform(
-            splines,
-            to_box[:3, :3],
-            to_box[:3, :3] @ origin + to_box[:3, 3],
-            output_shape=size,
-            output=np.float32,
-            prefilter=False,
-        )
-        place = tuple(slice(a, a + n) for a, n in zip(origin, size, strict=True))
-        out[place] = values > level
-    return out
+        places = _places(to_box, origin, size)
+        chosen = _lookup(near, places)
+        values = map_coordinates(splines, places[:, chosen], output=np.float32, prefilter=False)
+        slab = np.zeros(size, bool)
+        slab[chosen] = values > level
+        out[start - first[0] :][: size[0]] = slab
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return Region((x, y, z), out, shape)
+
+
+def _places(to_box: np.ndarray, origin: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return where voxels of a scan are in a field, (3, i, j, k) float64 in its voxels.
+
+    Args:
+        to_box: (4, 4) the scan's voxel indices to the field's.
+        origin: (3,) the first voxel.
+        size: so many voxels along i, j, k.
+    """
+    i, j, k = (np.arange(n, dtype=np.float64) for n in size)
+    shift = to_box[:3, :3] @ origin + to_box[:3, 3]
+    places = np.empty((3, *size))
+    for row, place, start in zip(to_box[:3, :3], places, shift, strict=True):
+        sheet = (i * row[0])[:, None] + j * row[1]
+        np.add(sheet[:, :, None], k * row[2], out=place)
+        place += start
+    return places
+
+
+def _lookup(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a mask's values in the voxels in which places, (3, i, j, k), lie; False beyond it."""
+    inside = np.ones(places.shape[1:], bool)
+    voxels = []
+    for place, n in zip(places, mask.shape, strict=True):
+        inside &= (place >= 0) & (place <= n - 1)
+        voxels.append(np.clip(place, 0, n - 1).astype(np.int32))
+    return np.asarray(mask[tuple(voxels)] & inside)

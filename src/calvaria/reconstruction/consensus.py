@@ -8,6 +8,8 @@ truth than most single predictions.
 import numpy as np
 
 from calvaria.geometry.components import largest_component
+from calvaria.geometry.region import count_votes
+from calvaria.geometry.sampling import Samples
 from calvaria.reconstruction.native_case import NativeCase
 from calvaria.reconstruction.predictor import Predictor
 from calvaria.skull.pose import rotation_about
@@ -30,11 +32,14 @@ def consensus_implant(
     Returns:
         (i, j, k) bool on the native grid, outside of bone, one component by faces; empty if there is none.
     """
-    votes = np.zeros(bone.shape, np.uint8)
-    for motion in motions():
-        case = NativeCase.from_bone(bone, affine, motion @ pose, predictor.grid)
-        votes += predictor.predict(case).native
-    return largest_component(2 * votes > len(MOTIONS), connectivity=6)
+    samples = Samples.of(bone.view(np.uint8))
+    cases = [
+        NativeCase.from_bone(bone, affine, motion @ pose, predictor.grid, samples) for motion in motions()
+    ]
+    box, votes = count_votes([prediction.region for prediction in predictor.predict_many(cases)])
+    implant = np.zeros_like(bone)
+    implant[box] = largest_component(2 * votes > len(MOTIONS), connectivity=6)
+    return implant
 
 
 def motions() -> list[np.ndarray]:

@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from calvaria.geometry.grid import BONE, Grid
-from calvaria.geometry.resample import resample
+from calvaria.geometry.resample import resample_samples
+from calvaria.geometry.sampling import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +18,26 @@ class NativeCase:
     native_labels: np.ndarray  # (i, j, k) uint8 on the native grid
     affine: np.ndarray  # (4, 4) native voxel indices to RAS+ millimetres
     pose: np.ndarray  # (4, 4) rigid, from these millimetres to those of the canonical grid
+    _samples: Samples | None = None  # of the remaining bone
     _resampled: dict[Grid, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def from_bone(cls, bone: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> "NativeCase":
-        """Resample remaining bone, (i, j, k) bool on the native grid, to a canonical grid."""
+    def from_bone(
+        cls,
+        bone: np.ndarray,
+        affine: np.ndarray,
+        pose: np.ndarray,
+        grid: Grid,
+        samples: Samples | None = None,
+    ) -> "NativeCase":
+        """Resample remaining bone, (i, j, k) bool on the native grid, to a canonical grid.
+
+        Args:
+            samples: of the bone; several poses may share them.
+        """
         labels = bone.view(np.uint8)
-        return cls(resample(labels, affine, pose, grid), labels, affine, pose)
+        samples = samples or Samples.of(labels)
+        return cls(resample_samples(samples, affine, pose, grid), labels, affine, pose, samples)
 
     @cached_property
     def native_bone(self) -> np.ndarray:
@@ -33,6 +47,7 @@ class NativeCase:
     def bone_on(self, grid: Grid) -> np.ndarray:
         """Return the remaining bone resampled to a grid, (x, y, z) bool; cached, so predictors share it."""
         if grid not in self._resampled:
-            labels = resample(self.native_bone.view(np.uint8), self.affine, self.pose, grid)
+            samples = self._samples or Samples.of(self.native_bone.view(np.uint8))
+            labels = resample_samples(samples, self.affine, self.pose, grid)
             self._resampled[grid] = np.asarray(labels == BONE)
         return self._resampled[grid]

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from calvaria.config import Config, Evaluate
 from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE, Grid
+from calvaria.geometry.region import Region
 from calvaria.geometry.resample import restore_level
 from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
 from calvaria.reconstruction.coarse.network import ReconstructionNetwork, coarse_architecture
@@ -31,7 +32,12 @@ class Prediction:
 
     coarse: np.ndarray  # (x, y, z) bool on the canonical grid, of the coarse networks alone
     implant: np.ndarray  # (x, y, z) bool on the canonical grid, of the fine network if there is one
-    native: np.ndarray  # (i, j, k) bool on the native grid, outside of bone, one component by faces
+    region: Region  # of the native grid, outside of bone, one component by faces
+
+    @property
+    def native(self) -> np.ndarray:
+        """The implant on the whole native grid, (i, j, k) bool."""
+        return self.region.whole()
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,7 @@ class Predictor:
     def predict_many(self, cases: Sequence[NativeCase]) -> Iterator[Prediction]:
         """Predict the implants of several cases, in batches of ``evaluate.batch_size``.
 
-        The result for a case does not depend on the others. Predictions are yielded one by one, since those
-        on the native grid are large.
+        The result for a case does not depend on the others.
         """
         if not cases:
             return
@@ -93,7 +98,7 @@ class Predictor:
         bone = case.labels == BONE
         coarse = extract_implant(probability, bone, self.settings, self.predicts)
         if not coarse.any():
-            return Prediction(coarse, coarse, np.zeros(case.native_labels.shape, bool))
+            return Prediction(coarse, coarse, Region.empty(case.native_labels.shape))
         if self.refiner is None:
             native = self._to_native(case, _Probability(probability, bone, coarse, self.grid.affine))
             return Prediction(coarse, coarse, native)
@@ -107,8 +112,8 @@ class Predictor:
         fine = _Probability(refinement.probability, refinement.bone, mask, affine)
         return Prediction(coarse, implant, self._to_native(case, fine))
 
-    def _to_native(self, case: NativeCase, implant: _Probability) -> np.ndarray:
-        """Resample the implant to the native grid: (i, j, k) bool, outside of bone, one component by faces.
+    def _to_native(self, case: NativeCase, implant: _Probability) -> Region:
+        """Resample the implant to the native grid, outside of bone, one component by faces.
 
         Bone next to the implant counts as full, or the interpolated implant would end before it. Probability
         elsewhere is dropped.
@@ -117,8 +122,9 @@ class Predictor:
         filled = np.where(implant.bone, 1, implant.values)
         values = np.where(dilate(mask), filled, 0).astype(np.float32)
         shape = case.native_labels.shape
-        native = restore_level(values, level, mask, implant.affine, case.affine, case.pose, shape)
-        return largest_component((native > 0) & ~case.native_bone, connectivity=6)
+        region = restore_level(values, level, mask, implant.affine, case.affine, case.pose, shape)
+        outside = np.ascontiguousarray(region.values & (case.native_labels[region.box] != BONE))
+        return replace(region, values=largest_component(outside, connectivity=6))
 
 
 def build_predictor(

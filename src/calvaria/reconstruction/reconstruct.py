@@ -3,7 +3,6 @@
 import json
 import logging
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ import numpy as np
 from calvaria.config import Config, load
 from calvaria.errors import CalvariaError, InputError
 from calvaria.geometry.canonical import Canonical
-from calvaria.geometry.grid import BONE, IMPLANT
+from calvaria.geometry.grid import IMPLANT
+from calvaria.plugins.scan import Summary
 from calvaria.reconstruction.scan_input import read_bone, usable_head
 from calvaria.skull.examine import Head
 from calvaria.skull.quality import doubts_of, hole_areas
 from calvaria.skull.vault_map import picture_vault
-from calvaria.sources import Scan
 from calvaria.storage.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.storage.outputs import Output, check_file, write_together
 
@@ -52,16 +51,22 @@ class Patient:
     """The defective skull in a file."""
 
     path: Path
-    scan: Scan  # as in the file
-    skull: Canonical  # the same in canonical storage order, centred
+    summary: Summary | None
+    affine: np.ndarray  # (4, 4) voxel indices of the file to RAS+ millimetres
+    skull: Canonical  # labels 0 and 1, in canonical storage order, centred
     head: Head
     warnings: list[str]
     hole_cm2: float  # the largest hole of the vault
 
-    @cached_property
+    @property
     def bone(self) -> np.ndarray:
         """The remaining bone, (i, j, k) bool in canonical storage order."""
-        return np.asarray(self.skull.values == BONE)
+        return self.skull.values.view(bool)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels of the file along i, j, k."""
+        return self.skull.in_file(self.skull.values).shape
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def reconstruct(path: Path, model: Path, options: Options) -> dict[str, Any]:
     design = _design(patient, implant, options)
     about = _summary(patient, implant, design, options)
     files = _files(patient, implant, design, about, options)
-    note = tilt_note(options.out, patient.scan.affine, patient.scan.labels.shape)
+    note = tilt_note(options.out, patient.affine, patient.shape)
     if note is not None:
         logger.warning("calvaria: %s", note)
     write_together(files)
@@ -113,10 +118,11 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
         NoDefectError: if the vault is closed.
     """
     scan = read_bone(path, options.threshold_hu, options.series)
-    summary = scan.summary
+    summary, affine = scan.summary, scan.affine
     for line in summary.lines() if summary else []:
         logger.info("calvaria: %s: %s", path, line)
-    skull = Canonical.of(scan.labels, scan.affine)
+    skull = Canonical.of(scan.labels, affine)
+    del scan  # whose voxels are as many again
     head = usable_head(path, skull, config.grid.voxels(), config.ingest.top_margin_mm)
     warnings = [str(doubt) for doubt in doubts_of(head.findings)]
     for warning in warnings:
@@ -127,7 +133,7 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
             f"{path}: no defect found: the largest hole of its vault has {hole_cm2:.1f} cm2, "
             f"expected at least {LEAST_HOLE_CM2:g} cm2; nothing was written"
         )
-    return Patient(path, scan, skull, head, warnings, hole_cm2)
+    return Patient(path, summary, affine, skull, head, warnings, hole_cm2)
 
 
 def _predict(patient: Patient, model: Path, config: Config) -> np.ndarray:
@@ -192,7 +198,7 @@ def _open_area(patient: Patient, implant: np.ndarray) -> float:
 
 def _summary(patient: Patient, implant: np.ndarray, design: Design, options: Options) -> dict[str, Any]:
     """Return the content of the file of checks."""
-    summary = patient.scan.summary
+    summary = patient.summary
     voxel_ml = abs(float(np.linalg.det(patient.skull.affine[:3, :3]))) / 1000
     return {
         "input": {"file": patient.path.name, **(summary.to_json() if summary else {})},
@@ -213,9 +219,9 @@ def _files(
     from calvaria.reconstruction.implant.mesh import mesh_bytes
 
     skull = patient.skull
-    mask = skull.in_file(implant.astype(np.uint8))
+    mask = skull.in_file(implant.view(np.uint8))
     packed = options.out.suffix.lower() == ".gz"
-    files = [Output("--out", options.out, nifti_bytes(mask, patient.scan.affine, SCANNER, packed))]
+    files = [Output("--out", options.out, nifti_bytes(mask, patient.affine, SCANNER, packed))]
     if options.mesh is not None:
         mesh = design.mesh.copy()
         mesh.apply_translation(-skull.to_centred[:3, 3])

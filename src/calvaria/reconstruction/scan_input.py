@@ -38,6 +38,7 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
         volume = read_volume(path)
         if is_label_like(volume):
             labels = skull_of(path, volume)
+            del volume  # which may have eight bytes a voxel
             kind: Kind = "label volume" if labels.values.max() == IMPLANT else "mask"
             summary = summarise(kind, labels.values, labels.affine, labels.origin)
             return Scan((labels.values == BONE).view(np.uint8), labels.affine, summary)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calvaria.geometry.blocks import occupied
 from calvaria.geometry.projection import pixel_directions, pixel_positions
 
 SIZE = 64  # pixels an edge
@@ -17,6 +18,7 @@ CONE_DEG = 80.0  # from the top of the head to the picture's inscribed circle
 CENTRE_MM = (0.0, 0.0, -100.0)  # below the anchor: near the middle of the head
 REACH_MM = (25.0, 150.0)
 STEP_MM = 0.25
+BLOCK = 4  # voxels; blocks without bone are not interpolated
 ROWS = 8  # of the picture, cast at a time, to bound the memory
 
 
@@ -62,13 +64,15 @@ def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -
     """Cast the rays through a scan.
 
     Args:
-        labels: (i, j, k), non-zero where there is bone.
+        labels: (i, j, k) uint8, non-zero where there is bone.
         affine: (4, 4) voxel indices to RAS+ millimetres.
         to_head: (4, 4) rigid, scan RAS+ millimetres to a frame whose origin is the vault's anchor.
     """
     from scipy.ndimage import map_coordinates
 
-    bone = (labels > 0).view(np.uint8)
+    bone = labels if labels.max() <= 1 else (labels > 0).view(np.uint8)
+    near = _near(bone)
+    last = np.array(bone.shape) - 1
     distances = np.arange(*REACH_MM, STEP_MM)
     to_scan = np.linalg.inv(to_head @ affine)
     inner, outer = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.float32)
@@ -77,14 +81,23 @@ def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -
     for row in range(0, SIZE, ROWS):
         points = np.array(CENTRE_MM) + rays[row : row + ROWS, :, None, :] * distances[:, None]
         index = points @ to_scan[:3, :3].T + to_scan[:3, 3]
-        within = ((index >= 0) & (index <= np.array(bone.shape) - 1)).all(axis=-1)
-        inside = map_coordinates(bone, index.reshape(-1, 3).T, output=np.float32, order=1).reshape(
-            within.shape
-        )
-        inside = inside >= 0.5
+        x, y, z = np.moveaxis((index >= 0) & (index <= last), -1, 0)
+        within = x & y & z
+        x, y, z = np.moveaxis(np.clip(index, 0, last).astype(np.int32) // BLOCK, -1, 0)
+        inside = within & near[x, y, z]
+        inside[inside] = map_coordinates(bone, index[inside].T, output=np.float32, order=1) >= 0.5
         met = inside.any(axis=-1)
         rows = slice(row, row + ROWS)
         inner[rows] = np.where(met, distances[inside.argmax(axis=-1)], 0)
         outer[rows] = np.where(met, distances[-1 - inside[..., ::-1].argmax(axis=-1)], 0)
         leave[rows] = distances[-1 - within[..., ::-1].argmax(axis=-1)] * within.any(axis=-1)
     return VaultPicture(inner, outer, leave)
+
+
+def _near(bone: np.ndarray) -> np.ndarray:
+    """Return in which blocks, (a, b, c) bool, an interpolation of bone (i, j, k) may find some."""
+    near = occupied(bone, BLOCK)
+    for axis in range(3):  # between the last voxels of a block and the first ones of the next
+        blocks = np.moveaxis(near, axis, 0)
+        blocks[:-1] |= blocks[1:].copy()
+    return near

@@ -118,7 +118,7 @@ def mask_of(path: Path, volume: Volume) -> Volume:
     low, high = extremes(values)
     if low == 0 and all(bool(((s == 0) | (s == high)).all()) for s in slabs(values)):
         meanings = dict(zip([1], volume.origin.meanings.values(), strict=False))
-        return Volume((values > 0).astype(np.uint8), volume.affine, replace(volume.origin, meanings=meanings))
+        return Volume((values > 0).view(np.uint8), volume.affine, replace(volume.origin, meanings=meanings))
     raise _no_labels(path, volume, "0 and one positive value")
 
 

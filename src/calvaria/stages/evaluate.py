@@ -97,10 +97,11 @@ def case_scores(config: Config, case: Case, prediction: Prediction) -> ScoreColu
 
     skull = case.skull
     i, j, k = (float(length) for length in np.linalg.norm(skull.affine[:3, :3], axis=0))
-    native = score(prediction.native, skull.native_labels == IMPLANT, skull.native_bone, (i, j, k))
+    found = prediction.native
+    native = score(found, skull.native_labels == IMPLANT, skull.native_bone, (i, j, k))
     spacing = (config.grid.spacing_mm,) * 3
     coarse = score(prediction.coarse, skull.labels == IMPLANT, skull.labels == BONE, spacing)
-    return {**_finite(native), "empty": not prediction.native.any(), "grid": _finite(coarse)}
+    return {**_finite(native), "empty": not found.any(), "grid": _finite(coarse)}
 
 
 def _batches(items: Iterator[Case], size: int) -> Iterator[list[Case]]:

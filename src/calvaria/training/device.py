@@ -19,7 +19,8 @@ def prepare_device(config: Compute) -> torch.device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS would not repeat
     torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which also imports the compiler: that takes a second.
+    torch.set_deterministic_debug_mode("error")
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
         raise CalvariaError("device: cuda is configured, but torch detects no GPU; use device: auto or cpu")

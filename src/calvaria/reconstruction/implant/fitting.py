@@ -38,8 +38,7 @@ def fit_implant(space: Space, gap_mm: float) -> Fitted:
     coarse = (slice(None, None, COARSE),) * 3
     inside = np.argwhere(kept[coarse] < 0) * (COARSE * space.spacing_mm)
     candidates = cone(space.outward)
-    blocked = [np.count_nonzero(clearance(space, inside, one) < gap_mm) for one in candidates]
-    direction = candidates[int(np.argmin(blocked))]
+    direction = freest(space, inside, candidates, gap_mm)
     points = np.argwhere(kept < space.spacing_mm)
     clear_mm = clearance(space, points * space.spacing_mm, direction)
     level = kept.copy()
@@ -52,14 +51,61 @@ def fit_implant(space: Space, gap_mm: float) -> Fitted:
 def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Return the minimum distance to bone in mm, (n,), of (n, 3) positions moved along a direction."""
     least = space.at(space.bone_mm, positions)
-    size = np.array(space.bone_mm.shape) * space.spacing_mm
+    on_way = np.arange(len(positions))
+    for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
+        moved = positions[on_way] + distance * direction
+        inside = _is_inside(space, moved)
+        if not inside.any():
+            break
+        inside &= space.may_be_nearer(moved, least[on_way])
+        here = on_way[inside]
+        least[here] = np.minimum(least[here], space.at(space.bone_mm, moved[inside]))
+        on_way = on_way[_may_enter(space, moved, direction)]
+    return least
+
+
+def freest(space: Space, positions: np.ndarray, directions: np.ndarray, gap_mm: float) -> np.ndarray:
+    """Return the direction, (3,), along which the fewest positions (n, 3) come nearer to bone than the gap.
+
+    Of equal directions the first is returned. Counting ends as soon as another is known to be better.
+    """
+    free = positions[space.at(space.bone_mm, positions) >= gap_mm]
+    best, fewest = directions[0], len(positions) + 1
+    for direction in directions:
+        blocked = _blocked(space, free, direction, gap_mm, fewest - (len(positions) - len(free)))
+        if blocked + len(positions) - len(free) < fewest:
+            best, fewest = direction, blocked + len(positions) - len(free)
+    return best
+
+
+def _blocked(space: Space, positions: np.ndarray, direction: np.ndarray, gap_mm: float, enough: int) -> int:
+    """Return how many positions (n, 3) come nearer to bone than the gap; ``enough`` or more if so many do."""
+    blocked = 0
     for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
         moved = positions + distance * direction
-        here = np.flatnonzero(((moved >= 0) & (moved <= size)).all(axis=1))
-        if not len(here):
+        ahead = _is_inside(space, moved)  # what starts inside and leaves does not come back
+        positions, moved = positions[ahead], moved[ahead]
+        hit = space.may_be_nearer(moved, gap_mm)
+        hit[hit] = space.at(space.bone_mm, moved[hit]) < gap_mm
+        blocked += int(np.count_nonzero(hit))
+        positions = positions[~hit]
+        if blocked >= enough or not len(positions):
             break
-        least[here] = np.minimum(least[here], space.at(space.bone_mm, moved[here]))
-    return least
+    return blocked
+
+
+def _is_inside(space: Space, positions: np.ndarray) -> np.ndarray:
+    """Return whether positions (n, 3) are in the space, (n,) bool."""
+    size = np.array(space.bone_mm.shape) * space.spacing_mm
+    x, y, z = ((positions >= 0) & (positions <= size)).T
+    return np.asarray(x & y & z)
+
+
+def _may_enter(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return whether positions (n, 3) can be in the space here or further along a direction, (n,) bool."""
+    size = np.array(space.bone_mm.shape) * space.spacing_mm
+    x, y, z = (((direction < 0) | (positions <= size)) & ((direction > 0) | (positions >= 0))).T
+    return np.asarray(x & y & z)
 
 
 def cone(axis: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Signed distances around a defect, on an isotropic grid along the scan's own axes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+from calvaria.geometry.components import bounding_box, centroid
 
 FINEST_MM, COARSEST_MM = 0.5, 0.8  # spacing of the grid
 MARGIN_MM = 6.0  # around the implant
@@ -26,22 +29,42 @@ class Space:
         index = (positions / self.spacing_mm).T
         return np.asarray(map_coordinates(field, index, order=1, mode="nearest"))
 
+    @cached_property
+    def _least_bone_mm(self) -> np.ndarray:
+        """(i, j, k) float32 the least distance from bone of each sample and its 26 neighbours."""
+        from scipy.ndimage import minimum_filter
+
+        return np.asarray(minimum_filter(self.bone_mm, 3))
+
+    def may_be_nearer(self, positions: np.ndarray, limit_mm: np.ndarray | float) -> np.ndarray:
+        """Return (n,) bool: False where ``at`` finds bone no nearer than a limit at (n, 3) positions.
+
+        An interpolation is at least the least of the samples around it. To look that up is much quicker.
+        """
+        samples = [
+            np.clip(np.rint(place / self.spacing_mm), 0, n - 1).astype(np.intp)
+            for place, n in zip(positions.T, self.bone_mm.shape, strict=True)
+        ]
+        return np.asarray(self._least_bone_mm[tuple(samples)] < limit_mm)
+
 
 def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> Space:
     """Return the space around an implant.
 
     Args:
-        implant: (i, j, k) predicted implant, set where not 0; not empty.
-        bone: (i, j, k) remaining bone, set where not 0.
+        implant: (i, j, k) bool, the predicted implant; not empty.
+        bone: (i, j, k) bool, the remaining bone; not empty.
         affine: (4, 4) voxel indices to RAS+ millimetres, its axes perpendicular to each other.
     """
     from scipy.ndimage import affine_transform, gaussian_filter
 
     voxel = np.linalg.norm(affine[:3, :3], axis=0)
     spacing = float(np.clip(voxel.min(), FINEST_MM, COARSEST_MM))
-    voxels = np.argwhere(implant)
+    box = bounding_box(implant)
+    assert box is not None, "the implant is not empty"
     margin = np.ceil(MARGIN_MM / voxel).astype(int)
-    low, high = voxels.min(axis=0) - margin, voxels.max(axis=0) + margin + 1
+    low = np.array([part.start for part in box]) - margin
+    high = np.array([part.stop for part in box]) + margin
     size = tuple(np.ceil((high - low) * voxel / spacing).astype(int))
 
     def distances(mask: np.ndarray) -> np.ndarray:
@@ -53,16 +76,16 @@ def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> S
     matrix = np.eye(4)
     matrix[:3, :3] = affine[:3, :3] / voxel
     matrix[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
-    towards = (voxels.mean(axis=0) - np.argwhere(bone).mean(axis=0)) * voxel
+    towards = (centroid(implant) - centroid(bone)) * voxel
     return Space(distances(bone), distances(implant), spacing, matrix, towards / np.linalg.norm(towards))
 
 
 def _window(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return a part of a mask, (i, j, k) float32, zero beyond its borders."""
+    """Return a part of a mask (i, j, k) bool as float32, zero beyond its borders."""
     block = np.zeros(high - low, np.float32)
     inside = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, mask.shape, strict=True)]
     target = [slice(part.start - a, part.stop - a) for part, a in zip(inside, low, strict=True)]
-    block[tuple(target)] = mask[tuple(inside)] > 0
+    block[tuple(target)] = mask[tuple(inside)]
     return block
 
 
