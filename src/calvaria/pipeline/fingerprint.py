@@ -138,6 +138,7 @@ def _closure(root: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def _imports(module: str) -> list[str]:
     try:
         tree = ast.parse(source_code(module))
