@@ -24,7 +24,9 @@ prepare_device(ComputeSettings(device="cpu"))
 
 def loaded(code: str) -> set[str]:
     """The modules that are loaded in a process of its own, after the command line, a config and some code."""
-    begin = "import json, sys\nfrom pathlib import Path\nimport calvaria.cli\nfrom calvaria.config import load\n"
+    begin = (
+        "import json, sys\nfrom pathlib import Path\nimport calvaria.cli\nfrom calvaria.config import load\n"
+    )
     code = f"{begin}load(Path(sys.argv[1]))\n{code}\nprint(json.dumps(sorted(sys.modules)))"
     command = [sys.executable, "-c", code, ROOT / "config.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -47,11 +49,11 @@ for stage in {WITHOUT_TORCH}:
     assert {f"calvaria.stages.{stage}" for stage in WITHOUT_TORCH} <= found
     assert {"calvaria.metrics.fidelity", "calvaria.defects.injection", "calvaria.skull.screening"} <= found
     assert found & HEAVY == {"scipy.stats"}
-    assert len(found) <= MODULES[Needs.NOTHING]
+    assert len(found) <= MODULES[Needs.ARRAYS]
 
 
 def test_networks_import_torch_and_their_modules_of_monai():
     found = loaded(NETWORKS)
     assert {"monai.networks.nets.autoencoderkl", "monai.networks.blocks.dynunet_block"} <= found
     assert found & HEAVY == {"torch"}
-    assert len(found) <= MODULES[Needs.TORCH]
+    assert len(found) <= MODULES[Needs.NETWORK]
