@@ -63,7 +63,7 @@ class Phases:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         self.peak_mb[phase] = max(self.peak_mb[phase], int(line.split()[1]) / 1024)
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # restart the peak
         self.since = cpu, wall
 
     @contextmanager

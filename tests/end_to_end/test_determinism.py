@@ -29,6 +29,7 @@ from calvaria.storage.store import read_json, read_rows
 from tests.conftest import ROOT
 from tests.end_to_end.anchors import dice, skulls, stored
 from tests.end_to_end.conftest import LIMIT_S, TINY, command, environment, finish
+from tests.imports import too_much
 
 # Least Dice with the skulls of another machine (docs/determinism.md); that of two phantoms is 0.75 at most.
 NEAR = {"ingest": 0.98, "sample": 0.9}
@@ -153,10 +154,22 @@ def test_jobs_import_only_what_their_identity_knows(runs):
         assert loaded - known - declarations == set(), job.name
 
 
+def test_jobs_import_only_what_they_need(runs):
+    """Else each waits for it, as often as there are jobs."""
+    run = Run(runs["elsewhere"])
+    config = load(run.config)
+    beyond = []
+    for job in jobs(STAGES, run, config, len(run.ingest)):
+        log = run.log(job.name).read_text(encoding="utf-8")
+        beyond.append(too_much(set(re.findall(r"\| +([\w.]+)$", log, re.MULTILINE)), job, config))
+    assert [what for what in beyond if what] == []
+
+
 def loaded_to_declare(config: Path) -> set[str]:
     """The modules that the command line imports to declare its commands and to read a config."""
     code = (
-        "import sys; import calvaria.cli.__main__; from calvaria.config import load; load(sys.argv[1])\n"
+        "import sys; from pathlib import Path; import calvaria.cli; from calvaria.config import load\n"
+        "load(Path(sys.argv[1]))\n"
         "print(*(name for name in sys.modules if name.split('.')[0] == 'calvaria'))"
     )
     done = subprocess.run(

@@ -144,6 +144,7 @@ def _closure(root: str) -> frozenset[str]:
     return frozenset(names)
 
 
+@cache
 def _imports(module: str) -> list[str]:
     try:
         tree = ast.parse(source_code(module))

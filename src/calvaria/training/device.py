@@ -19,8 +19,7 @@ def prepare_device(config: Compute) -> torch.device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS would not repeat
     torch.set_num_threads(config.threads)
-    # As use_deterministic_algorithms(True), which also imports the compiler: that takes a second.
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports torch's compiler, 2 s
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
         raise CalvariaError("device: cuda is configured, but torch detects no GPU; use device: auto or cpu")

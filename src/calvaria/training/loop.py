@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from diffusers.training_utils import EMAModel
 
 from calvaria.errors import CalvariaError
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.section import Optimiser
 from calvaria.storage.store import writing
 from calvaria.training import checkpoint
+from calvaria.training.average import MovingAverage
 from calvaria.training.checkpoint import Named, TrainingState, under
 from calvaria.training.precision import autocast
 from calvaria.training.workers import Workers
@@ -160,7 +160,7 @@ class _Loop:
             torch.optim.Adam(update.parameters, lr=settings.learning_rate, betas=update.betas)
             for update in training.updates
         ]
-        self.average = EMAModel(training.averaged.parameters(), decay=settings.ema_decay)
+        self.average = MovingAverage(training.averaged.parameters(), decay=settings.ema_decay)
         self.best: Named = {}
         self.position = TrainingState(f"{job.identity} {training.fingerprint} torch {torch.__version__}")
 

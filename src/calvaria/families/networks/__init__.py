@@ -1,4 +1,4 @@
-"""The generative networks: MONAI's, in thin diffusers models that know how a skull goes in and out.
+"""The generative networks: MONAI's, in thin models that know how a skull goes in and out.
 
 Every network only has to learn how a skull differs from what linear algebra says of the population.
 Every volume is (n, inputs, x, y, z) float32, the fields of ``families/representation``.

@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
-from monai.networks.nets import Critic, Generator
 
 from calvaria.families.networks.linear import ShapeModel, silent
+from calvaria.families.networks.recorded import RecordedNetwork, recorded
 from calvaria.training.folding import LAYOUT, unfold
+from calvaria.utils.lean_imports import without_init
+
+with without_init("monai"):
+    from monai.networks.nets.classifier import Critic
+    from monai.networks.nets.generator import Generator
 
 
-class SkullGenerator(ModelMixin, ConfigMixin):
+class SkullGenerator(RecordedNetwork):
     """Noise (n, latent_size) to skulls; each channel entry but the first doubles the resolution.
 
     Its first entries are also the coordinates of a ``ShapeModel``, from which the convolutions depart.
     """
 
-    @register_to_config
+    @recorded
     def __init__(
         self,
         shape: tuple[int, int, int],

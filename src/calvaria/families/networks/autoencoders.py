@@ -3,17 +3,18 @@
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
-from monai.inferers.utils import sliding_window_inference
-from monai.networks.layers.vector_quantizer import EMAQuantizer
-from monai.networks.nets import VarAutoEncoder
-from monai.networks.nets.autoencoderkl import Decoder, Encoder
 from torch.nn import functional
 
 from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import ShapeModel, linear, silent, start_linear
+from calvaria.families.networks.recorded import RecordedNetwork, recorded
 from calvaria.training.folding import LAYOUT, fold, unfold
+from calvaria.utils.lean_imports import without_init
+
+with without_init("monai"):
+    from monai.networks.layers.vector_quantizer import EMAQuantizer
+    from monai.networks.nets.autoencoderkl import Decoder, Encoder
+    from monai.networks.nets.varautoencoder import VarAutoEncoder
 
 FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0
@@ -21,7 +22,7 @@ TILE_OVERLAP = 0.5
 LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
 
 
-class Autoencoder(ModelMixin, ConfigMixin):
+class Autoencoder(RecordedNetwork):
     """A convolutional autoencoder beside a linear one; with ``codes``, its latent is quantised.
 
     The linear one projects blocks of voxels on their principal components, and so already rebuilds a skull
@@ -32,7 +33,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
     channels.
     """
 
-    @register_to_config
+    @recorded
     def __init__(
         self,
         shape: tuple[int, int, int],
@@ -106,6 +107,9 @@ class Autoencoder(ModelMixin, ConfigMixin):
             latents = self.quantise(latents)[0]
         if tile is None or all(n <= tile for n in latents.shape[2:]):
             return self._decode(latents) + self.mean
+        with without_init("monai"):
+            from monai.inferers.utils import sliding_window_inference
+
         roi = [min(tile, n) for n in latents.shape[2:]]
         pieces = sliding_window_inference(
             latents, roi, 1, self._decode, overlap=TILE_OVERLAP, mode="gaussian", progress=False
@@ -118,13 +122,13 @@ class Autoencoder(ModelMixin, ConfigMixin):
         return linear + unfold(self.decoder(latents).float(), self.patch)
 
 
-class DenseAutoencoder(ModelMixin, ConfigMixin):
+class DenseAutoencoder(RecordedNetwork):
     """A variational autoencoder whose latent is one vector: skulls to (n, latent_size) and back.
 
     Beside the convolutions stands a ``ShapeModel``, which is all that this is before training.
     """
 
-    @register_to_config
+    @recorded
     def __init__(
         self,
         shape: tuple[int, int, int],

@@ -1,17 +1,19 @@
 """The network that denoises latents."""
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
-from monai.networks.nets import DiffusionModelUNet
 from torch.nn import functional
 
 from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import Gaussian
+from calvaria.families.networks.recorded import RecordedNetwork, recorded
 from calvaria.training.folding import LAYOUT, fold, unfold
+from calvaria.utils.lean_imports import without_init
+
+with without_init("monai"):
+    from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
 
-class Denoiser(ModelMixin, ConfigMixin):
+class Denoiser(RecordedNetwork):
     """A U-Net that denoises whitened latents: untrained, it samples the Gaussian that fits the latents.
 
     A few directions of latents, the shape and size of heads, vary so much more than the others that a sampler
@@ -19,7 +21,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     U-Net sees what they amount to and learns the rest.
     """
 
-    @register_to_config
+    @recorded
     def __init__(
         self,
         latent_shape: tuple[int, int, int, int],

@@ -8,40 +8,43 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from diffusers.models.modeling_utils import ModelMixin
-from monai.networks.nets.autoencoderkl import AEKLResBlock
-from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
 from torch.utils.checkpoint import checkpoint
 
+from calvaria.families.networks.recorded import RecordedNetwork
 from calvaria.plugins.family import Context, Draw, Model, Workspace
 from calvaria.plugins.section import Optimiser
 from calvaria.training.checkpoint import TrainingState
 from calvaria.training.device import prepare_device
 from calvaria.training.loop import Training, TrainingJob, train
 from calvaria.training.weights import restore, weights
+from calvaria.utils.lean_imports import without_init
 
-Network = TypeVar("Network", bound=ModelMixin)
+Network = TypeVar("Network", bound=RecordedNetwork)
 
 
 def recompute_activations(network: torch.nn.Module) -> None:
     """Let every residual block forget its activations and compute them again for the backward pass."""
+    with without_init("monai"):
+        from monai.networks.nets.autoencoderkl import AEKLResBlock
+        from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
+
     for module in network.modules():
         if isinstance(module, AEKLResBlock | DiffusionUNetResnetBlock):
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
-def model_of(network: ModelMixin, tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Model:
+def model_of(network: RecordedNetwork, tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Model:
     """A fitted family whose network can be built again from what is saved."""
-    described = {name: value for name, value in network.config.items() if not name.startswith("_")}
     parameters = sum(p.numel() for p in network.parameters())
     return Model(
-        {**weights(network, "network"), **tensors}, {"network": described, "parameters": parameters, **record}
+        {**weights(network, "network"), **tensors},
+        {"network": network.arguments, "parameters": parameters, **record},
     )
 
 
 def network_of(kind: type[Network], model: Model, device: torch.device) -> Network:
     """The network of a fitted family, ready to predict."""
-    network: Network = kind.from_config(model.record["network"])
+    network: Network = kind(**model.record["network"])
     restore(network, model.tensors, "network", device)
     return network
 

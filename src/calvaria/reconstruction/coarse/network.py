@@ -9,7 +9,6 @@ from functools import partial
 from itertools import pairwise
 
 import torch
-from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
 from torch.nn import functional
 
 from calvaria import seeds
@@ -18,6 +17,10 @@ from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.reconstruction.coarse.completion import Completion
 from calvaria.training.device import seeded
 from calvaria.training.folding import LAYOUT, fold, unfold
+from calvaria.utils.lean_imports import without_init
+
+with without_init("monai"):
+    from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
 
 INITIAL_LOGIT = -4.0  # bias of the output; an implant fills about one voxel in a hundred
 BONE_LOGIT = -20.0  # of the implant in bone, where it never is; learning it there would blur the rim
