@@ -119,7 +119,7 @@ def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
     away = np.eye(4)
     away[:3, 3] = (31, 7, -13)
     entry = craniotomy(tmp_path, away @ LPS)
-    with pytest.raises(InputError, match=r"B0001\.stl: .* no frame tried: LPS mm \d+%, RAS mm \d+%, .* 80%"):
+    with pytest.raises(InputError, match=r"B0001\.stl: .* any frame tried: LPS mm \d+%, RAS mm \d+%, .* 80%"):
         mug(tmp_path).read(entry, 0)
 
 
