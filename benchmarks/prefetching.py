@@ -49,9 +49,9 @@ WAYS = [("on demand", 0), ("threads", 1), ("threads", 2), ("fork", 1), ("fork", 
 TRAINED = 6  # steps
 NAMES = {
     "on demand": "on demand",
-    "threads": "`Prefetcher`, {n} threads",
-    "fork": "`DataLoader`, {n} forked workers",
-    "spawn": "`DataLoader`, {n} spawned workers",
+    "threads": "`Prefetcher`, threads: {n}",
+    "fork": "`DataLoader`, forked workers: {n}",
+    "spawn": "`DataLoader`, spawned workers: {n}",
 }
 
 

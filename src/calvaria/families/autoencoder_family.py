@@ -9,7 +9,6 @@ from pydantic import Field
 from calvaria.families.network_family import NetworkFamily, check_channels
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.checks import check_halvings
-from calvaria.plugins.costs import NETWORK_DRAW_S, FamilyCost, Load, convolution_work, training_s
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Optimiser
 
@@ -43,15 +42,6 @@ class AutoencoderFamily(NetworkFamily):
     def factor(self) -> int:
         """Return the downsampling factor of the latent, per edge."""
         return self.patch * 2 ** (len(self.channels) - 1)
-
-    def trained_cost(self, load: Load, work_s: float) -> FamilyCost:
-        """Return the cost of a family from the seconds of a skull and step per unit of work."""
-        work = convolution_work(load.voxels, self.patch, self.channels) * self.blocks
-        return FamilyCost(
-            fit_s=training_s(self.optimiser, work_s * work),
-            draw_s=NETWORK_DRAW_S * load.voxels,
-            model_bytes=45e6,
-        )
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

@@ -6,7 +6,7 @@ corrected figure re-runs nothing. The figures were measured as those of `calvari
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -59,8 +59,6 @@ class SourceCost:
 
 UNKNOWN_SOURCE = SourceCost(scan_s=0.6, is_measured=False)  # as a folder of label volumes
 
-NETWORK_DRAW_S = 3e-7  # per voxel
-
 
 def unknown_family(load: Load) -> FamilyCost:
     """Cost of a family that does not say it and trains no network: as the ssm."""
@@ -74,12 +72,14 @@ def unknown_family(load: Load) -> FamilyCost:
 
 def unknown_network(load: Load, optimiser: Optimiser) -> FamilyCost:
     """Cost of a family that does not say it and trains a network: as the vae with its default network."""
-    return FamilyCost(
-        fit_s=training_s(optimiser, 1.4e-8 * convolution_work(load.voxels, 4, (64,))),
-        draw_s=NETWORK_DRAW_S * load.voxels,
-        model_bytes=45e6,
-        is_measured=False,
-    )
+    skull_s = 1.4e-8 * convolution_work(load.voxels, 4, (64,))
+    return replace(network_cost(load, optimiser, skull_s, model_bytes=45e6), is_measured=False)
+
+
+def network_cost(load: Load, optimiser: Optimiser, skull_s: float, model_bytes: float) -> FamilyCost:
+    """Cost of a family whose network draws in one pass, from seconds per skull and step of its training."""
+    fit_s = training_s(optimiser, skull_s)
+    return FamilyCost(fit_s=fit_s, draw_s=3e-7 * load.voxels, model_bytes=model_bytes)
 
 
 def training_s(optimiser: Optimiser, skull_s: float) -> float:

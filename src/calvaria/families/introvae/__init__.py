@@ -9,7 +9,7 @@ from pydantic import Field
 from calvaria.families.network_family import NetworkFamily
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.checks import check_halvings
-from calvaria.plugins.costs import NETWORK_DRAW_S, FamilyCost, Load, convolution_work, training_s
+from calvaria.plugins.costs import FamilyCost, Load, convolution_work, network_cost
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Optimiser
 
@@ -41,11 +41,7 @@ class IntrovaeFamily(NetworkFamily):
 
     def estimated_cost(self, load: Load) -> FamilyCost:
         skull_s = 8.2e-8 * convolution_work(load.voxels, self.patch, self.channels)
-        return FamilyCost(
-            fit_s=training_s(self.optimiser, skull_s),
-            draw_s=NETWORK_DRAW_S * load.voxels,
-            model_bytes=50e6,
-        )
+        return network_cost(load, self.optimiser, skull_s, model_bytes=50e6)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
-from calvaria.plugins.costs import FamilyCost, Load
+from calvaria.plugins.costs import FamilyCost, Load, convolution_work, network_cost
 from calvaria.plugins.family import Context, Model, Population
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class VaeFamily(AutoencoderFamily):
     """Weight of the KL term against the reconstruction error, both per voxel of their volume."""
 
     def estimated_cost(self, load: Load) -> FamilyCost:
-        return self.trained_cost(load, work_s=1.4e-8)
+        work = convolution_work(load.voxels, self.patch, self.channels) * self.blocks
+        return network_cost(load, self.optimiser, 1.4e-8 * work, model_bytes=45e6)
 
     def training(self, population: Population, context: Context) -> "Training":
         from calvaria.families.vae.training import training

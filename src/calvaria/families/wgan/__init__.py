@@ -8,7 +8,7 @@ from pydantic import Field
 from calvaria.families.network_family import NetworkFamily
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.checks import check_halvings
-from calvaria.plugins.costs import NETWORK_DRAW_S, FamilyCost, Load, convolution_work, training_s
+from calvaria.plugins.costs import FamilyCost, Load, convolution_work, network_cost
 from calvaria.plugins.family import Context, Draw, Drawn, Family, Model, Population
 from calvaria.plugins.section import Optimiser
 
@@ -40,11 +40,7 @@ class WganFamily(NetworkFamily):
         fine_to_coarse = self.channels[::-1]
         skull_s = 1.6e-8 * convolution_work(load.voxels, self.patch, fine_to_coarse)
         skull_s *= (1 + self.critic_steps) / 3  # measured with two critic steps
-        return FamilyCost(
-            fit_s=training_s(self.optimiser, skull_s),
-            draw_s=NETWORK_DRAW_S * load.voxels,
-            model_bytes=130e6,
-        )
+        return network_cost(load, self.optimiser, skull_s, model_bytes=130e6)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:
         check_halvings(f"fit.{name}", grid, self.patch, len(self.channels))
