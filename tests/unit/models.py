@@ -22,7 +22,6 @@ from calvaria.reconstruction.coarse.network import (
     network_target,
     new_network,
 )
-from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
 from calvaria.reconstruction.fine.inputs import Frame, flipped_inputs
 from calvaria.reconstruction.fine.interpolation import surface_distances
 from calvaria.reconstruction.fine.network import fine_logits, new_fine_network
@@ -36,6 +35,7 @@ from calvaria.storage.paths import Run
 from calvaria.storage.store import write_atomically, write_json, write_shard
 from calvaria.storage.tensors import write_tensors
 from calvaria.training.device import prepare_device
+from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.weights import weights
 from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole

@@ -14,8 +14,8 @@ from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.reconstruction.coarse.network import mean_probability
-from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
 from calvaria.skull.quality import largest_share
+from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.principal_components import principal_components, with_positive_peaks
 
 SHAPE = (9, 12, 7)

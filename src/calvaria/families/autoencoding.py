@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses.dice import DiceCELoss
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
 from calvaria.families.networks.autoencoders import Autoencoder
@@ -31,11 +30,10 @@ from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import prepare_device, seeded
 from calvaria.training.folding import LAYOUT
+from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.precision import autocast
 
-CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
-DICE_AND_CROSS_ENTROPY = DiceCELoss(sigmoid=True, smooth_nr=0.0, smooth_dr=0.0)
-SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
+CALIBRATION = 16  SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
@@ -89,8 +87,7 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
     """
     if representation != "occupancy":
         return distance_error(output, field).mean()
-    loss: torch.Tensor = DICE_AND_CROSS_ENTROPY(SHARPNESS * output, (field > 0).float())
-    return loss
+    return dice_and_cross_entropy(SHARPNESS * output, (field > 0).float(), smooth=0.0)
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses.dice import DiceCELoss
 
 from calvaria import seeds
 from calvaria.config import Arm, Config
@@ -30,13 +29,11 @@ from calvaria.storage.paths import Run
 from calvaria.storage.rows import InjectRow
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import MicroBatch, Scalars, Training, TrainingJob, Update, train, trainable
+from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 
 Batch = tuple[torch.Tensor, list[Change]]
-
-# One voxel is added to both sides of the Dice, so that it is defined for empty implants.
-DICE_AND_CROSS_ENTROPY = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
 @dataclass(frozen=True)
@@ -172,12 +169,6 @@ def supervised_loss(level_logits: list[torch.Tensor], target: torch.Tensor) -> t
         for share, logits in zip(shares, level_logits, strict=True)
     ]
     return torch.stack(losses).sum() / sum(shares)
-
-
-def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the soft Dice loss per case plus cross-entropy, of (n, 1, x, y, z) logits and targets."""
-    loss: torch.Tensor = DICE_AND_CROSS_ENTROPY(logits, target)
-    return loss
 
 
 def _all_cases(run: Run, cohort: str, device: torch.device) -> torch.Tensor:

@@ -20,7 +20,6 @@ from calvaria.geometry.resample import resample
 from calvaria.pipeline import reads, roots
 from calvaria.pipeline.fingerprint import digest
 from calvaria.reconstruction.coarse.network import ReconstructionNetwork
-from calvaria.reconstruction.coarse.training import dice_and_cross_entropy
 from calvaria.reconstruction.fine.inputs import Frame, fine_input
 from calvaria.reconstruction.fine.interpolation import surface_distances
 from calvaria.reconstruction.fine.network import fine_logits, new_fine_network
@@ -33,6 +32,7 @@ from calvaria.storage.cohorts import cohort
 from calvaria.storage.paths import Run
 from calvaria.training.device import fingerprint
 from calvaria.training.loop import MicroBatch, Scalars, Training, TrainingJob, Update, train, trainable
+from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 from calvaria.utils.progress import Progress
