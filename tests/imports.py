@@ -17,8 +17,7 @@ class Needs(Enum):
 
     ARRAYS = "NumPy, SciPy and zarr"
     NETWORK = "torch, and the modules of MONAI of which its network is built"
-    TRAINING = "torch's optimisers, which import its compiler"
-    SCHEDULERS = "diffusers' schedulers, which import that compiler and scipy.stats, too"
+    SCHEDULERS = "diffusers' schedulers, which import torch's compiler and scipy.stats"
     ANTS = "ANTs, which imports much that registrations do not use"
     FIGURES = "Matplotlib, meshes and tests of significance"
 
@@ -26,16 +25,14 @@ class Needs(Enum):
 HEAVY_OF = {
     Needs.ARRAYS: set(),
     Needs.NETWORK: {"torch"},
-    Needs.TRAINING: {"torch", "torch._dynamo"},
     Needs.SCHEDULERS: {"diffusers", "scipy.stats", "torch", "torch._dynamo"},
     Needs.ANTS: {"ants", "matplotlib", "pandas", "scipy.stats", "sklearn", "torch"},
     Needs.FIGURES: {"matplotlib", "scipy.stats", "skimage"},
 }
 # A tenth more than are loaded with all optional packages.
 MODULES = {
-    Needs.ARRAYS: 1400,
+    Needs.ARRAYS: 1100,
     Needs.NETWORK: 2900,
-    Needs.TRAINING: 3100,
     Needs.SCHEDULERS: 3700,
     Needs.ANTS: 4000,
     Needs.FIGURES: 1600,
@@ -44,8 +41,8 @@ OF_STAGE = {
     "precision": Needs.NETWORK,
     "template": Needs.ANTS,
     "register": Needs.ANTS,
-    "train": Needs.TRAINING,
-    "refine": Needs.TRAINING,
+    "train": Needs.NETWORK,
+    "refine": Needs.NETWORK,
     "evaluate": Needs.NETWORK,
     "report": Needs.FIGURES,
 }
@@ -58,16 +55,16 @@ def needs(job: Job, config: Config) -> Needs:
     family = config.fit[job.subject]
     if family.is_real or (job.stage.name == "audit" and not family.reconstructs):
         return Needs.ARRAYS
-    if family.samples_iteratively:
-        return Needs.SCHEDULERS
-    return Needs.TRAINING if job.stage.name == "fit" and family.trains_network else Needs.NETWORK
+    return Needs.SCHEDULERS if family.samples_iteratively else Needs.NETWORK
 
 
 def too_much(loaded: set[str], job: Job, config: Config) -> str | None:
     """What a job has imported beyond what it needs, if anything."""
     what = needs(job, config)
-    allowed = HEAVY_OF[what] | ({"scipy.stats"} if job.stage.name == "audit" else set())
+    allowed, most = HEAVY_OF[what], MODULES[what]
+    if job.stage.name == "audit":
+        allowed, most = allowed | {"scipy.stats"}, most + 400
     more = sorted(loaded & HEAVY - allowed)
-    if more or len(loaded) > MODULES[what]:
+    if more or len(loaded) > most:
         return f"{job.name} needs {what.value}: imported {', '.join(more)}; {len(loaded)} modules"
     return None

@@ -1,8 +1,8 @@
 """The same config gives the same bytes: however it is cut into jobs, wherever and with whatever it is run.
 
 Three runs of the tiny config: ``here`` on two cores; ``elsewhere``, a copy of the project at another path, on
-one core, with another hash seed, killed and resumed; ``cut``, with other shard sizes and more loaders. The
-digest of the manifest covers every store, weight file, record and score.
+one core, with another hash seed, killed and resumed; ``cut``, with other shard sizes and more loaders, in one
+process. The digest of the manifest covers every store, weight file, record and score.
 """
 
 import json
@@ -79,12 +79,23 @@ def run_elsewhere(place: Path) -> Path:
 
 
 def run_cut(place: Path) -> Path:
-    """Runs the config with whatever must not matter to a sample changed."""
+    """Runs the config with whatever must not matter to a sample changed, all jobs in one process."""
     raw = yaml.safe_load(TINY.read_text()) | {"loaders": 3, "checkpoint_s": 60}
     raw["ingest"]["shard_size"] = raw["sample"]["shard_size"] = 3
+    config, made = place / "cut.yaml", place / "results" / "tiny"
     place.mkdir()
-    (place / "cut.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    return finish(place, 1, config=place / "cut.yaml", PYTHONHASHSEED="0")
+    config.write_text(yaml.safe_dump(raw, sort_keys=False))
+    env = environment(PYTHONHASHSEED="0", OMP_NUM_THREADS="1")  # a thread, as Snakemake sets it
+    once = [sys.executable, "-m", "tests.end_to_end.one_process", config, made]
+    done = subprocess.run(
+        once, env=env, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    plan = subprocess.run(
+        command(place, 1, "--dry-run", config=config), env=env, capture_output=True, text=True, check=True
+    )
+    assert "Nothing to be done" in plan.stdout + plan.stderr, "Snakemake would have made other shards"
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,15 @@ NETWORKS = """
 import calvaria.families.introvae.training, calvaria.families.vae.training
 import calvaria.families.vqvae.training, calvaria.families.wgan.training
 import calvaria.reconstruction.coarse.training, calvaria.reconstruction.predictor
+import torch
 from calvaria.plugins.compute import ComputeSettings
+from calvaria.training.adam import Adam
 from calvaria.training.device import prepare_device
-prepare_device(ComputeSettings(device="cpu"))
+device = prepare_device(ComputeSettings(device="cpu"))
+weight = torch.nn.Parameter(torch.ones(1, device=device))
+optimiser = Adam([weight])
+weight.sum().backward()
+optimiser.step()
 """
 
 
@@ -49,7 +55,7 @@ for stage in {WITHOUT_TORCH}:
     assert {f"calvaria.stages.{stage}" for stage in WITHOUT_TORCH} <= found
     assert {"calvaria.metrics.fidelity", "calvaria.defects.injection", "calvaria.skull.screening"} <= found
     assert found & HEAVY == {"scipy.stats"}
-    assert len(found) <= MODULES[Needs.ARRAYS]
+    assert len(found) <= MODULES[Needs.ARRAYS] + 400  # scipy.stats, for audit
 
 
 def test_networks_import_torch_and_their_modules_of_monai():

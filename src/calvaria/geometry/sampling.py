@@ -90,7 +90,7 @@ class Samples:
             bricks = bricks[:, kept]
             if size == smallest:
                 limits = np.array(self.labels.shape)[:, None]
-                within = ((low >= 0) & (high < limits)).all(axis=0)[kept]
+                within = np.asarray(((low >= 0) & (high < limits)).all(axis=0))[kept]
                 return [(bricks[:, within], True), (bricks[:, ~within], False)]
             halves = np.indices((2, 2, 2)).reshape(3, 1, -1)
             bricks, size = (2 * bricks[:, :, None] + halves).reshape(3, -1), size // 2

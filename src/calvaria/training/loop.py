@@ -18,6 +18,7 @@ from calvaria.plugins.compute import Compute
 from calvaria.plugins.section import Optimiser
 from calvaria.storage.store import writing
 from calvaria.training import checkpoint
+from calvaria.training.adam import Adam
 from calvaria.training.average import MovingAverage
 from calvaria.training.checkpoint import Named, TrainingState, under
 from calvaria.training.precision import autocast
@@ -157,7 +158,7 @@ class _Loop:
         settings = job.settings
         self.parts = settings.accumulate * workers.count
         self.optimisers = [
-            torch.optim.Adam(update.parameters, lr=settings.learning_rate, betas=update.betas)
+            Adam(update.parameters, lr=settings.learning_rate, betas=update.betas)
             for update in training.updates
         ]
         self.average = MovingAverage(training.averaged.parameters(), decay=settings.ema_decay)

@@ -20,8 +20,8 @@ from typing import Any
 def without_init(package: str) -> Iterator[None]:
     """Import modules of a package in this context without running the ``__init__`` of packages above them.
 
-    The modules stay loaded, the packages do not: whoever imports them afterwards gets them whole, with the
-    same modules. Does nothing if the whole package has been imported already.
+    The modules stay loaded, the packages do not: a later import gets them whole, with the same modules. Do
+    nothing if the whole package has been imported already.
     """
     if package in sys.modules:
         yield
