@@ -1,4 +1,4 @@
-"""Training steps a second of every network at the size of a preset, in float32 and bfloat16, and their profile.
+"""Training steps a second of every network at the size of a preset, in both precisions, and their profile.
 
     python benchmarks/throughput.py --config workflow/presets/skullfix.yaml
 

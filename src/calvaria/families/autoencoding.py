@@ -33,7 +33,8 @@ from calvaria.training.folding import LAYOUT
 from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.precision import autocast
 
-CALIBRATION = 16  SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
+CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
+SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
