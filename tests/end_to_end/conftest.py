@@ -16,7 +16,7 @@ LIMIT_S = 1800  # against hanging alone; a loaded machine may take long
 def environment(project: Path = ROOT, **more: str) -> dict[str, str]:
     """The environment in which commands of the tested installation, and a project's sources, come first.
 
-    Python keeps what it compiles even if it was told not to; else a hundred jobs would compile all anew.
+    Compiled modules are written even if the caller forbids it, or a hundred jobs would compile them again.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     sources = os.pathsep.join([str(project / "src"), os.environ.get("PYTHONPATH", "")])

@@ -135,7 +135,7 @@ def _places(to_box: np.ndarray, origin: np.ndarray, size: tuple[int, ...]) -> np
     Args:
         to_box: (4, 4) the scan's voxel indices to the field's.
         origin: (3,) the first voxel.
-        size: so many voxels along i, j, k.
+        size: voxels along i, j, k.
     """
     i, j, k = (np.arange(n, dtype=np.float64) for n in size)
     shift = to_box[:3, :3] @ origin + to_box[:3, 3]

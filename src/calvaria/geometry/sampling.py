@@ -34,7 +34,7 @@ class Samples:
     )  # (i, j, k) uint8, the box with all labels, and background around; 0 and 1 if no implant
     start: np.ndarray  # (3,) int64, the scan's voxel that is its first
     implant: bool  # whether there is any in it
-    occupied: np.ndarray  # (a, b, c) int32, so many blocks before this one, on all axes, have a label
+    occupied: np.ndarray  # (a, b, c) int32, blocks before this one, on all axes, that have a label
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Samples":

@@ -8,7 +8,7 @@ for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++);
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
     validation_conditions = _standardised(conditions(population.validation, settings, context.grid), measured)
     with seeded(context.torch_generator("weights")):
         network = Denoiser(
-            tuple(clean.shape[1:]),
+            cast("tuple[int, int, int, int]", tuple(clean.shape[1:])),
             min(settings.modes, len(population)),
             settings.channels,
             settings.patch,
@@ -188,7 +188,7 @@ def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
     measured = conditions(population.masks, settings, context.grid)
     tensors = {"centre": centre, "scale": scale, "conditions": measured}
     record = {"best_step": position.best_step, "validation_loss": position.best}
-    model = model_of(trained.averaged, tensors, record)
+    model = model_of(cast(Denoiser, trained.averaged), tensors, record)
     make = Maker(settings, model, context)
     keys = [("calibrate", number) for number in range(CALIBRATION)]
     fields = [make([context.generator(*key)], [context.torch_generator(*key)])[0] for key in keys]

@@ -43,7 +43,7 @@ class SkullGenerator(RecordedNetwork):
             act="LEAKYRELU",
         )
         self.last = silent(inputs * patch**3)
-        self.to(memory_format=LAYOUT)
+        self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def differences(self, noise: torch.Tensor) -> torch.Tensor:
         """Noise to folded differences from the mean, which is what a critic sees."""

@@ -47,6 +47,7 @@ class Autoencoder(RecordedNetwork):
         commitment: float = 0.25,
     ) -> None:
         super().__init__()
+        self.mean: torch.Tensor
         self.patch, self.groups = patch, groups
         self.factor = patch * 2 ** (len(channels) - 1)
         self.latent_shape = (latent_channels, *(n // self.factor for n in shape))
@@ -73,7 +74,7 @@ class Autoencoder(RecordedNetwork):
         if not codes:
             with torch.no_grad():
                 [*self.encoder.blocks[-1].parameters()][-1][latent_channels:] = FIRST_LOG_SIGMA
-        self.to(memory_format=LAYOUT)
+        self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
         """Set the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""

@@ -45,7 +45,7 @@ class Denoiser(RecordedNetwork):
             num_head_channels=channels[-1] // 2,
             norm_num_groups=GROUPS,
         )
-        self.to(memory_format=LAYOUT)
+        self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def forward(
         self,

@@ -79,7 +79,7 @@ def freest(space: Space, positions: np.ndarray, directions: np.ndarray, gap_mm: 
 
 
 def _blocked(space: Space, positions: np.ndarray, direction: np.ndarray, gap_mm: float, enough: int) -> int:
-    """Return how many positions (n, 3) come nearer to bone than the gap; ``enough`` or more if so many do."""
+    """Count the positions (n, 3) nearer to bone than the gap; stop counting at ``enough``."""
     blocked = 0
     for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
         moved = positions + distance * direction
