@@ -118,9 +118,10 @@ def main() -> None:
     given = parser.parse_args()
     call = f"python benchmarks/imports.py RUN --before OTHER/src --families {' '.join(given.families)}"
     print(header("Imports of the commands of a run", call), end="\n\n")
-    print(
-        "| command | modules before | after | imports, s before | after | whole, s before | after | most, s |"
+    columns = (
+        "modules before | after | imports before, s | after | whole before, s | after | heaviest after, s"
     )
+    print(f"| command | {columns} |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for command in commands(given.run, given.families):
         before, after = (measure(command, given.run, source) for source in (given.before, ROOT / "src"))

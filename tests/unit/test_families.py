@@ -28,6 +28,7 @@ FAMILIES = ("real", "registration", "template", "ssm", "vae", "vqvae", "wgan", "
 def config() -> Config:
     raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
     raw["fit"]["registration"]["iterations"] = [10, 5]
+    raw["precision"] = "float32"  # no job of this run has chosen one
     for name in ("vae", "vqvae", "wgan", "introvae", "ldm", "flow"):
         raw["fit"][name]["optimiser"]["steps"] = 3
     return parse(raw, "tiny")
