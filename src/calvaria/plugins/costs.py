@@ -5,16 +5,17 @@ one, and named in the estimate. Neither this module nor those methods are part o
 corrected figure re-runs nothing. The figures were measured as those of `calvaria.pipeline.costs`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from calvaria.geometry.grid import Grid
-from calvaria.plugins.section import Optimiser
-
 if TYPE_CHECKING:
+    from calvaria.geometry.grid import Grid
     from calvaria.plugins.family import Family
+    from calvaria.plugins.section import Optimiser
 
 # Seconds until a job's work begins: imports, reading the training skulls.
 START_S, START_TORCH_S = 0.6, 5.0
@@ -26,7 +27,7 @@ class Load:
 
     grid: Grid
     training: int  # skulls
-    families: Mapping[str, "Family"]  # all of the config by name
+    families: Mapping[str, Family]  # all of the config by name
 
     @property
     def voxels(self) -> float:
