@@ -1,4 +1,4 @@
-"""Which blocks of a volume have something in them: a quick way to know where there is nothing."""
+"""Occupied blocks of a volume, for skipping empty space."""
 
 import numpy as np
 

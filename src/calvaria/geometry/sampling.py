@@ -29,11 +29,9 @@ _ANY_LABEL = 255
 class Samples:
     """The labelled part of a scan, made ready to be sampled on several grids or at several poses."""
 
-    labels: (
-        np.ndarray
-    )  # (i, j, k) uint8, the box with all labels, and background around; 0 and 1 if no implant
-    start: np.ndarray  # (3,) int64, the scan's voxel that is its first
-    implant: bool  # whether there is any in it
+    labels: np.ndarray  # (i, j, k) uint8, the box with all labels and a margin; 0 and 1 if no implant
+    start: np.ndarray  # (3,) int64, voxel of the scan at index 0
+    implant: bool  # whether any label is an implant
     occupied: np.ndarray  # (a, b, c) int32, blocks before this one, on all axes, that have a label
 
     @classmethod

@@ -1,8 +1,8 @@
-"""What the work of a plugin costs: seconds of one core and bytes on disk, for estimates alone.
+"""Costs of plugins for estimates: seconds of one core and bytes on disk.
 
-A family and a source say it by their method ``estimated_cost``; one that does not is counted like a typical
-one, and named in the estimate. Neither this module nor those methods are part of a fingerprint, so that a
-corrected figure re-runs nothing. The figures were measured as those of `calvaria.pipeline.costs`.
+Families and sources return theirs from ``estimated_cost``. One without that method counts as a typical one,
+and the estimate names it. Neither this module nor those methods are part of a fingerprint, so a corrected
+figure re-runs nothing. The figures were measured like those of `calvaria.pipeline.costs`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ START_S, START_TORCH_S = 0.6, 5.0
 
 @dataclass(frozen=True)
 class Load:
-    """What the jobs of a family work on."""
+    """Amount of data that the jobs of a family process."""
 
     grid: Grid
     training: int  # skulls
@@ -37,7 +37,7 @@ class Load:
 
 @dataclass(frozen=True)
 class FamilyCost:
-    """What the jobs of a family cost."""
+    """Cost of the jobs of a family."""
 
     fit_s: float  # imports included
     draw_s: float  # per skull
@@ -52,7 +52,7 @@ class FamilyCost:
 
 @dataclass(frozen=True)
 class SourceCost:
-    """What the scans of a source cost."""
+    """Cost of the scans of a source."""
 
     scan_s: float  # to read a scan, estimate its pose and resample it
     is_measured: bool = True
@@ -62,7 +62,7 @@ UNKNOWN_SOURCE = SourceCost(scan_s=0.6, is_measured=False)  # as a folder of lab
 
 
 def unknown_family(load: Load) -> FamilyCost:
-    """Cost of a family that does not say it and trains no network: as the ssm."""
+    """Return the cost of a family without ``estimated_cost`` or network: that of the ssm."""
     return FamilyCost(
         fit_s=2.0 + load.training * 4e-7 * load.voxels,
         draw_s=3.5e-7 * load.voxels,
@@ -72,19 +72,19 @@ def unknown_family(load: Load) -> FamilyCost:
 
 
 def unknown_network(load: Load, optimiser: Optimiser) -> FamilyCost:
-    """Cost of a family that does not say it and trains a network: as the vae with its default network."""
+    """Return the cost of a network family without ``estimated_cost``: that of the default vae."""
     skull_s = 1.4e-8 * convolution_work(load.voxels, 4, (64,))
     return replace(network_cost(load, optimiser, skull_s, model_bytes=45e6), is_measured=False)
 
 
 def network_cost(load: Load, optimiser: Optimiser, skull_s: float, model_bytes: float) -> FamilyCost:
-    """Cost of a family whose network draws in one pass, from seconds per skull and step of its training."""
+    """Return the cost of a network that draws in one pass, from seconds per skull and training step."""
     fit_s = training_s(optimiser, skull_s)
     return FamilyCost(fit_s=fit_s, draw_s=3e-7 * load.voxels, model_bytes=model_bytes)
 
 
 def training_s(optimiser: Optimiser, skull_s: float) -> float:
-    """Seconds of a training from those that a skull takes per step."""
+    """Return the seconds of a training, from those per skull and step."""
     return START_TORCH_S + optimiser.steps * optimiser.batch_size * skull_s
 
 
