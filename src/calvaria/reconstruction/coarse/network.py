@@ -93,16 +93,17 @@ def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
 
 
 def coarse_architecture(config: Config) -> ReconstructionNetwork:
-    """Return the coarse network with uninitialised weights, to load weights into; draw no random numbers."""
+    """Return the coarse network to load weights into; draw no random numbers."""
     return without_weights(partial(_build, config))
 
 
 def without_weights(build: Callable[[], ReconstructionNetwork]) -> ReconstructionNetwork:
-    """Build a network with uninitialised weights, in the memory format of an initialised one."""
-    with torch.device("meta"):
-        network = build()
-    network.to_empty(device="cpu")
-    return network.to(memory_format=LAYOUT)  # type: ignore[call-overload]
+    """Build a network to load weights into, and leave torch's random numbers as they are.
+
+    The weights are initialised in vain: using the device "meta" instead imports SymPy, which takes longer.
+    """
+    with seeded(torch.Generator()):
+        return build()
 
 
 def new_network(config: Config, seed: int) -> ReconstructionNetwork:
