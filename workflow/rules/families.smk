@@ -89,6 +89,7 @@ rule fit:
         RUN.benchmark("fit/{family}")
     conda:
         "../../envs/calvaria.yaml"
+    priority: 1  # the longest chains of jobs begin with a training
     threads: lambda wildcards: TRAINING_CPUS if network(wildcards.family) else CONFIG.threads
     resources:
         # The components that initialise networks are computed from all skulls at once.
