@@ -122,7 +122,7 @@ def test_a_small_motion_keeps_volumes(case, grid, seed):
 
 
 def test_levels_grow(case, grid):
-    """What the network sees differs more from the skull, the stronger the level."""
+    """The network input differs more from the skull, the stronger the level."""
     overlaps = []
     for level in ("mild", "strong", "extreme"):
         moved = [apply_changes(case, [draw(LEVELS[level], grid, seed)])[0] > 0 for seed in range(12)]
