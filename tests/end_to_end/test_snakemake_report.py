@@ -12,11 +12,11 @@ def test_snakemakes_report_holds_the_page_and_its_captions(reference, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     text = page.read_text()
-    for said in (
+    for expected in (
         "Real skulls",
         "Families",
         "Provenance",
-        "Everything about the run in one page",
+        "3-D view of implants",
         "report.html",
     ):
-        assert said in text
+        assert expected in text
