@@ -87,9 +87,9 @@ rule fit:
         RUN.log("fit/{family}"),
     benchmark:
         RUN.benchmark("fit/{family}")
+    priority: 1  # the longest chains of jobs begin with a training
     conda:
         "../../envs/calvaria.yaml"
-    priority: 1  # the longest chains of jobs begin with a training
     threads: lambda wildcards: TRAINING_CPUS if network(wildcards.family) else CONFIG.threads
     resources:
         # The components that initialise networks are computed from all skulls at once.
