@@ -148,11 +148,11 @@ def test_what_ran_on_the_failed_node_ran_again(disturbed):
     assert jobs("rule_fit_wildcards_vae")[-1].restarts == 1
 
 
-def test_only_trainings_get_a_gpu(disturbed):
+def test_only_trainings_and_the_probe_get_a_gpu(disturbed):
     asked = {job.comment: (job.partition, job.gpus) for job in jobs()}
-    assert len(asked) == 20
+    assert len(asked) == 21
     with_gpu = {comment for comment, request in asked.items() if request == ("gpu", "gres:gpu:1")}
-    assert with_gpu == {"rule_fit_wildcards_vae", "rule_train_wildcards_all_0"}
+    assert with_gpu == {"rule_precision", "rule_fit_wildcards_vae", "rule_train_wildcards_all_0"}
     assert {request for comment, request in asked.items() if comment not in with_gpu} == {("cpu", "N/A")}
 
 
