@@ -28,7 +28,6 @@ FAMILIES = ("real", "registration", "template", "ssm", "vae", "vqvae", "wgan", "
 def config() -> Config:
     raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
     raw["fit"]["registration"]["iterations"] = [10, 5]
-    raw["precision"] = "float32"  # no job of this run has chosen one
     for name in ("vae", "vqvae", "wgan", "introvae", "ldm", "flow"):
         raw["fit"][name]["optimiser"]["steps"] = 3
     return parse(raw, "tiny")
@@ -121,7 +120,9 @@ def test_real_goes_round_everyone_before_anyone_comes_twice(run, config, populat
 def test_a_family_is_called_with_arrays(run, config, population, family):
     """Without a run: the model and the samples are those of the run, and nothing is written."""
     settings = config.fit[family]
-    context = Context(config.grid.voxels(), family, config.seed, batch_size=config.sample.batch_size)
+    context = Context(
+        config.grid.voxels(), family, config.seed, compute=config, batch_size=config.sample.batch_size
+    )
     model = settings.fit(population, context)
     saved = load_model(run.fit(family))
     assert model.tensors.keys() == saved.tensors.keys()
