@@ -48,6 +48,13 @@ def test_the_probe_measures_this_machine():
     assert measure("cpu") is speed, "one process does not change its mind"
 
 
+def test_the_probe_works_in_inference_mode_and_draws_no_random_numbers():
+    before = torch.random.get_rng_state()
+    with torch.inference_mode():
+        assert measure.__wrapped__("cpu").bfloat16_s > 0
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_a_run_chooses_once_and_keeps_to_it(tmp_path, fast, monkeypatch):
     run, config = Run(tmp_path), config_of()
     precision(run, config)

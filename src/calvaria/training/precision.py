@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+from torch.nn import functional
 
 from calvaria.config import Config
 from calvaria.plugins.compute import Compute, Precision
@@ -46,18 +47,22 @@ class Speed:
 
 @cache
 def measure(device: str) -> Speed:
-    """Time both precisions on ``cpu`` or ``cuda``, alternately; the fastest of several rounds counts."""
+    """Time both precisions on ``cpu`` or ``cuda``, alternately; the fastest of several rounds counts.
+
+    Draw no random numbers; work in inference mode, too, where a network may be used first.
+    """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    layer = torch.nn.Conv3d(CHANNELS, CHANNELS, 3, padding=1, bias=False).to(device)
-    volume = torch.ones(1, CHANNELS, *(EDGE[device],) * 3, device=device)
-    for _ in range(1 + ROUNDS):  # the first round warms up
-        for dtype in best:
-            began = time.perf_counter()
-            with torch.autocast(device, torch.bfloat16, enabled=dtype is torch.bfloat16):
-                layer(volume).sum().backward()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            best[dtype] = min(best[dtype], time.perf_counter() - began)
+    with torch.inference_mode(False), torch.enable_grad():
+        kernel = torch.ones(CHANNELS, CHANNELS, 3, 3, 3, device=device, requires_grad=True)
+        volume = torch.ones(1, CHANNELS, *(EDGE[device],) * 3, device=device)
+        for _ in range(1 + ROUNDS):  # the first round warms up
+            for dtype in best:
+                began = time.perf_counter()
+                with torch.autocast(device, torch.bfloat16, enabled=dtype is torch.bfloat16):
+                    functional.conv3d(volume, kernel, padding=1).sum().backward()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                best[dtype] = min(best[dtype], time.perf_counter() - began)
     return Speed(best[torch.float32], best[torch.bfloat16])
 
 
