@@ -84,14 +84,21 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     directions = vault_directions(RAYS)
     step = grid.spacing_mm / 3
     distances = np.arange(step, np.linalg.norm(grid.extent_mm) / 2 + step, step)
-    points = centre + distances[None, :, None] * directions[:, None, :]
-    index = np.floor((points + np.array(grid.extent_mm) / 2) / grid.spacing_mm).astype(int)
-    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=2)
-    index[~inside] = 0
-    # What lies deep inside is base of the skull, and closes nothing.
+    # Bone deep inside is the base of the skull, which closes nothing.
     semi_axes = np.append((high - low)[:2] / 2, high[2] - centre[2])
-    inside &= distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
-    bone = (skull[index[..., 0], index[..., 1], index[..., 2]] > 0) & inside
+    inside = distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
+    place = np.zeros(inside.shape)  # of the voxel in the flattened skull; exact, as an integer below 2**53
+    for axis, count in enumerate(grid.shape):
+        index = directions[:, axis, None] * distances
+        index += centre[axis]
+        index += grid.extent_mm[axis] / 2
+        index /= grid.spacing_mm
+        np.floor(index, out=index)
+        inside &= (index >= 0) & (index < count)
+        place *= count
+        place += index
+    place[~inside] = 0
+    bone = (np.ravel(skull)[place.astype(np.intp)] > 0) & inside
     outer = (bone * distances).max(axis=1)
     return VaultMap(centre, directions, outer, np.count_nonzero(bone, axis=1) * step)
 
