@@ -42,7 +42,7 @@ class SkullGenerator(RecordedNetwork):
             num_res_units=1,
             act="LEAKYRELU",
         )
-        self.last = silent(inputs * patch**3)
+        self.last = silent(inputs * patch**3, inputs * patch**3)
         self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def differences(self, noise: torch.Tensor) -> torch.Tensor:

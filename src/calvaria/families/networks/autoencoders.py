@@ -145,7 +145,7 @@ class DenseAutoencoder(RecordedNetwork):
         self.network = VarAutoEncoder(
             spatial_dims=3,
             in_shape=(inputs * patch**3, *(n // patch for n in shape)),
-            out_channels=inputs * patch**3,
+            out_channels=channels[0],
             latent_size=latent_size,
             channels=channels,
             strides=[1] + [2] * (len(channels) - 1),
@@ -157,7 +157,7 @@ class DenseAutoencoder(RecordedNetwork):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
         torch.nn.init.constant_(self.network.logvar.bias, FIRST_LOG_VARIANCE)
-        self.last = silent(inputs * patch**3)
+        self.last = silent(channels[0], inputs * patch**3)
 
     @property
     def encoding(self) -> list[torch.nn.Parameter]:

@@ -31,9 +31,9 @@ def start_linear(
         expand.weight.copy_(found[..., None, None, None])
 
 
-def silent(channels: int) -> torch.nn.Conv3d:
+def silent(inputs: int, outputs: int) -> torch.nn.Conv3d:
     """A last layer from which nothing comes before training."""
-    layer = torch.nn.Conv3d(channels, channels, 1)
+    layer = torch.nn.Conv3d(inputs, outputs, 1)
     for parameter in layer.parameters():
         torch.nn.init.zeros_(parameter)
     return layer
