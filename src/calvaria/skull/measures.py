@@ -88,7 +88,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     index = np.floor((points + np.array(grid.extent_mm) / 2) / grid.spacing_mm).astype(int)
     inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=2)
     index[~inside] = 0
-    # Bone deep inside the head belongs to the skull base and does not close the vault.
+    # What lies deep inside is base of the skull, and closes nothing.
     semi_axes = np.append((high - low)[:2] / 2, high[2] - centre[2])
     inside &= distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
     bone = (skull[index[..., 0], index[..., 1], index[..., 2]] > 0) & inside
