@@ -27,7 +27,7 @@ from calvaria.storage.tensors import read_tensor, read_tensors
 
 
 def new_context(run: Run, config: Config, family: str) -> Context:
-    """Return the context of a family without any results."""
+    """Return the context of a family, without registrations, base or workspace."""
     compute = config
     if config.fit[family].trains_network:  # the others do not need torch
         from calvaria.training.precision import with_precision
@@ -43,7 +43,7 @@ def new_context(run: Run, config: Config, family: str) -> Context:
 
 
 def registration_context(run: Run, config: Config, family: str) -> Context:
-    """Return the context of registrations: any template, and a directory for finished registrations."""
+    """Return the context of registrations: the template, if any, and a directory for finished ones."""
     template = _template(run, family) if config.fit[family].builds_template else None
     return replace(
         new_context(run, config, family),

@@ -7,7 +7,7 @@ template    the mean skull to which poses are fitted
 vault       the ellipsoid of the vault, and directions on it
 vault_map   radii of the vault by direction, at the scan's resolution
 quality     faults and doubts of a scan
-measures    volume, lengths and radii of a skull on the canonical grid
+measures    volume, extent, thickness and holes on the canonical grid
 screening   whether a synthetic skull is plausible, or a copy
 matching    whether two scans show one person
 ==========  ==========================================================

@@ -19,7 +19,7 @@ STRIDES = (6, 2)  # pixels between sampled points along each axis; coarse, then 
 ROUNDS = (4, 12)
 DIFFERENT_MM = 1.2  # pairs further apart than this at the coarse stride skip the fine one
 HUBER_MM = 1.0
-KEPT = 0.9  # share of the distances averaged, without the largest: holes, residue and cut edges
+KEPT = 0.9  # share of the distances averaged; the largest are at holes, residue and cut edges
 STEPS = np.array([1e-3] * 3 + [0.1] * 3)  # of the numerical derivatives, in radians and mm
 TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the iteration
 

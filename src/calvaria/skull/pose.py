@@ -50,7 +50,7 @@ class Pose:
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z
     size: np.ndarray  # (3,) the head's size along x, y, z relative to the template
     residual_mm: float  # mean distance of the scan's surface from the template, each clipped to FAR_MM
-    coverage: float  # share of the template's vault within COVERED_MM of the scan, outer or inner (lower)
+    coverage: float  # share of the template's vault within COVERED_MM of the scan; outer or inner, if less
     upright: bool  # whether the header's axes are the head's; otherwise mirrored or in another order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Misfit:
-    residual_mm: float  # mean distance of the scan's points with weight from the template
+    residual_mm: float  # mean distance of the scan's points that count from the template
     missing_mm: float  # mean distance of the template's vault from the scan's points
     coverage: float  # share of the template's vault near the scan's points, of the less covered surface
 

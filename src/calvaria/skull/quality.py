@@ -18,14 +18,14 @@ from calvaria.skull.vault_map import CENTRE_MM, VaultPicture, directions, inside
 # Faults
 SPAN_MM = (110.0, 600.0)  # of the bone along the scan's axis of greatest extent; shoulders are widest
 SKULL_RESIDUAL_MM = 2.8  # mean distance of the bone's surface to the template's; above, it is not a skull
-LEAST_COVERED = 0.3  # share of the template's vault, outside and inside, that the bone covers
+LEAST_COVERED = 0.3  # share of the template's vault, of each surface, that the bone covers
 POSSIBLE_SIZES = (0.65, 1.5)  # of a head relative to the template; outside, the spacing is wrong
 SOLID_MM = 40.0  # median thickness of the vault; above, the cavity is filled
 LEAST_VAULT = 0.3  # share of the vault with bone
 DEFECT_CM2 = 2.5  # a single larger hole is a defect
 
 # Doubts
-LARGEST_PIECE = 0.6  # share of the bone in its largest component; a lower jaw is separate
+LARGEST_PIECE = 0.6  # share of the largest component; a lower jaw is separate, a torn skull in many parts
 RESIDUAL_MM = 1.6
 SIZES = (0.75, 1.3)
 THICKNESS_MM = (1.5, 14.0)

@@ -81,7 +81,7 @@ class Training:
 
     @property
     def parameters(self) -> int:
-        """Return the number of trainable parameters."""
+        """Return the number of parameters of all networks."""
         return sum(p.numel() for network in self.networks.values() for p in network.parameters())
 
 
@@ -107,8 +107,7 @@ def train(training: Training, job: TrainingJob, device: torch.device) -> Trainin
     finishes its step and writes a checkpoint first.
 
     Raises:
-        DivergedError: if a loss, gradient or validation figure is not finite; the checkpoint has the last
-            finite weights.
+        DivergedError: if a loss, gradient or validation figure is not finite, after writing a checkpoint.
     """
     workers = Workers(job.config, device)
     loop = _Loop(training, job, device, workers)

@@ -42,7 +42,7 @@ VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoise
 
 
 def training(settings: LdmFamily, population: Population, context: Context) -> Training:
-    """Return the training, on the whitened latents of the training skulls and their mirror images."""
+    """Return the training of the denoiser, on whitened latents of training skulls and mirror images."""
     device = prepare_device(context.compute)
     base = _base(context).model
     centre, scale = _normalisation(base)

@@ -18,7 +18,7 @@ class Denoiser(RecordedNetwork):
 
     A few directions of the latents, the shape and size of heads, vary so much more than the others that a
     sampler with few steps would miss them without whitening; with it, every sampler reproduces them. The
-    U-Net also gets the estimate of the clean latents, unwhitened, and learns the residual.
+    U-Net learns the residual; its input includes the unwhitened estimate of the clean latents.
     """
 
     @recorded

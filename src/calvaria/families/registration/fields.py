@@ -56,7 +56,7 @@ def centres(grid: Grid) -> torch.Tensor:
 def look_up(
     volume: torch.Tensor, grid: Grid, places_mm: torch.Tensor, outside: str = "border"
 ) -> torch.Tensor:
-    """Interpolate a (c, x, y, z) volume at (..., 3) world positions in mm: (c, ...), trilinear.
+    """Return (c, ...) trilinear values of a (c, x, y, z) volume at (..., 3) world positions in mm.
 
     Args:
         outside: values beyond the outermost voxels: "border" repeats the outermost ones, "zeros" is 0.
@@ -120,7 +120,7 @@ def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: 
 
 
 def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
-    """Warp a skull by a field on ``grid``, on the grid of the skull, with preserved thin bone.
+    """Warp a skull by a field on ``grid``; the result is on the skull's grid and preserves thin bone.
 
     Nearest-neighbour interpolation breaks thin bone, and a fixed threshold of interpolated values erodes
     it. Instead, the signed distance is interpolated, and thresholded such that the bone volume equals the

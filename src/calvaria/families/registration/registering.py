@@ -5,7 +5,8 @@ template  every skull is registered once to an unbiased template; fields between
           it and need one interpolation, so n registrations serve n (n - 1) ordered pairs
 
 In both modes a field may be refined by a few rounds of demons on the two skulls' distances, which take
-about as long as a warp. Registrations are stored one by one, so an interrupted job loses at most one.
+about as long as a warp. Registrations run in separate jobs and are stored one by one, so an interrupted job
+loses at most one.
 
 Sources: Avants et al. 2008 (SyN); as augmentation for cranial defects: Ellis and Aizenberg 2020; through a
 template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).

@@ -22,7 +22,7 @@ from calvaria.training.loop import MicroBatch, Scalars, Training, Update, traina
 
 
 def training(settings: VaeFamily, population: Population, context: Context) -> Training:
-    """Return the training, by reconstruction loss and KL divergence of latents from a standard normal."""
+    """Return the training of the autoencoder: reconstruction loss plus KL divergence of its latents."""
     device = prepare_device(context.compute)
     fields = fields_of(population.masks, settings.representation, context.grid)
     validation = fields_of(population.validation, settings.representation, context.grid)

@@ -27,7 +27,7 @@ FIRST_SKULLS = 8  # skulls whose latents initialise the codes
 
 
 def training(settings: VqvaeFamily, population: Population, context: Context) -> Training:
-    """Return the training, by reconstruction loss after quantisation and commitment loss."""
+    """Return the training of the autoencoder: quantised reconstruction loss plus commitment loss."""
     device = prepare_device(context.compute)
     fields = fields_of(population.masks, settings.representation, context.grid)
     validation = fields_of(population.validation, settings.representation, context.grid)

@@ -32,7 +32,7 @@ BETAS = (0.0, 0.9)  # as in Gulrajani et al.
 
 
 def training(settings: WganFamily, population: Population, context: Context) -> Training:
-    """Return the training; a step is one generator update after several critic updates."""
+    """Return the training; a step is several critic updates followed by one generator update."""
     device = prepare_device(context.compute)
     shape, size = context.grid.shape, settings.optimiser.batch_size
     inputs = CHANNELS[settings.representation]
@@ -132,7 +132,11 @@ def energy_distance(samples: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float) -> torch.Tensor:
-    """Return the mean squared deviation from 1 of the critic's slope per ``unit``, at (n, c, x, y, z)."""
+    """Return the mean squared deviation from 1 of the critic's slope, per ``unit``, at ``points``.
+
+    Args:
+        points: (n, c, x, y, z) folded differences.
+    """
     points = points.requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).float().sum(), points, create_graph=True)
     return ((unit * gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
