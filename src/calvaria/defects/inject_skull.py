@@ -40,8 +40,8 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
     The folder contains label volumes ``000.nii.gz ...`` with the skull's shape and affine, and
     ``defects.jsonl`` with one object per case; ``to_box`` maps the file's RAS+ millimetres to the frame of
     the parameters. The same skull, recipe and seed give the same cases for every storage order of the
-    file's voxels, and case n does not depend on ``count``. If an error occurs, no folder is left behind; unusual
-    properties of the skull are reported as warnings on standard error.
+    file's voxels, and case n does not depend on ``count``. If an error occurs, no folder is left behind;
+    unusual properties of the skull are reported as warnings on standard error.
 
     Args:
         recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
