@@ -31,8 +31,8 @@ def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]
     """Return (n,) float64 distances in mm from n points to the nearest of m others.
 
     A k-d tree in float64 takes as long as two distance transforms by ``edt``, whose float32 result is off
-    by up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to ten
-    times as long where the nearest points of a curved surface are almost equidistant.
+    by up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to
+    ten times as long where the nearest points of a curved surface are almost equidistant.
 
     Args:
         own, other: (n, 3) and (m, 3) voxel indices, m > 0.
