@@ -35,7 +35,7 @@ class Canonical:
         return self.orientation.from_canonical(values)
 
     def from_file(self, to_target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return a (4, 4) rigid motion from the file's millimetres, given it from the centred frame's."""
+        """Convert a (4, 4) rigid motion from the centred frame's millimetres to one from the file's."""
         out = to_target.copy()
         # Not a matrix product, whose last bits differ between machines.
         shift = self.to_centred[:3, 3]

@@ -2,7 +2,7 @@
 
 Forward: the sub-samples of every target voxel that lie in bone are counted (partial volume, `sampling`).
 The count from which a voxel is bone is chosen to preserve the bone volume: a fixed threshold of one half
-erodes thin bone, and nearest-neighbour sampling tears it.
+erodes thin bone, and nearest-neighbour sampling breaks it up.
 
 Backward: the surface is where a smooth interpolation of the mask passes a given level.
 """

@@ -16,7 +16,7 @@ from calvaria.geometry.blocks import occupied
 from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import IMPLANT, Grid
 
-FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels an axis
+FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels per axis
 BLOCK = 2  # scan voxels along each edge of a block; for each block it is known whether it contains bone
 LARGEST_BRICK = 16  # target voxels along each edge
 LEAST_SAMPLES = 200  # of a brick; halving one with fewer costs more than it saves

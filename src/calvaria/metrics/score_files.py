@@ -13,7 +13,7 @@ from calvaria.sources.volumes import read_mask
 
 
 def score_files(prediction: Path, reference: Path, defective: Path) -> dict[str, float | None]:
-    """Score a predicted implant; all three files are masks on one grid, in any orders of axes.
+    """Score a predicted implant; all three files are masks on one grid, in any axis order.
 
     The voxels' spacing is that of the reference's affine: the lengths of its columns. The other
     grids may deviate by up to a tenth of a voxel, as headers are rounded.

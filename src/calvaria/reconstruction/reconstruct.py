@@ -122,7 +122,7 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
     for line in summary.lines() if summary else []:
         logger.info("calvaria: %s: %s", path, line)
     skull = Canonical.of(scan.labels, affine)
-    del scan  # to free its voxels, now copied
+    del scan  # to free its voxels
     head = usable_head(path, skull, config.grid.voxels(), config.ingest.top_margin_mm)
     warnings = [str(doubt) for doubt in doubts_of(head.findings)]
     for warning in warnings:

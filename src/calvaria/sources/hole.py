@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_SIZE = 96  # rays along an edge of the picture
+_SIZE = 96  # rays along each edge of the picture
 _AROUND_MM = 20.0  # margin of the picture around the implant
 _CENTRE_MM = 70.0  # from the implant to the origin of the rays, towards the centroid of bone
 _STEP_MM = 0.5

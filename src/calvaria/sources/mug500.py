@@ -25,7 +25,7 @@ from calvaria.sources.triplet import MEANINGS
 from calvaria.sources.volumes import Volume, read_mask
 
 _UNITS = {"metres": 1000.0, "centimetres": 10.0}  # of meshes, in mm
-_SPAN = 0.5  # minimum extent of the skull's mesh relative to its mask, which may have specks beyond the mesh
+_SPAN = 0.5  # minimum extent of the skull's mesh relative to its mask, which may have specks beyond
 _COARSE_MM = 1.0  # voxels in which the implant's fit is evaluated
 _BETTER = 0.08  # score by which another frame must fit better to be preferred; see `hole`
 _GOOD = 0.3  # minimum score of such a frame

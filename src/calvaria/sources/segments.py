@@ -10,9 +10,7 @@ from calvaria.geometry.grid import BONE, IMPLANT
 
 _IMPLANT = re.compile(r"\b(implants?|prosthesis|cranioplasty)\b")
 _BONE = re.compile(r"\b(skull|bones?|cranium|calvari(a|um|al))\b")
-_BOTH = re.compile(
-    r"\b(and|with|without|no|minus|plus)\b"
-)  # "skull without implant" is ambiguous
+_BOTH = re.compile(r"\b(and|with|without|no|minus|plus)\b")  # "skull without implant" is ambiguous
 _FIELD = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 
 WHAT_TO_NAME = "name the bone's segment Skull and the implant's Implant, and export these alone as a labelmap"

@@ -107,7 +107,7 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
     """Read (i, j, k) voxels from a stream at their first byte, after `check_layout`.
 
     Raises:
-        InputError: if the stream ends early or goes on beyond them, or if a value is not finite.
+        InputError: if the stream ends early or continues beyond them, or if a value is not finite.
         OSError, EOFError, zlib.error: from the stream; the caller reports them.
     """
     values = np.empty(int(np.prod(layout.shape)), layout.dtype)

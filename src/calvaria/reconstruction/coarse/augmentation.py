@@ -76,7 +76,7 @@ def _move(labels: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
     """Transform cases by their (n, 3, 4) matrices.
 
     Bone is interpolated as occupancy, and each case's threshold is chosen to preserve the interpolated
-    bone volume: nearest-neighbour sampling would tear thin bone, and a threshold of 0.5 would erode it.
+    bone volume: nearest-neighbour sampling would break up thin bone, and a threshold of 0.5 would erode it.
     """
     # grid_sample expects the last axis first, so the axes of the matrix are reversed, too.
     flipped = np.concatenate([matrices[:, ::-1, 2::-1], matrices[:, ::-1, 3:]], axis=2)

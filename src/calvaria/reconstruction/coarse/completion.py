@@ -20,7 +20,7 @@ ITERATIONS = 2
 class Completion(torch.nn.Module):
     """Map remaining bone, (n, 1, x, y, z) from 0 to 1, to the estimated complete skull, same shape and range.
 
-    The model is of blocks of ``patch`` cubed voxels; the estimate is interpolated between their centres.
+    The model uses blocks of ``patch`` cubed voxels; the estimate is interpolated between their centres.
     """
 
     mean: torch.Tensor
