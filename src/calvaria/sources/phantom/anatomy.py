@@ -36,7 +36,7 @@ from calvaria.sources.phantom.sdf import (
 
 
 def endocast(p: Points, m: Points, ph: Phantom) -> Field:
-    """Return the endocast: cerebrum, frontal and occipital poles, temporal lobes, cerebellum, brain stem."""
+    """Return the endocast: cerebrum, frontal and occipital poles, temporal lobes, cerebellum, brainstem."""
     breadth = ph.parietal_breadth
     slope = ph.forehead_slope
     top = ph.vertex_height
