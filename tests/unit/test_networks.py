@@ -152,12 +152,12 @@ def test_a_network_is_built_again_from_what_is_saved(tmp_path):
 
 def test_dead_codes_are_moved_to_where_latents_are():
     network = an_autoencoder(codes=8, groups=2)
-    network.quantiser.ema_cluster_size.copy_(torch.tensor([8.0, 0, 8, 8, 8, 8, 8, 0]))
+    network.quantiser.uses.copy_(torch.tensor([8.0, 0, 8, 8, 8, 8, 8, 0]))
     dead = code_use(network) < 0.01
-    before = network.quantiser.embedding.weight.clone()
+    before = network.quantiser.codes.clone()
     latents = noise(1, 4, 3, 3, 3) + 20
     move_codes(network, dead, latents, np.random.default_rng(0))
-    after = network.quantiser.embedding.weight
+    after = network.quantiser.codes
     assert (after[dead] > 10).all()
     assert torch.equal(after[~dead], before[~dead])
     assert (code_use(network) > 0.01).all()

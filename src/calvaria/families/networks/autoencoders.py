@@ -7,12 +7,12 @@ from torch.nn import functional
 
 from calvaria.families.networks import GROUPS
 from calvaria.families.networks.linear import ShapeModel, linear, silent, start_linear
+from calvaria.families.networks.quantiser import Quantiser
 from calvaria.families.networks.recorded import RecordedNetwork, recorded
 from calvaria.training.folding import LAYOUT, fold, unfold
 from calvaria.utils.lean_imports import without_init
 
 with without_init("monai"):
-    from monai.networks.layers.vector_quantizer import EMAQuantizer
     from monai.networks.nets.autoencoderkl import Decoder, Encoder
     from monai.networks.nets.varautoencoder import VarAutoEncoder
 
@@ -65,9 +65,7 @@ class Autoencoder(RecordedNetwork):
         self.encoder = Encoder(in_channels=inputs * patch**3, out_channels=encoded, **shared)
         self.decoder = Decoder(in_channels=latent_channels, out_channels=inputs * patch**3, **shared)
         self.project, self.expand = linear(inputs * self.factor**3, latent_channels)
-        self.quantiser: Any = (
-            EMAQuantizer(3, codes, latent_channels // groups, commitment_cost=commitment) if codes else None
-        )
+        self.quantiser = Quantiser(codes, latent_channels // groups, commitment) if codes else None
         for last in (self.encoder.blocks[-1], self.decoder.blocks[-1]):
             for parameter in last.parameters():
                 torch.nn.init.zeros_(parameter)

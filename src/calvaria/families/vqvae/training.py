@@ -39,7 +39,6 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
     with torch.inference_mode():
         latents = [network.encode(field[None].to(device))[0] for field in fields[:FIRST_SKULLS]]
         everywhere = torch.ones(settings.codes, dtype=torch.bool)
-        network.quantiser.embedding.weight.data.zero_()  # the first are drawn by the norm of latents
         move_codes(network, everywhere, torch.cat(latents), context.generator("codes"))
     batch = batches(fields, settings.optimiser.batch_size, context, device)
 
@@ -75,8 +74,9 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
 
 def code_use(network: Autoencoder) -> torch.Tensor:
     """Return the (codes,) fraction of latents assigned to each code, as a moving average."""
-    sizes = network.quantiser.ema_cluster_size
-    return sizes / sizes.sum().clamp(min=1e-12)
+    assert network.quantiser is not None
+    uses = network.quantiser.uses
+    return uses / uses.sum().clamp(min=1e-12)
 
 
 def perplexity(use: torch.Tensor) -> torch.Tensor:
@@ -93,19 +93,20 @@ def move_codes(
     k-means++, since most latents are of empty space and nearly equal.
     """
     quantiser, count = network.quantiser, int(which.sum())
-    width = quantiser.embedding_dim
+    assert quantiser is not None
+    width = quantiser.codes.shape[1]
     vectors = latents.reshape(-1, width, *latents.shape[2:]).movedim(1, -1).reshape(-1, width)
-    distances = torch.cdist(vectors, quantiser.embedding.weight.data).min(1).values.square() + 1e-9
+    distances = (vectors - quantiser.codes[quantiser.nearest(vectors)]).square().sum(1) + 1e-9
     odds = distances.cpu().double().numpy()
     chosen = vectors[
         torch.from_numpy(rng.choice(len(vectors), size=count, replace=False, p=odds / odds.sum()))
     ]
     places = which.nonzero()[:, 0]
-    share = quantiser.ema_cluster_size.sum() / len(which)
+    share = quantiser.uses.sum() / len(which)
     share = share if share > 0 else torch.ones_like(share)
-    quantiser.ema_cluster_size[places] = share
-    quantiser.ema_w[places] = chosen * share
-    quantiser.embedding.weight.data[places] = chosen
+    quantiser.uses[places] = share
+    quantiser.sums[places] = chosen * share
+    quantiser.codes[places] = chosen
 
 
 def fit(settings: VqvaeFamily, population: Population, context: Context) -> Model:
