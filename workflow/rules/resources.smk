@@ -32,5 +32,5 @@ def network(family):
 
 
 def drawing_gpus(family, helps=False):
-    """Return 1 for drawing or reconstruction by a network if a GPU helps or the config requires one, else 0."""
+    """Return 1 for drawing or reconstruction by a network if a GPU helps or is configured, else 0."""
     return int(network(family) and (CONFIG.device == "cuda" or (helps and CONFIG.device == "auto")))
