@@ -23,7 +23,7 @@ def skulls(run: Run) -> dict[str, np.ndarray]:
 
 
 def stored() -> dict[str, np.ndarray]:
-    """What ``skulls`` gave on the machine that wrote the file."""
+    """Return the result of ``skulls`` on the machine that wrote the file."""
     with np.load(FILE, allow_pickle=False) as packed:
         shape = tuple(packed["shape"])
         return {
@@ -34,7 +34,7 @@ def stored() -> dict[str, np.ndarray]:
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """The least Dice of pairs of (n, x, y, z) masks."""
+    """Return the minimum Dice of pairs of (n, x, y, z) masks."""
     pairs = zip(one, other, strict=True)
     return min(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)) for a, b in pairs)
 
