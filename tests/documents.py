@@ -39,7 +39,7 @@ class Block:
         return named[1] if named else None
 
     def commands(self) -> list[list[str]]:
-        """Words of every command, if it is a block of commands."""
+        """Return the words of every command, if it is a block of commands."""
         lines = self.text.replace("\\\n", " ").splitlines()
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 

@@ -82,7 +82,7 @@ def wide(browser, report):
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> float:
-    """The share of pixels that differ."""
+    """Return the share of pixels that differ."""
     return float((np.abs(before - after).max(axis=-1) > 8).mean())
 
 

@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "anchors.npz"
 
 
 def skulls(run: Run) -> dict[str, np.ndarray]:
-    """The real skulls on the grid, and the first draw of every family: (n, x, y, z) bool."""
+    """Return the real skulls on the grid, and the first draw of every family: (n, x, y, z) bool."""
     families = {f"sample/{name}": run.sample(name) for name in load(run.config).fit}
     chosen = {"ingest": (run.ingest, run.ingest.rows())}
     chosen |= {name: (store, store.rows()[:1]) for name, store in families.items()}

@@ -31,7 +31,7 @@ from tests.end_to_end.anchors import dice, skulls, stored
 from tests.end_to_end.conftest import LIMIT_S, TINY, command, environment, finish
 from tests.imports import too_much
 
-# Minimum Dice with the skulls of another machine (docs/determinism.md); for two phantoms it is at most 0.75.
+# Minimum Dice with the skulls of another machine (docs/determinism.md); two phantoms have at most 0.75.
 NEAR = {"ingest": 0.98, "sample": 0.9}
 # Every job logs the modules that it imports.
 ELSEWHERE = {"PYTHONHASHSEED": "12345", "PYTHONPROFILEIMPORTTIME": "1"}

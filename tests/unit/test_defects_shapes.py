@@ -78,7 +78,7 @@ def test_craniotomy_is_saw_lines_and_burr_holes():
 
 @pytest.mark.parametrize("up_to", [0.0, 12.0, np.inf])
 def test_squares_of_the_chart_change_no_sign_and_no_distance_that_counts(up_to):
-    """The reference is the outline's distance at every point, also far away, for a star with deep notches."""
+    """The reference is the outline's distance at near and far points, for a star with deep notches."""
     turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
     radius = np.where(np.arange(22) % 2, 18.0, 44.0)
     outline = tuple(zip(radius * np.cos(turn), radius * np.sin(turn), strict=True))

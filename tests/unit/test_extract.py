@@ -50,7 +50,7 @@ def scanned() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """Three scans, two of them empty; a test case, its prediction; cases of a real and a synthetic skull."""
+    """Three scans, two of them empty; a test case and its prediction; a real and a synthetic case."""
     run = Run(tmp_path_factory.mktemp("results") / "small")
     write_atomically(run.config, dump(parse(CONFIG, "test")))
     labels = resample(scanned(), AFFINE, POSE, GRID)
@@ -66,13 +66,13 @@ def run(tmp_path_factory) -> Run:
 
 
 def case_of(run: Run) -> np.ndarray:
-    """(x, y, z) uint8 labels of the test case."""
+    """Return the (x, y, z) uint8 labels of the test case."""
     store = run.inject("test")
     return store.volume(store.rows()[0])
 
 
 def itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return (i, j, k) values and affine to RAS+ millimetres as read by ITK, used by Slicer and ITK-SNAP."""
+    """Return (i, j, k) values and affine to RAS+ millimetres read by ITK, as in Slicer and ITK-SNAP."""
     image = SimpleITK.ReadImage(str(path))
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()

@@ -48,7 +48,7 @@ def padded(affine: np.ndarray) -> np.ndarray:
 
 
 def write_sources(root: Path) -> dict:
-    """Write nine people in the layouts of all sources, three defects of one person, and two broken files."""
+    """Write nine people in the layouts of all sources, three defects of one, and two broken files."""
     for number in (0, 1):
         names = tuple(root / "fix" / "training_set" / part / f"00{number}.nrrd" for part in PARTS)
         write_triplet(with_hole(head(number), 35, IMPLANT), names)

@@ -33,7 +33,7 @@ UNSEEN = (Plane(normal=(0.0, 0.1, 0.995), offset_mm=40.0), Plane(normal=(0.0, 0.
 
 
 def oblique() -> Scan:
-    """A rotated head in a scan with thick slices along the second axis of the file."""
+    """Return a rotated head in a scan with thick slices along the second axis of the file."""
     scan = head(1, 2.0)
     thick = Scan(scan.labels[:, :, ::2], scan.affine @ np.diag([1.0, 1, 2, 1]))
     return stored(moved(thick, turn(12, -7, 15), (30, -20, 100)), (1, 2, 0), (0,))

@@ -25,19 +25,19 @@ Volume = npt.NDArray[np.uint8]
 
 
 def draw(seed: int) -> Phantom:
-    """The phantom of one seed."""
+    """Return the phantom of a seed."""
     return sample_phantom(np.random.Generator(np.random.PCG64(seed)))
 
 
 @cache
 def built(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
-    """The volume of one seed, built once for all tests."""
+    """Return the volume of a seed, built once for all tests."""
     return build_phantom(draw(seed), SPACING)
 
 
 @cache
 def upright(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
-    """The seed's skull in its own frame, without the scanner's pose, cut flat below the cranial base."""
+    """Return the seed's skull in its own frame without the scanner's pose, cut flat below the cranial base."""
     pose: dict[str, Any] = dict.fromkeys(
         ("pitch_deg", "roll_deg", "yaw_deg", "shift_x", "shift_y", "shift_z"), 0.0
     )
@@ -113,7 +113,7 @@ def test_population_varies_within_the_real_range() -> None:
 
 
 def vault_size(mask: Volume) -> tuple[float, float]:
-    """Width and length in mm of the upper 85 mm."""
+    """Return width and length in mm of the upper 85 mm."""
     top = int(np.flatnonzero(mask.any(axis=(0, 1)))[-1])
     vault = mask[:, :, top - 28 : top + 1]
     width = np.ptp(np.flatnonzero(vault.any(axis=(1, 2)))) + 1

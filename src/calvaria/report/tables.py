@@ -117,7 +117,7 @@ class Score:
         return number(self.median, self.digits)
 
     def __str__(self) -> str:
-        """Mean / median."""
+        """Format mean / median."""
         return f"{self.mean_text} / {self.median_text}"
 
 
