@@ -65,7 +65,7 @@ def looked_up(scan: Scan, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inverse = np.linalg.inv(scan.affine)
     index = where @ inverse[:3, :3].T + inverse[:3, 3]
     found = map_coordinates(distance, (index + border).reshape(-1, 3).T, order=1, mode="nearest")
-    seen = index[..., 2] >= 2  # above and beside the scan is air, below was not scanned
+    seen = index[..., 2] >= 2  # air is assumed above and beside the scan, not below
     return found.reshape(where.shape[:3]), seen
 
 

@@ -82,7 +82,7 @@ def test_rounded_positions_are_uniform_enough(tmp_path):
 
 
 def test_an_unreadable_slice_is_not_skipped(tmp_path):
-    """A lost slice at an end leaves no gap, so it must be an error by itself."""
+    """A missing slice at an end leaves no gap, so an unreadable slice must be an error."""
     last = write_series(tmp_path, ramp())[-1]
     for content in (b"", b"cut", last.read_bytes()[:400], last.read_bytes()[:-20]):
         last.write_bytes(content)

@@ -37,7 +37,7 @@ def built(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
 
 @cache
 def upright(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
-    """Return the seed's skull in its own frame without the scanner's pose, cut flat below the cranial base."""
+    """Return the seed's skull in its own frame without pose, cut flat below the cranial base."""
     pose: dict[str, Any] = dict.fromkeys(
         ("pitch_deg", "roll_deg", "yaw_deg", "shift_x", "shift_y", "shift_z"), 0.0
     )
