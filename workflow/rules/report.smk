@@ -41,6 +41,7 @@ rule report:
         RUN.benchmark("report")
     conda:
         "../../envs/calvaria.yaml"
+    threads: 2  # that render its pictures
     resources:
         mem_mb=memory(250, 600),
         runtime=60,

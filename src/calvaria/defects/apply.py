@@ -1,4 +1,4 @@
-"""Cuts a defect into a complete skull: a pure function of skull, grid and parameters."""
+"""Cut a defect into a complete skull: a pure function of skull, grid and parameters."""
 
 import math
 
@@ -13,16 +13,16 @@ from calvaria.skull.vault import Vector
 
 Window = tuple[slice, slice, slice]
 
-CHUNK = 1 << 15  # voxels worked on at a time: what is computed of them stays in the processor's cache
+CHUNK = 1 << 15  # voxels processed at a time, so that intermediate results fit into the processor's cache
 
 
 def apply_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> np.ndarray:
     """Return the label volume of a case.
 
-    Bone inside the defect's shapes and on its vault becomes implant, and so does what healing took off the
-    bone around. Specks of implant that are cut off from the rest (inner structures that the outline grazes)
-    stay bone, and splinters of bone without a connection become implant, so that the implant is what a
-    surgeon would fill. All work is done in the shapes' bounding boxes.
+    Bone on the defect's vault and inside its shapes becomes implant, and so does surrounding bone that
+    healing has removed. Specks of implant that are disconnected from the rest (inner structures grazed by
+    the outline) remain bone, and disconnected splinters of bone become implant, so that the implant is what
+    a surgeon would fill. Cutting is limited to the shapes' bounding boxes.
 
     Args:
         skull: (x, y, z) bool or uint8 complete skull, bone where it is not 0.
@@ -48,7 +48,7 @@ def cut_defect(skull: np.ndarray, grid: Grid, defect: Defect) -> tuple[np.ndarra
 
 
 def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: Window) -> None:
-    """Mark as implant what a shape takes, and what healing takes around it."""
+    """Label as implant the bone that a shape and the healing around it remove."""
     block = labels[window]
     centres = [grid.centres(axis)[part] for axis, part in enumerate(window)]
     bone = np.flatnonzero(block != 0)
@@ -61,7 +61,7 @@ def _cut(labels: np.ndarray, grid: Grid, defect: Defect, shape: Shape, window: W
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Return the result of ``np.unravel_index`` in half its time."""
+    """Return the same indices as ``np.unravel_index``, in half the time."""
     rest, k = np.divmod(flat.astype(np.int32), np.int32(shape[2]))
     i, j = np.divmod(rest, np.int32(shape[1]))
     return tuple(index.astype(np.int64) for index in (i, j, k))
@@ -91,7 +91,7 @@ def taken(
 
 
 def _window(grid: Grid, shape: Shape, margin_mm: float) -> Window:
-    """Return the voxels whose centres may lie in the shape or not further than a margin from it."""
+    """Return slices of the voxels whose centres may lie in the shape or within a margin around it."""
     return _slices(grid, *shape.bounds_mm(), margin_mm)
 
 
@@ -105,7 +105,7 @@ def _slices(grid: Grid, low: Vector, high: Vector, margin_mm: float) -> Window:
 
 
 def around(windows: list[Window]) -> Window:
-    """Return the box around all windows and a voxel more, so that bone around a hole is seen to go on."""
+    """Return the box around all windows, a voxel larger, so that bone that continues reaches its faces."""
     x, y, z = (
         slice(max(min(w[axis].start for w in windows) - 1, 0), max(w[axis].stop for w in windows) + 1)
         for axis in range(3)
@@ -114,7 +114,7 @@ def around(windows: list[Window]) -> Window:
 
 
 def _hide(labels: np.ndarray, grid: Grid, plane: Plane) -> None:
-    """Make background of all that lies beyond a plane."""
+    """Set all voxels beyond a plane to background."""
     nx, ny, nz = plane.normal
     x, y, z = (grid.centres(axis) for axis in range(3))
     sheet = (y * ny)[:, None] + (z * nz)[None, :]

@@ -1,4 +1,4 @@
-"""Whether a case can be used for training or testing."""
+"""Check whether a case is usable for training or testing."""
 
 import numpy as np
 
@@ -13,15 +13,15 @@ def check_case(
     intended: int = 1,
     known: Implants | None = None,
 ) -> str | None:
-    """Return the reason for which a case is unusable, or None.
+    """Return the reason why a case is unusable, or None.
 
-    The reasons hold no numbers, so that they can be counted.
+    Reasons contain no numbers, so that equal ones can be counted.
 
     Args:
         labels: (x, y, z) uint8, 0 background, 1 remaining bone, 2 implant.
-        implant_ml: least and most implant volume, both allowed.
-        intended: how many separate implants there have to be.
-        known: the implant of these labels, where it has been looked for already.
+        implant_ml: minimum and maximum implant volume, inclusive.
+        intended: number of separate implants.
+        known: the implants of these labels, if already computed.
     """
     known = known or implants(labels)
     if known is None:

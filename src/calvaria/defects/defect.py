@@ -1,6 +1,6 @@
 """A defect: shapes on a vault and healing of the bone around them; frozen and convertible to JSON.
 
-A defect knows the vault that it was placed on, so that skull, grid and defect are all that a case needs.
+A defect includes the vault on which it was placed, so that skull, grid and defect determine a case.
 """
 
 from typing import Annotated, Any, Literal
@@ -12,34 +12,34 @@ from calvaria.skull.vault import Frozen, Vault, Vector
 
 
 class Healing(Frozen):
-    """Bone around the hole that has thinned: most at the rim, not at all ``width_mm`` away from it."""
+    """Thinning of the bone around the hole: greatest at the rim, none at ``width_mm`` from it."""
 
     width_mm: float = Field(gt=0)
     """Width of the band of thinned bone."""
     thinning: float = Field(ge=0, le=1)
-    """Share of the bone's thickness that is gone at the rim."""
+    """Share of the bone's thickness that is removed at the rim."""
     side: Literal["outer", "inner"]
     """Side from which bone is removed."""
 
 
 class Plane(Frozen):
-    """A plane beyond which the scanner saw nothing."""
+    """A plane that bounds the scanner's field of view."""
 
     normal: Vector
-    """Direction that points to what was not seen; of unit length to 1e-4."""
+    """Direction out of the field of view; of unit length to 1e-4."""
     offset_mm: float
-    """A world position p was not seen where normal * p > offset."""
+    """World positions p with normal * p > offset are outside the field of view."""
 
 
 class Defect(Frozen):
-    """All that was drawn for one case."""
+    """All parameters drawn for one case."""
 
     vault: Vault
-    """Nothing is cut off it."""
+    """Region to which the cut is confined."""
     shapes: Annotated[tuple[Annotated[Shape, Field(discriminator="kind")], ...], Field(min_length=1)]
-    """The shapes that are cut, as a union."""
+    """Shapes whose union is cut."""
     pieces: int = Field(1, ge=1)
-    """Number of implants; overlapping shapes make one."""
+    """Number of implants; overlapping shapes count as one."""
     healing: Healing | None = None
     """Thinning of the surrounding bone."""
     unseen: tuple[Plane, ...] = ()
@@ -55,6 +55,6 @@ def from_json(content: dict[str, Any]) -> Defect:
     """Return the defect of a JSON object.
 
     Raises:
-        pydantic.ValidationError: if it is not one.
+        pydantic.ValidationError: if the object is not a defect.
     """
     return Defect.model_validate(content)

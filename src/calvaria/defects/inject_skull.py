@@ -28,7 +28,7 @@ from calvaria.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# Where defects are drawn: it holds the vault of any adult, turned into the Frankfurt plane.
+# Grid on which defects are drawn: it contains any adult vault, aligned to the Frankfurt plane.
 GRID = Grid((224, 272, 256), 1.0)
 TOP_MARGIN_MM = 10.0
 TOO_LARGE = "check the header's spacing"
@@ -37,11 +37,11 @@ TOO_LARGE = "check the header's spacing"
 def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, config: Path | None) -> None:
     """Write ``count`` cases of one skull into a new folder.
 
-    The folder holds ``000.nii.gz ...``, label volumes with the skull's shape and affine, and
-    ``defects.jsonl`` with one object per case; ``to_box`` takes the file's RAS+ millimetres to the frame of
-    the parameters. The same skull, recipe and seed give the same cases, in whatever order the file's voxels
-    are stored, and case n does not depend on ``count``. A fault on the way leaves nothing behind; what is
-    unusual about the skull is a warning on standard error.
+    The folder contains label volumes ``000.nii.gz ...`` with the skull's shape and affine, and
+    ``defects.jsonl`` with one object per case; ``to_box`` maps the file's RAS+ millimetres to the frame of
+    the parameters. The same skull, recipe and seed give the same cases for every storage order of the
+    file's voxels, and case n does not depend on ``count``. If an error occurs, no folder is left behind;
+    unusual properties of the skull are reported as warnings on standard error.
 
     Args:
         recipe: a kind of recipe, with its defaults; or the name of one in ``config``.
@@ -94,10 +94,10 @@ def inject_skull(path: Path, recipe: str, count: int, seed: int, out: Path, conf
 
 
 def chosen_recipe(name: str, config: Path | None) -> Inject:
-    """The section that has only this recipe: of a config, or of the kind of that name with its defaults.
+    """Return a section with only this recipe: one of a config, or the kind of that name with its defaults.
 
     Raises:
-        InputError: if there is no such recipe; it lists those there are.
+        InputError: if there is no such recipe; the message lists the available ones.
     """
     if config is not None:
         section = load(config).inject
@@ -108,7 +108,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
     for kind, recipe in sorted(kinds("recipes").items()):
         try:
             ready[kind] = recipe.model_validate({"kind": kind})
-        except ValidationError:  # it has a required key, such as the function of a custom recipe
+        except ValidationError:  # the kind has a required key, such as the function of a custom recipe
             continue
     if name not in ready:
         raise InputError(
@@ -119,7 +119,7 @@ def chosen_recipe(name: str, config: Path | None) -> Inject:
 
 
 def _read(path: Path) -> Volume:
-    """Return a skull as labels, where an implant belongs to the skull; or as a mask of any one value."""
+    """Read a skull: a label volume, whose implant counts as skull, or a mask of any positive value."""
     is_dicom = path.suffix.lower() in (".dcm", ".ima") or _is_folder(path)
     volume = None if is_dicom else read_volume(path)
     if volume is None or looks_like_ct(volume.values):
@@ -133,14 +133,14 @@ def _read(path: Path) -> Volume:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # such as too long a name: reading says so
+    except OSError:  # such as an overlong name, which reading reports
         return False
 
 
 def _case(
     skull: np.ndarray, native: OwnGrid, conformed: np.ndarray, inject: Inject, key: tuple[int, str, int]
 ) -> tuple[np.ndarray, Defect, int]:
-    """Labels, defect, and which draw it was; both the conformed skull and the file must pass."""
+    """Return labels, defect and attempt of a case that is usable on both the conformed and native grid."""
     seed, name, number = key
     first, fault = 0, None
     while first < inject.attempts:

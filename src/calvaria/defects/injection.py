@@ -22,7 +22,7 @@ class Injected:
     labels: np.ndarray  # (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant
     recipe: str  # its name in the config
     defect: Defect
-    attempt: int  # which draw it was, from 0
+    attempt: int  # index of the draw, from 0
 
 
 def inject_defect(
@@ -39,12 +39,12 @@ def inject_defect(
 
     Args:
         skull: (x, y, z) bool or uint8 complete skull, bone where it is not 0.
-        inject: recipes, limits, and how many draws are allowed.
+        inject: recipes, limits and the maximum number of draws.
         rng_for_attempt: a fresh generator for each attempt 0, 1, ...
-        vault: the skull's, if several defects are cut into it; finding it reads the whole volume.
+        vault: of the skull; pass it to draw several defects, as locating it reads the whole volume.
 
     Raises:
-        BudgetError: if no draw was usable; it says why they were not.
+        BudgetError: if no draw was usable; the message counts the reasons.
         InputError: if the skull has no vault.
         ConfigError: if a custom function cannot be called.
     """

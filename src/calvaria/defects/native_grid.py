@@ -1,6 +1,6 @@
-"""Cuts a defect into a skull on the skull's own grid, which may be oblique and anisotropic.
+"""Cut a defect into a skull on its native grid, which may be oblique and anisotropic.
 
-`calvaria.defects.apply` does the same on the canonical grid. Shapes are analytic, so here every voxel's
+`calvaria.defects.apply` does the same on the canonical grid. Shapes are analytic, so every voxel's
 centre is transformed into the head's frame and tested there; nothing is resampled.
 """
 
@@ -26,8 +26,8 @@ class OwnGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], affine: np.ndarray, to_box: np.ndarray) -> "OwnGrid":
-        """Return the grid of a scan with a (4, 4) affine, and a (4, 4) rigid pose from its millimetres."""
-        # Not by a matrix product, whose last bits differ by machine.
+        """Return the grid of a scan, given its (4, 4) affine and (4, 4) rigid pose from its millimetres."""
+        # Not a matrix product, whose last bits differ between machines.
         matrix = [[sum(to_box[r, m] * affine[m, c] for m in range(4)) for c in range(4)] for r in range(4)]
         i, j, k = shape
         return cls((i, j, k), np.array(matrix, np.float64))
@@ -43,13 +43,13 @@ class OwnGrid:
         return Grid(self.shape, float(np.cbrt(self.voxel_ml * 1000)))
 
     def positions(self, index: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, y, z in mm of the head's frame, (n,) float64 each, of voxels with these three (n,) indices."""
+        """Return x, y, z in mm of the head's frame, (n,) float64 each, of voxels at (n,) indices."""
         i, j, k = index
         x, y, z = (row[0] * i + row[1] * j + row[2] * k + row[3] for row in self.to_head[:3])
         return x, y, z
 
     def window(self, low: Vector, high: Vector, margin_mm: float) -> Window:
-        """Return the voxels whose centres may be in a box of the head's frame, with a margin."""
+        """Return slices of the voxels whose centres may be in a box of the head's frame, with a margin."""
         sides = [(a - margin_mm, b + margin_mm) for a, b in zip(low, high, strict=True)]
         corners = np.array([(*corner, 1.0) for corner in product(*sides)]) @ np.linalg.inv(self.to_head).T
         slices = []
@@ -60,11 +60,11 @@ class OwnGrid:
 
 
 def cut(skull: np.ndarray, native: OwnGrid, defect: Defect, conformed: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return the label volume of a case on the skull's own grid.
+    """Return the label volume of a case on the skull's native grid.
 
     Args:
         skull: (i, j, k) bool or uint8 complete skull, bone where it is not 0.
-        native: its grid.
+        native: the skull's grid.
         defect: drawn on ``conformed``.
         conformed: (x, y, z) the same skull on the isotropic ``grid``, in which healing measures thickness.
 
@@ -90,7 +90,7 @@ def cut(skull: np.ndarray, native: OwnGrid, defect: Defect, conformed: np.ndarra
 
 
 def _hide(labels: np.ndarray, native: OwnGrid, normal: Vector, offset_mm: float) -> None:
-    """Make background of all that lies beyond a plane."""
+    """Set all voxels beyond a plane to background."""
     steps = [sum(normal[row] * native.to_head[row, column] for row in range(3)) for column in range(4)]
     i, j, k = (np.arange(n, dtype=np.float64) * step for n, step in zip(native.shape, steps, strict=False))
     plane = i[:, None] + j[None, :]

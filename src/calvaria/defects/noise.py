@@ -1,4 +1,4 @@
-"""Smooth spatial noise, computed with integers and polynomials only, so that it is equal on every machine."""
+"""Smooth spatial noise, of integers and polynomials only, for identical results on every machine."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def _scramble(value: np.ndarray) -> np.ndarray:
-    """SplitMix64 (Steele, Lea and Flood 2014): each uint64 to a random-looking uint64."""
+    """Hash each uint64 to a pseudo-random uint64 by SplitMix64 (Steele, Lea and Flood 2014)."""
     value = value + _GOLDEN
     value = (value ^ (value >> np.uint64(30))) * _MIX_1
     value = (value ^ (value >> np.uint64(27))) * _MIX_2
@@ -15,10 +15,10 @@ def _scramble(value: np.ndarray) -> np.ndarray:
 
 
 def value_noise(seed: int, cell_mm: float, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Twice differentiable noise: random values on a lattice, joined by quintic steps (Perlin 2002).
+    """Return twice differentiable noise: random lattice values joined by quintic steps (Perlin 2002).
 
     Args:
-        seed: which noise, 0 <= seed < 2**63.
+        seed: of the noise, 0 <= seed < 2**63.
         cell_mm: edge length of the lattice.
         x, y, z: (n,) float64 world positions in mm.
 

@@ -1,4 +1,4 @@
-"""The outer surface of a skull, met by rays from the vault's centre."""
+"""The outer surface of a skull along rays from the vault's centre."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,16 +26,16 @@ class OuterSurface:
     vault: Vault
 
     def cast(self, x: float, y: float, z: float) -> Ray:
-        """The outer surface along the ray from the vault's centre in direction (x, y, z), of any length.
+        """Return the outer surface along the ray from the vault's centre along (x, y, z), of any length.
 
-        Where the ray meets no bone near the vault, the ellipsoid stands in for the surface.
+        Where the ray meets no bone near the vault, the vault's ellipsoid is used instead.
         """
         grid, vault = self.grid, self.vault
         direction = unit(x, y, z)
         ratios = [d / s for d, s in zip(direction, vault.semi_axes_mm, strict=True)]
         expected = 1.0 / np.sqrt(sum(ratio * ratio for ratio in ratios))
         step = grid.spacing_mm / 4
-        # From outside to inside, starting close to the vault, where no head-band can be met first.
+        # From outside to inside, starting close to the vault, so that no headband is hit first.
         distances = np.arange(round(1.25 * expected / step), round(0.5 * expected / step), -1) * step
         indices, inside = [], np.ones(distances.shape, bool)
         for axis in range(3):

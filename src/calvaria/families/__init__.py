@@ -1,4 +1,4 @@
-"""The augmentation families: each a class with its settings, and what it computes.
+"""The augmentation families: the settings of each and its computations.
 
 ==================  ===========================================================================
 real                the training skulls themselves
@@ -10,10 +10,10 @@ wgan                volumetric WGAN-GP
 introvae            soft introspective VAE, sampled from its prior
 ldm                 latent diffusion over the latents of an autoencoder family
 network_family      base of families that train a network
-autoencoder_family  base of vae and vqvae; ``autoencoding`` has what they compute
-run_context         what a family gets of a run
+autoencoder_family  base of vae and vqvae; ``autoencoding`` has their computations
+run_context         the context of a family in a run
 ==================  ===========================================================================
 
-The contract is ``calvaria.plugins.family.Family``. The class of a family is imported whenever a config is
-read; what is heavy (torch, ANTs) lies in other modules of its folder, which its methods import.
+The interface is ``calvaria.plugins.family.Family``. A family's class is imported whenever a config is read;
+code with heavy imports (torch, ANTs) is in other modules of its folder, which its methods import.
 """

@@ -1,4 +1,4 @@
-"""The base of the convolutional autoencoder families."""
+"""Base class of the convolutional autoencoder families."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal

@@ -1,8 +1,8 @@
-"""What the convolutional autoencoder families share: data, loss, decoding threshold, and sampling.
+"""Shared parts of the convolutional autoencoder families: data, loss, decoding threshold and sampling.
 
-Samples come from a Gaussian that is fitted to the latents of the training skulls: the prior of a spatial
-latent says nothing of how its places belong together, the latents' own covariance does. Source: Ghosh et al.
-2020, From variational to deterministic autoencoders (ex-post density estimation).
+Samples come from a Gaussian fitted to the latents of the training skulls, whose covariance includes the
+correlations between positions; the prior of a spatial latent does not. Source: Ghosh et al. 2020, From
+variational to deterministic autoencoders (ex-post density estimation).
 """
 
 import math
@@ -33,8 +33,8 @@ from calvaria.training.folding import LAYOUT
 from calvaria.training.losses import dice_and_cross_entropy
 from calvaria.training.precision import autocast
 
-CALIBRATION = 16  # drawn skulls by which the decoding threshold is set
-SHARPNESS = 6.0  # logits per unit of the field: how sharply its sign says bone or not
+CALIBRATION = 16  # number of drawn skulls that determine the decoding threshold
+SHARPNESS = 6.0  # logits per unit of the field
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
@@ -55,12 +55,12 @@ def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> A
 
 
 def fields_of(masks: np.ndarray, representation: str, grid: Grid) -> torch.Tensor:
-    """Network inputs (n, c, x, y, z) for skulls (n, x, y, z)."""
+    """Return network inputs (n, c, x, y, z) for skulls (n, x, y, z)."""
     return torch.from_numpy(encode(masks, representation, grid))
 
 
 def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
-    """The mean (c, x, y, z) of fields (n, c, x, y, z) and of their mirror images."""
+    """Return the mean (c, x, y, z) of fields (n, c, x, y, z) and their mirror images."""
     mean = fields.mean(0)
     return (mean + mean.flip(1)) / 2
 
@@ -68,7 +68,7 @@ def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
 def batches(
     fields: torch.Tensor, size: int, context: Context, device: torch.device
 ) -> Callable[..., torch.Tensor]:
-    """A function from the number of a step to its batch of ``size``, half mirrored; it keeps no state."""
+    """Return a stateless function from keys, such as the step, to a batch of ``size``, half mirrored."""
 
     def batch(*keys: str | int) -> torch.Tensor:
         rng = context.generator(*keys)
@@ -80,11 +80,11 @@ def batches(
 
 
 def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representation: str) -> torch.Tensor:
-    """The mean over skulls of how wrong an output is, both (n, c, x, y, z).
+    """Return the mean reconstruction loss of an output over skulls, both (n, c, x, y, z).
 
-    Of distances their mean absolute error, in voxels; of occupancy cross-entropy plus 1 minus soft Dice.
-    Cross-entropy and Dice of the distances' sign make an autoencoder worse than one that is linear: they
-    reward exaggerated distances (docs/families.md).
+    The loss of distances is the mean absolute error in voxels; that of occupancy is cross-entropy plus 1
+    minus soft Dice. Cross-entropy and Dice of the distances' sign reward exaggerated distances and make an
+    autoencoder worse than a linear one (docs/families.md).
     """
     if representation != "occupancy":
         return distance_error(output, field).mean()
@@ -92,12 +92,12 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """(n,) mean absolute error in voxels of truncated distances (n, c, x, y, z)."""
+    """Return the (n,) mean absolute error in voxels of truncated distances (n, c, x, y, z)."""
     return TRUNCATION_VOXELS * (output - field).abs().flatten(1).mean(1)
 
 
 def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, compute: Compute) -> np.ndarray:
-    """Fields (n, c, x, y, z), each through encoder and decoder, float32; ``tile`` is ``decode_tile``."""
+    """Return float32 reconstructions of fields (n, c, x, y, z), one by one; ``tile`` is ``decode_tile``."""
     device = network.device
     with torch.inference_mode(), autocast(compute, device):
         decoded = [network.decode(network.encode(one[None].to(device))[0], tile) for one in fields]
@@ -107,7 +107,7 @@ def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, comput
 def validation_error(
     network: Autoencoder, population: Population, fields: torch.Tensor, tile: int | None, compute: Compute
 ) -> Callable[[], float]:
-    """A function that returns 1 minus the mean Dice of the validation skulls' reconstructions."""
+    """Return a function for 1 minus the mean Dice of the validation skulls' reconstructions."""
 
     def error() -> float:
         masks = decode(rebuilt(network, fields, tile, compute))
@@ -123,13 +123,13 @@ def finish(
     context: Context,
     record: dict[str, Any],
 ) -> Model:
-    """The model of a trained autoencoder.
+    """Return the model of a trained autoencoder.
 
     Returns:
-        ``network.*``; ``latents``: (2 n, c, i, j, k) float32 of the training skulls and of their mirror
-        images; ``validation_latents``: those of the validation skulls; ``rebuilding_threshold``: () float32,
-        at which the reconstructions of the validation skulls overlap most with their originals;
-        ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
+        ``network.*``; ``latents``: (2 n, c, i, j, k) float32 of the training skulls and their mirror
+        images; ``validation_latents``: those of the validation skulls; ``rebuilding_threshold``: () float32
+        with the greatest mean Dice of the validation skulls' reconstructions; ``threshold``: () float32 at
+        which drawn skulls have the mean bone volume of the real ones.
     """
     compute, tile = context.compute, settings.decode_tile
     inputs = partial(fields_of, representation=settings.representation, grid=context.grid)
@@ -151,9 +151,9 @@ def finish(
 
 
 def volume_threshold(fields: np.ndarray, population: Population) -> float:
-    """The threshold at which drawn fields (n, c, x, y, z) have the mean bone volume of the real skulls.
+    """Return the threshold at which drawn fields (n, c, x, y, z) have the mean bone volume of real skulls.
 
-    Those of training and validation: the validation skulls alone are so few that their mean is off by
+    Real skulls are those of training and validation: the mean of the few validation skulls alone is off by
     several percent.
     """
     known = np.concatenate([population.masks, population.validation])
@@ -161,7 +161,7 @@ def volume_threshold(fields: np.ndarray, population: Population) -> float:
 
 
 def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """Latents from a Gaussian with the mean and covariance of ``latents``, (n, c, i, j, k), one per rng."""
+    """Draw a latent per rng from a Gaussian with the mean and covariance of ``latents`` (n, c, i, j, k)."""
     centre = latents.mean(0)
     spread = (latents - centre) / math.sqrt(len(latents) - 1)
     # A random combination of the centred latents has exactly their covariance.
@@ -170,7 +170,7 @@ def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarr
 
 
 def decoded(network: Autoencoder, latents: np.ndarray, tile: int | None, compute: Compute) -> np.ndarray:
-    """Latents (n, c, i, j, k) float32 to fields (n, f, x, y, z) float32; ``tile`` is ``decode_tile``."""
+    """Decode latents (n, c, i, j, k) to fields (n, f, x, y, z), float32; ``tile`` is ``decode_tile``."""
     device = network.device
     with torch.inference_mode(), autocast(compute, device):
         batch = torch.from_numpy(latents).to(device, memory_format=LAYOUT)
@@ -178,7 +178,7 @@ def decoded(network: Autoencoder, latents: np.ndarray, tile: int | None, compute
 
 
 def _latents(network: Autoencoder, fields: torch.Tensor, compute: Compute) -> np.ndarray:
-    """(2 n, c, i, j, k) latents of fields (n, f, x, y, z) and of their mirror images."""
+    """Return the (2 n, c, i, j, k) latents of fields (n, f, x, y, z) and their mirror images."""
     with torch.inference_mode(), autocast(compute, network.device):
         latents = [network.encode(one[None].to(network.device))[0] for one in (*fields, *fields.flip(2))]
     return torch.cat(latents).cpu().numpy()
@@ -213,10 +213,10 @@ def sample_prior(
     draws: Sequence[Draw],
     context: Context,
 ) -> list[Drawn]:
-    """Generate a skull from a standard normal vector per draw, at the threshold of the model.
+    """Generate a skull from a standard normal vector per draw, with the model's decoding threshold.
 
     Args:
-        generate: turns vectors (n, latent_size) float32 into fields (n, c, x, y, z), on the context's device.
+        generate: maps vectors (n, latent_size) float32 to fields (n, c, x, y, z) on the context's device.
     """
     device = prepare_device(context.compute)
     threshold = float(model.tensors["threshold"])
@@ -232,7 +232,7 @@ def sample_prior(
 
 
 def reconstruct(settings: AutoencoderFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
-    """Skulls (n, x, y, z) uint8 through encoder and decoder."""
+    """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(Autoencoder, model, prepare_device(context.compute))
     fields = fields_of(masks, settings.representation, context.grid)
     return decode(

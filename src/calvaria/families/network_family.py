@@ -1,4 +1,4 @@
-"""The base of families that train a network."""
+"""Base class of families that train a network."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
@@ -21,11 +21,11 @@ class NetworkFamily(Family):
 
     trains_network: ClassVar[bool] = True
 
-    if TYPE_CHECKING:  # every family has it as its last field
+    if TYPE_CHECKING:  # the last field of every derived class
         optimiser: Optimiser
 
     def training(self, population: Population, context: Context) -> "Training":
-        """The networks and their losses, for the training loop."""
+        """Return the networks and their losses for the training loop."""
         raise NotImplementedError
 
     def estimated_cost(self, load: Load) -> FamilyCost:
@@ -36,10 +36,10 @@ class NetworkFamily(Family):
 
 
 def check_channels(name: str, channels: tuple[int, ...]) -> None:
-    """Check that a family's channels suit its group normalisation.
+    """Check that a family's channels are multiples of 8, for its group normalisation.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if they are not.
     """
     if any(n % 8 for n in channels):
         raise ValueError(f"fit.{name}.channels: expected multiples of 8, got {list(channels)}")

@@ -1,4 +1,4 @@
-"""The real training skulls themselves: fits nothing; samples cycle through the population in random order."""
+"""The real training skulls, without a model; samples cycle through the population in random order."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -20,13 +20,13 @@ class RealFamily(Family):
         return FamilyCost(fit_s=START_S, draw_s=1e-3, start_s=START_S)
 
     def fit(self, population: Population, context: Context) -> Model:
-        """Nothing to fit."""
+        """Return an empty model."""
         return Model()
 
     def sample(
         self, model: Model, population: Population, draws: Sequence[Draw], context: Context
     ) -> list[Drawn]:
-        """Sample ``index`` is the skull at that place of an endless series of shuffled rounds."""
+        """Return one skull per draw from an endless series of shuffled rounds, at ``index + attempt``."""
         drawn = []
         for draw in draws:
             round_, place = divmod(draw.index + draw.attempt, len(population))

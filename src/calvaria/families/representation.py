@@ -1,9 +1,9 @@
 """Input representation of generative networks, and decoding of their outputs into skulls.
 
-A skull is thin bone in a large empty box. Between the distances from bone of two skulls lie fields without
-bone where the two do not overlap, so that what networks draw breaks open. By default they see the vault as
-two solids instead: the head with its cavity filled, and the cavity. Bone is what is in the one and not in the
-other, and between two skulls lies one whose surfaces are halfway.
+A skull is thin bone in a large, mostly empty volume. Interpolating two skulls' distances to bone gives no
+bone where the skulls do not overlap, so generated skulls would have gaps. By default the vault is therefore
+represented by two solids: the head with its cavity filled, and the cavity. Bone is their difference, and a
+skull interpolated between two others has its surfaces midway.
 """
 
 import numpy as np
@@ -16,26 +16,26 @@ from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.skull.vault import INNER, Vault, find_vault
 
 TRUNCATION_VOXELS = 2.5
-THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # among these the decoding threshold is chosen
+THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # candidates for the decoding threshold
 CHANNELS = {"surfaces": 2, "distance": 1, "occupancy": 1}
-RAYS = 96  # an edge of the picture in which the cavity's surface is found: two or three degrees a pixel
-REACH_DEG = 125.0  # from the top of the head to the picture's border
-BELOW_VOXELS = 2.5  # how far below the vault's floor the head is filled
-OPEN_VOXELS = 3.0  # how much further down the cavity reaches
+RAYS = 96  # pixels per edge of the map of the vault's wall: two to three degrees per pixel
+REACH_DEG = 125.0  # from the top of the head to the map's border
+BELOW_VOXELS = 2.5  # depth below the vault's floor to which the head is filled
+OPEN_VOXELS = 3.0  # further depth to which the cavity extends
 
 
 def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
-    """Fields of skulls.
+    """Return the fields of skulls.
 
     Args:
         masks: (n, x, y, z), non-zero where there is bone.
         representation: ``distance`` for truncated signed distances, ``occupancy`` for 1 and -1,
-            ``surfaces`` for the distances of the filled head and those to the cavity.
-        grid: on which the skulls are.
+            ``surfaces`` for the distances inside the filled head and outside the cavity.
+        grid: the grid of the skulls.
 
     Returns:
-        (n, c, x, y, z) float32 in [-1, 1], c as of ``CHANNELS``. Bone is where all channels are positive; a
-        distance of 1 is ``TRUNCATION_VOXELS`` deep inside.
+        (n, c, x, y, z) float32 in [-1, 1], c from ``CHANNELS``. Bone is where all channels are positive; a
+        distance of 1 is a depth of at least ``TRUNCATION_VOXELS``.
     """
     fields = np.empty((len(masks), CHANNELS[representation], *masks.shape[1:]), np.float32)
     for field, mask in zip(fields, masks, strict=True):
@@ -51,14 +51,14 @@ def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """Signed distance from the surface of a mask (x, y, z), 1 where it is truncated inside, -1 outside."""
+    """Return the signed distance from a mask's surface, (x, y, z), truncated to 1 inside, -1 outside."""
     return np.asarray(np.clip(signed_depth(mask) / TRUNCATION_VOXELS, -1, 1))
 
 
 def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Two solids whose difference is the skull, exactly: the head with its cavity filled, and the cavity.
+    """Return two solids whose difference is exactly the skull: the head with its cavity filled, the cavity.
 
-    The cavity reaches to the vault's wall and, below, to a plane. There the filled head ends higher up, so
+    The cavity extends to the vault's wall and, below, to a plane. The filled head ends above that plane, so
     that the decoded skull stays open at the base.
 
     Args:
@@ -80,9 +80,9 @@ def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarra
 
 
 def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.ndarray:
-    """How many mm from the vault's centre the middle of its wall is, in the direction of every voxel.
+    """Return the distance in mm from the vault's centre to mid-wall, in the direction of every voxel.
 
-    Where the wall has a hole, it is taken to be as far away as at the next place where it has none.
+    At a hole in the wall, the distance is that of the nearest bone.
 
     Args:
         away: (x, y, z, 3) mm from the vault's centre.
@@ -110,20 +110,20 @@ def _wall(bone: np.ndarray, away: np.ndarray, grid: Grid, vault: Vault) -> np.nd
 
 
 def bone_depth(fields: np.ndarray) -> np.ndarray:
-    """(n, x, y, z): how deep in bone every voxel of fields (n, c, x, y, z) is, negative outside."""
+    """Return the depth in bone, (n, x, y, z), of fields (n, c, x, y, z); negative outside."""
     return fields.min(1)
 
 
 def decode(fields: np.ndarray, threshold: float = 0.0) -> np.ndarray:
-    """Skulls from fields: (n, c, x, y, z) to (n, x, y, z) uint8 with bone where it is deeper than that."""
+    """Return skulls (n, x, y, z) uint8 of fields (n, c, x, y, z): bone is deeper than the threshold."""
     return (bone_depth(fields) > threshold).astype(np.uint8)
 
 
 def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
-    """The threshold at which fields (n, c, x, y, z) have this fraction of bone voxels.
+    """Return the threshold at which fields (n, c, x, y, z) have this fraction of bone voxels.
 
-    A network that is not quite sharp makes all skulls too thick or too thin by the same amount: drawn
-    skulls are cut where their mean bone volume is that of the real skulls.
+    A network with blurred outputs makes all skulls too thick or too thin by the same amount, so drawn
+    skulls are thresholded to the mean bone volume of the real ones.
     """
     values = bone_depth(fields).ravel()
     bone = min(max(round(bone_fraction * len(values)), 1), len(values) - 1)
@@ -131,6 +131,6 @@ def volume_keeping_threshold(fields: np.ndarray, bone_fraction: float) -> float:
 
 
 def overlap_threshold(fields: np.ndarray, masks: np.ndarray) -> float:
-    """The threshold at which fields (n, c, x, y, z) have the greatest mean Dice with masks (n, x, y, z)."""
+    """Return the threshold with the greatest mean Dice of fields (n, c, x, y, z) and masks (n, x, y, z)."""
     scores = [np.mean(dice_of_pairs(decode(fields, threshold), masks)) for threshold in THRESHOLDS]
     return float(THRESHOLDS[int(np.argmax(scores))])

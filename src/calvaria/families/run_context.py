@@ -1,4 +1,4 @@
-"""The context of a family in a run, with the run's files that it needs."""
+"""The context of a family in a run, with the files that the family needs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,9 +27,9 @@ from calvaria.storage.tensors import read_tensor, read_tensors
 
 
 def new_context(run: Run, config: Config, family: str) -> Context:
-    """The context of a family of which nothing has been computed."""
+    """Return the context of a family, without registrations, base or workspace."""
     compute = config
-    if config.fit[family].trains_network:  # others do without torch
+    if config.fit[family].trains_network:  # the others do not need torch
         from calvaria.training.precision import with_precision
 
         compute = with_precision(run, config)
@@ -43,7 +43,7 @@ def new_context(run: Run, config: Config, family: str) -> Context:
 
 
 def registration_context(run: Run, config: Config, family: str) -> Context:
-    """The context of registrations: the template, if there is one, and a directory for finished ones."""
+    """Return the context of registrations: the template, if any, and a directory for finished ones."""
     template = _template(run, family) if config.fit[family].builds_template else None
     return replace(
         new_context(run, config, family),
@@ -53,16 +53,16 @@ def registration_context(run: Run, config: Config, family: str) -> Context:
 
 
 def fit_context(run: Run, config: Config, family: str) -> tuple[Context, Workspace]:
-    """The context of ``fit``, and the workspace in it."""
+    """Return the context of ``fit``, and its workspace."""
     context = context_of(run, config, family)
-    # A checkpoint in one precision is not continued in the other.
+    # A checkpoint in one precision must not be resumed in the other.
     parts = reads.family(config, family) | {"precision": context.compute.precision}
     workspace = Workspace(run.fit(family), digest(parts, roots.families(config, family)))
     return replace(context, workspace=workspace), workspace
 
 
 def context_of(run: Run, config: Config, family: str) -> Context:
-    """The context of a family whose registrations, and the family that it depends on, are finished."""
+    """Return the context of a family, with its registrations and the fitted family that it depends on."""
     base = None
     if name := config.fit[family].depends_on:
         base = Base(name, config.fit[name], load_model(run.fit(name)), _registered(run, config, name))
@@ -99,7 +99,7 @@ def _registered(run: Run, config: Config, family: str) -> Registered | None:
 
 
 class _Stored:
-    """The registrations in a run's files, each read when it is needed."""
+    """The registrations in a run's files, read on demand."""
 
     def __init__(self, run: Run, family: str, has_template: bool, batches: int) -> None:
         self._run, self._family, self._has_template, self._batches = run, family, has_template, batches
@@ -119,7 +119,7 @@ class _Stored:
 
 
 class _Fields(Mapping[str, np.ndarray]):
-    """The arrays of all batches; ``NUMBER.NAME`` is read from the batch that has this registration."""
+    """The arrays of all batches; ``NUMBER.NAME`` is read from the batch with this registration."""
 
     def __init__(self, run: Run, family: str, batches: int) -> None:
         self._paths = [run.fields(family, batch) for batch in range(batches)]

@@ -1,4 +1,4 @@
-"""Connected pieces of labels; specks of implant and splinters of bone."""
+"""Connected components of labels; specks of implant and splinters of bone."""
 
 from typing import NamedTuple
 
@@ -9,26 +9,26 @@ from calvaria.geometry.grid import BONE, IMPLANT
 
 Box = tuple[slice, slice, slice]
 
-# A piece below this fraction of the largest one is a speck: bone that the defect's outline only grazes.
+# An implant below this fraction of the largest one is a speck: bone that the defect's outline only grazes.
 SPECK_FRACTION = 0.05
 # Bone cut off from the skull is a splinter below this fraction of the largest implant.
 SPLINTER_FRACTION = 0.1
 
 
 class Pieces(NamedTuple):
-    """The 26-connected pieces of every label; piece 0 is the background.
+    """The 26-connected components of every label; component 0 is the background.
 
     26 neighbours, because on a coarse grid bone is one or two voxels thick and its slopes are joined
     by corners only.
     """
 
-    numbers: np.ndarray  # (x, y, z) unsigned, which piece a voxel belongs to
+    numbers: np.ndarray  # (x, y, z) unsigned, component of each voxel
     sizes: np.ndarray  # (n + 1,) int64 voxel counts, 0 for the background
-    labels: np.ndarray  # (n + 1,) uint8, whose piece it is
+    labels: np.ndarray  # (n + 1,) uint8, label of each component
 
 
 def pieces(labels: np.ndarray) -> Pieces:
-    """Find the pieces of (x, y, z) uint8 labels."""
+    """Return the components of (x, y, z) uint8 labels."""
     import cc3d
 
     labels = np.ascontiguousarray(labels)
@@ -46,8 +46,8 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
 
     Args:
         mask: (x, y, z) bool or uint8, non-zero inside.
-        connectivity: 26, voxels that share at least a corner, for what is thin; 6, those that share a
-            face, for a solid.
+        connectivity: 26, voxels that share at least a corner, for thin structures; 6, those that share
+            a face, for solids.
 
     Returns:
         (x, y, z) bool; empty if the mask is.
@@ -60,14 +60,14 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
 
 
 class Implants(NamedTuple):
-    """The box around all implant with a margin of a voxel, and the components in it."""
+    """The box around all implants with a margin of one voxel, and the components in it."""
 
     box: Box
     components: Pieces
 
 
 def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implants | None:
-    """Return all implant of (x, y, z) uint8 labels, or None if there is none; the window is where it is."""
+    """Return the implants in (x, y, z) uint8 labels, all within a window; None if there are none."""
     if (box := bounding_box(labels[window], IMPLANT)) is None:
         return None
     box = grown(box, labels.shape, window)
@@ -75,17 +75,17 @@ def implants(labels: np.ndarray, window: Box = (slice(0, None),) * 3) -> Implant
 
 
 def settle(labels: np.ndarray, window: Box) -> Implants | None:
-    """Make bone of specks of implant, and implant of splinters of bone, in place.
+    """Relabel specks of implant as bone, and splinters of bone as implant, in place.
 
-    A splinter is bone that was joined to the rest by the implant alone. Bone that reaches the faces of the
-    window goes on outside; bone that touches no implant was there before.
+    A splinter is bone that was connected to the rest by the implant alone. Bone that reaches the faces of
+    the window continues outside; bone that touches no implant was disconnected before the cut.
 
     Args:
         labels: (x, y, z) uint8, 0 background, 1 bone, 2 implant.
-        window: where the implant is, with a voxel to spare.
+        window: a box around the implant, with a margin of one voxel.
 
     Returns:
-        The implant afterwards; None if there is none.
+        The implants after relabelling; None if there are none.
     """
     if (before := implants(labels, window)) is None:
         return None
@@ -103,11 +103,11 @@ def settle(labels: np.ndarray, window: Box) -> Implants | None:
 
 
 def cut_off(block: np.ndarray, components: Pieces) -> np.ndarray:
-    """Return (n + 1,) bool: which pieces are bone that touches implant and ends within the block.
+    """Return (n + 1,) bool: which components are bone that touches implant and ends within the block.
 
     Args:
-        block: (x, y, z) uint8 labels around the implant, with a voxel to spare.
-        components: its pieces.
+        block: (x, y, z) uint8 labels around the implant, with a margin of one voxel.
+        components: of the block.
     """
     bone = components.labels == BONE
     for axis in range(3):
@@ -126,8 +126,8 @@ def bounding_box(volume: np.ndarray, bit: int = 1) -> Box | None:
 
     Args:
         volume: (x, y, z) bool mask, or uint8 labels.
-        bit: the label that makes the mask, one that is a power of two: bits survive being or-ed together,
-            which reads the volume once and makes no copy.
+        bit: the label of the mask, a power of two, so that a bitwise OR of labels finds it in one pass and
+            without a copy.
 
     Returns:
         Slices along x, y, z; None if nothing is set.
@@ -153,8 +153,8 @@ def centroid(mask: np.ndarray) -> np.ndarray:
     """Return the mean index of a mask's voxels.
 
     Args:
-        mask: (x, y, z) bool, not empty. No list of its voxels is made, which for bone takes more memory than
-            the mask.
+        mask: (x, y, z) bool, not empty. Its voxels are not listed, as for bone the list takes more memory
+            than the mask.
 
     Returns:
         (3,) float64.
@@ -162,7 +162,7 @@ def centroid(mask: np.ndarray) -> np.ndarray:
     box = bounding_box(mask)
     assert box is not None, "the mask is not empty"
     inner = mask[box]
-    if inner.strides[0] < inner.strides[-1]:  # sums of whole sheets of memory are fast
+    if inner.strides[0] < inner.strides[-1]:  # sums over contiguous sheets are fast
         x, y, z = _counts_along(inner.T)[::-1]
     else:
         x, y, z = _counts_along(inner)
@@ -174,7 +174,7 @@ def centroid(mask: np.ndarray) -> np.ndarray:
 
 
 def _counts_along(mask: np.ndarray) -> list[np.ndarray]:
-    """The voxels of a mask (x, y, z) bool at each index of every axis, (x,), (y,) and (z,) int64."""
+    """Return the counts of a mask's voxels at each index of every axis, (x,), (y,) and (z,) int64."""
     first = np.array([np.count_nonzero(sheet) for sheet in mask], np.int64)
     sheet = np.zeros(mask.shape[1:], np.int64)
     for one in mask:
@@ -188,7 +188,7 @@ def _span(line: np.ndarray) -> slice:
 
 
 def grown(box: Box, shape: tuple[int, ...], window: Box = (slice(0, None),) * 3) -> Box:
-    """Return a box enlarged by a voxel on every side, within the volume.
+    """Return a box enlarged by one voxel on every side, within the volume.
 
     Args:
         box: in the indices of the window.

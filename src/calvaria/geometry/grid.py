@@ -1,4 +1,4 @@
-"""The canonical grid: the box of voxels in which every skull of a run stands.
+"""The canonical grid: the box of voxels to which every skull of a run is resampled.
 
 Arrays are indexed ``[x, y, z]`` in RAS+ orientation: x grows to the patient's right, y to the front,
 z to the top of the head. World coordinates are millimetres with their origin at the centre of the box.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Labels of a case, the one label volume from which skull, defective skull and implant are read.
+# Labels of a case: a single volume from which skull, defective skull and implant are derived.
 BACKGROUND, BONE, IMPLANT = 0, 1, 2
 
 

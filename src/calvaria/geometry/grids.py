@@ -1,4 +1,4 @@
-"""Whether two arrays of voxels are one grid: each voxel of the one in the place of a voxel of the other."""
+"""Equality of two voxel grids: whether each voxel of one has the position of a voxel of the other."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -11,7 +11,7 @@ from calvaria.geometry.orientation import Orientation
 
 Affine = npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
 
-SAME_VOXELS = 0.1  # headers round directions and origins; in voxels of the smallest edge
+SAME_VOXELS = 0.1  # tolerance in voxels of the smallest edge, as headers are rounded
 
 
 def corners_apart_mm(a: Affine, b: Affine, shape: Sequence[int]) -> float:
@@ -29,7 +29,7 @@ def same_grid_mm(affine: Affine) -> float:
 def in_order_of(
     reference: Affine, values: npt.NDArray[Any], affine: Affine
 ) -> tuple[npt.NDArray[Any], Affine]:
-    """A view of an array with its axes in the order and direction closest to a reference's, and its affine.
+    """Return a view of an array in the axis order and direction closest to a reference, and its affine.
 
     Args:
         reference: of the other array.

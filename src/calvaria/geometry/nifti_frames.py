@@ -1,7 +1,7 @@
 """Voxel positions of a NIfTI file: the up to three descriptions in its header must be consistent.
 
-pixdim gives the spacing; the qform adds a rotation and an origin; the sform is an affine of its own. Programs
-differ in which of them they follow, so a file whose forms disagree has no known place, or no known size.
+pixdim gives the spacing; the qform adds a rotation and an origin; the sform is a separate affine. Programs
+differ in which of them they use, so the position or size of a file whose forms disagree is ambiguous.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from calvaria.geometry.grids import corners_apart_mm
 
 Affine = npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
 
-LENGTH = 0.01  # most that a column of the sform may be longer or shorter than pixdim, relative to it
-APART_MM = 1.0  # most distance between the corners of sform and qform in a file that is read
+LENGTH = 0.01  # maximum difference of a column of the sform from pixdim, relative to pixdim
+APART_MM = 1.0  # maximum distance between the corners of sform and qform in a file that is read
 WRITTEN_APART_MM = 0.01  # the same in a file that is written
 SHEAR = 2e-3  # cosine between two axes; directions rounded to three digits stay below
 _QUATERNION_EXCESS = 1e-3  # by rounding, in the sum of squares of b, c and d
@@ -39,7 +39,7 @@ def from_quaternion(
         qfac: pixdim[0]; a negative one flips the third axis, 0 counts as 1.
 
     Raises:
-        ValueError: if the quaternion is not a rotation's, by more than rounding, or something is not finite.
+        ValueError: if the quaternion is not that of a rotation, beyond rounding, or a value is not finite.
     """
     from nibabel.quaternions import quat2mat
 
@@ -66,7 +66,7 @@ def resolve(
         shape: voxels along i, j, k.
 
     Raises:
-        ValueError: if there is none, or if they contradict each other; it names both, and what to do.
+        ValueError: if neither is set, or if they disagree; the message names both, and a remedy.
     """
     if sform is None:
         if qform is None:
@@ -81,7 +81,7 @@ def resolve(
 
 
 def has_qform(affine: Affine, shape: Sequence[int]) -> bool:
-    """Return whether a file with this affine is written with a qform: one that is as good as the affine."""
+    """Return whether a file with this affine is written with a qform, i.e. whether one can express it."""
     import nibabel
 
     header = nibabel.Nifti1Header()
@@ -107,7 +107,7 @@ def _check_forms(sform: Affine, qform: Affine, shape: Sequence[int]) -> None:
         return
     axes = [form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in (sform, qform)]
     if is_sheared(sform) and (axes[0] * axes[1]).sum(axis=0).min() > _SAME_AXIS:
-        return  # a tilted gantry: the qform is as near as a quaternion comes
+        return  # a tilted gantry: the qform is the closest that a quaternion can express
     raise ValueError(
         f"its sform (axes {_letters(sform)}) and its qform (axes {_letters(qform)}) put corners up to "
         f"{apart:.3g} mm apart, expected at most {APART_MM:g} mm; find out which one is right, and set the "

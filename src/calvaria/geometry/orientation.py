@@ -1,7 +1,7 @@
 """Array axes in the order and direction closest to RAS+, by transposing and flipping alone.
 
-A file may store the same voxels in 48 orders of axes. Everything that is computed starts from one of them, so
-that no result depends on the file's order.
+A file may store the same voxels in 48 orders of axes. All computations start from one of them, so that
+no result depends on the file's order.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Orientation:
     def canonical_affine(
         self, affine: npt.NDArray[np.float64], shape: tuple[int, ...]
     ) -> npt.NDArray[np.float64]:
-        """(4, 4) affine of the canonical view of an array with this affine and this shape (i, j, k)."""
+        """Return the (4, 4) affine of the canonical view of an array with this affine and shape."""
         out = affine.copy()
         for target, source in enumerate(self.axes):
             column = affine[:3, source]
@@ -57,8 +57,8 @@ class Orientation:
 def centred(affine: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Return the (4, 4) affine with the array's centre at the origin.
 
-    An origin is rounded differently in each storage order, the directions are not: in this frame equal scans
-    have equal bits.
+    Origins are rounded differently in each storage order, directions are not: in this frame, equal scans
+    are bit-identical.
     """
     out = affine.copy()
     middle = [(n - 1) / 2 for n in shape]

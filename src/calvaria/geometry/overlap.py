@@ -9,7 +9,7 @@ def dice(one: np.ndarray, other: np.ndarray, *, both_empty: float = 1.0) -> floa
     Args:
         one: bool or integer mask of any shape, non-zero inside.
         other: mask of the same shape.
-        both_empty: what is returned if both masks are empty.
+        both_empty: result if both masks are empty.
 
     Returns:
         Twice the shared voxels over the sum of both counts, in [0, 1].

@@ -1,11 +1,12 @@
 """The azimuthal equidistant projection: a picture of the vault from the inside of a head.
 
-The distance of a place from the picture's middle is its angle from the pole, the z axis; the picture's
+The distance of a point from the picture's centre is its angle from the pole, the z axis; the picture's
 border, at 1, is the largest angle in view.
 
-The way back, from points to pixels, stands where it is used (``skull.matching``, ``families.representation``,
-``reconstruction.fine.interpolation``), as each rounds differently: one form for all would change the last
-bits of who is taken for whom, of what families learn from, and of the fine network's inputs.
+The inverse, from points to pixels, is implemented where it is used (``skull.matching``,
+``families.representation``, ``reconstruction.fine.interpolation``), as each rounds differently: a shared
+version would change the last bits of the matching of people, of the families' training data, and of the
+fine network's inputs.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""From a scan's own grid onto the canonical grid, and back.
+"""Resampling from a scan's native grid to the canonical grid, and back.
 
-There: every target voxel counts how many of its sub-samples lie in bone (partial volume, `sampling`). The
-count from which a voxel is bone is chosen so that the bone volume is kept: a fixed one half eats thin bone,
-nearest neighbour tears it.
+Forward: the sub-samples of every target voxel that lie in bone are counted (partial volume, `sampling`).
+The count from which a voxel is bone is chosen to preserve the bone volume: a fixed threshold of one half
+erodes thin bone, and nearest-neighbour sampling breaks it up.
 
-Back: the surface is where a smooth interpolation of the mask passes the level that keeps the volume.
+Backward: the surface is where a smooth interpolation of the mask passes a given level.
 """
 
 from itertools import product
@@ -30,7 +30,7 @@ def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Gri
 
 
 def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return what ``resample`` does, of a scan that was made ready for it."""
+    """Return the result of ``resample``, given the samples of the scan."""
     to_scan = np.linalg.inv(pose @ affine)
     finest = np.linalg.norm(affine[:3, :3], axis=0).min()
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
@@ -44,7 +44,7 @@ def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, gri
 
 
 def _volume_keeping_threshold(counts: np.ndarray, full: int) -> int:
-    """The count from which a voxel is bone, so that the bone's volume is nearest to that of the counts."""
+    """Return the count from which a voxel is bone, with the bone volume nearest to that of the counts."""
     volume = counts.sum(dtype=np.int64) / full
     low, high = (max(1, round(fraction * full)) for fraction in THRESHOLDS)
     candidates = np.arange(low, high + 1)
@@ -66,7 +66,7 @@ def restore(
     Args:
         mask: (x, y, z), non-zero inside.
         affine: (4, 4) the scan's voxel indices to RAS+ millimetres.
-        pose: (4, 4) rigid, as it was given to ``resample``.
+        pose: (4, 4) rigid, as passed to ``resample``.
         shape: of the scan.
 
     Returns:
@@ -88,16 +88,16 @@ def restore_level(
     pose: np.ndarray,
     shape: tuple[int, ...],
 ) -> Region:
-    """The voxels of a scan at which a field in the canonical box, interpolated cubically, exceeds a level.
+    """Return the voxels of a scan at which a cubically interpolated field in the box exceeds a level.
 
     Args:
         field: (x, y, z) float32.
         level: positive.
         to_world: (4, 4) the field's indices to the box's RAS+ millimetres.
-        where: (x, y, z) bool; only its bounding box and two voxels around are looked at.
+        where: (x, y, z) bool; only its bounding box and a margin of two voxels are evaluated.
 
     Returns:
-        the part of the scan that was looked at, set where the field is higher.
+        the evaluated part of the scan, set where the field exceeds the level.
     """
     from scipy.ndimage import map_coordinates, maximum_filter, spline_filter
 
@@ -114,7 +114,7 @@ def restore_level(
         return Region.empty(shape)
     out = np.empty(last - first, bool)
     splines = spline_filter(field, output=np.float32)
-    # A value is a mean of the four coefficients around it on each axis: it exceeds none that exceeds all.
+    # A value is a weighted mean of the four coefficients around it on each axis, so at most their maximum.
     near = maximum_filter((splines > level - LEVEL_MARGIN).view(np.uint8), 5).view(bool)
     for start in range(first[0], last[0], SLAB):
         origin = np.array([start, first[1], first[2]])
@@ -130,7 +130,7 @@ def restore_level(
 
 
 def _places(to_box: np.ndarray, origin: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Return where voxels of a scan are in a field, (3, i, j, k) float64 in its voxels.
+    """Return the positions of a scan's voxels in a field, (3, i, j, k) float64 in voxels of the field.
 
     Args:
         to_box: (4, 4) the scan's voxel indices to the field's.

@@ -1,4 +1,4 @@
-"""Rotations whose bits are the same on every machine."""
+"""Rotations that are bit-identical on every machine."""
 
 Row = tuple[float, float, float]
 
@@ -6,7 +6,7 @@ Row = tuple[float, float, float]
 def rotation_of_half_tangents(a: float, b: float, c: float) -> tuple[Row, Row, Row]:
     """Return the rotation about (a, b, c) by twice the arc tangent of its length.
 
-    It is that of the normalised quaternion (1, a, b, c): sums, products and quotients alone, which are
+    It is that of the normalised quaternion (1, a, b, c), by sums, products and quotients alone, which are
     rounded the same everywhere, unlike sine and cosine. Half angles in radians approximate their tangents.
 
     Returns:

@@ -1,8 +1,8 @@
-"""How many sub-samples of every target voxel lie in the bone of a scan.
+"""Counts of the sub-samples of every target voxel that lie in the bone of a scan.
 
 Positions are integers in fixed-point arithmetic, so the counts are the same on every machine. Most of the
-target grid is far from bone: bricks of target voxels are halved as long as there may be bone in them, and
-only what is left is sampled.
+target grid is far from bone: bricks of target voxels are halved as long as they may contain bone, and only
+the remaining ones are sampled.
 """
 
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ from calvaria.geometry.blocks import occupied
 from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import IMPLANT, Grid
 
-FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels an axis
-BLOCK = 2  # scan voxels an edge; of each block it is known whether there is bone in it
-LARGEST_BRICK = 16  # target voxels an edge
-LEAST_SAMPLES = 200  # of a brick; to halve one with fewer costs more than it saves
-CHUNK = 1 << 15  # samples taken at a time: what is computed of them stays in the processor's cache
+FRACTION_BITS = 16  # of fixed-point voxel positions: 2^-16 voxel, up to 2^15 voxels per axis
+BLOCK = 2  # scan voxels along each edge of a block; for each block it is known whether it contains bone
+LARGEST_BRICK = 16  # target voxels along each edge
+LEAST_SAMPLES = 200  # of a brick; halving one with fewer costs more than it saves
+CHUNK = 1 << 15  # samples processed at a time, so that intermediate results fit into the processor's cache
 
 _ANY_LABEL = 255
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The labelled part of a scan, made ready to be sampled on several grids or at several poses."""
+    """The labelled part of a scan, prepared for sampling on several grids or at several poses."""
 
     labels: np.ndarray  # (i, j, k) uint8, the box with all labels and a margin; 0 and 1 if no implant
     start: np.ndarray  # (3,) int64, voxel of the scan at index 0
     implant: bool  # whether any label is an implant
-    occupied: np.ndarray  # (a, b, c) int32, blocks before this one, on all axes, that have a label
+    occupied: np.ndarray  # (a, b, c) int32, number of labelled blocks before each block, on all axes
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Samples":
-        """The samples of labels (i, j, k) uint8: 0 background, 1 bone, 2 implant."""
+        """Return the samples of labels (i, j, k) uint8: 0 background, 1 bone, 2 implant."""
         box = bounding_box(labels, _ANY_LABEL) or (slice(0, 0),) * 3
         inner = labels[box]
         shape = [n + 2 for n in inner.shape]
@@ -75,10 +75,10 @@ class Samples:
     def _bricks(
         self, positions: "_Positions", smallest: int, whole: list[int]
     ) -> list[tuple[np.ndarray, bool]]:
-        """The smallest bricks in which there may be bone: those that sample the box alone, and the others.
+        """Return the smallest bricks that may contain bone: those sampled within the box alone, and others.
 
         Returns:
-            twice (3, n), indices in bricks along x, y, z, and whether they are the former.
+            twice (3, n), indices in bricks along x, y, z, and whether they sample the box alone.
         """
         size = LARGEST_BRICK
         bricks = np.indices([n // size for n in whole]).reshape(3, -1)
@@ -94,7 +94,7 @@ class Samples:
             bricks, size = (2 * bricks[:, :, None] + halves).reshape(3, -1), size // 2
 
     def _may_hold_bone(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether there is bone in the blocks of these voxels, (3, n) first and last."""
+        """Return (n,) bool: whether the blocks of voxels, (3, n) first and last, contain bone."""
         before = self.occupied
         limits = np.array(before.shape)[:, None] - 1
         first = np.clip(low // BLOCK, 0, limits)
@@ -107,11 +107,11 @@ class Samples:
         return found > 0
 
     def _counts(self, parts: list[list[np.ndarray]], within: bool) -> tuple[np.ndarray, ...]:
-        """Sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n).
+        """Count sub-samples in skull, and in implant if there is any, of n bricks, (size, size, size, n).
 
         Args:
             parts: the bricks' positions; see ``_Positions.of_bricks``.
-            within: whether all of them are within these labels.
+            within: whether all positions are within the labels.
         """
         fortran = _is_fortran(self.labels)
         flat = self.labels.ravel("F" if fortran else "C")
@@ -135,7 +135,7 @@ class Samples:
                     place *= np.int32(self.labels.strides[axis])
                     index += place
             np.copyto(wide, index)
-            flat.take(wide, out=found, mode="clip")  # none is clipped; without a mode it is slower
+            flat.take(wide, out=found, mode="clip")  # nothing is clipped; the default mode is slower
             blocks = found.reshape(size, size, size, fineness, count)
             for z in range(fineness):
                 each = blocks[:, :, :, z]
@@ -147,7 +147,7 @@ class Samples:
 
 
 def _sheets(parts: list[list[np.ndarray]]) -> Iterator[list[np.ndarray]]:
-    """For each pair of sub-samples along x and y: the sums of their parts of every voxel axis."""
+    """Yield, for each pair of sub-samples along x and y, the sums of their parts of every voxel axis."""
     fineness = parts[0][0].shape[1]
     for x, y in product(range(fineness), repeat=2):
         yield [row[0][:, x][:, None] + row[1][:, y][None, :] for row in parts]
@@ -155,7 +155,7 @@ def _sheets(parts: list[list[np.ndarray]]) -> Iterator[list[np.ndarray]]:
 
 @dataclass(frozen=True)
 class _Positions:
-    """Fixed-point voxel positions of sub-samples, as sums of a part for each axis of the grid."""
+    """Fixed-point voxel positions of sub-samples, as sums of one part for each axis of the grid."""
 
     parts: list[list[np.ndarray]]  # of each voxel axis and grid axis: (n, fineness) int64
     fineness: int
@@ -164,10 +164,10 @@ class _Positions:
     def of(
         cls, to_scan: np.ndarray, grid: Grid, fineness: int, whole: list[int], start: np.ndarray
     ) -> "_Positions":
-        """The positions on a grid that is continued to the shape ``whole``, from the voxel ``start``."""
+        """Return positions on a grid extended to the shape ``whole``, relative to the voxel ``start``."""
         offsets = ((np.arange(fineness) + 0.5) / fineness - 0.5) * grid.spacing_mm
         scale = float(1 << FRACTION_BITS)
-        # The half makes a floor of the rounding.
+        # With the half, flooring by a shift rounds to the nearest voxel.
         first = np.rint((to_scan[:3, 3] + 0.5) * scale).astype(np.int64) - (start << FRACTION_BITS)
         parts = []
         for row in range(3):
@@ -181,7 +181,7 @@ class _Positions:
         return cls(parts, fineness)
 
     def bounds(self, bricks: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first and last voxels, (3, n) int64 each, that bricks (3, n) may sample."""
+        """Return the first and last voxels, (3, n) int64 each, that bricks (3, n) may sample."""
         sums = np.zeros((2, 3, bricks.shape[1]), np.int64)
         for row in range(3):
             for axis in range(3):
@@ -192,14 +192,14 @@ class _Positions:
         return low, high
 
     def of_bricks(self, bricks: np.ndarray, size: int) -> list[list[np.ndarray]]:
-        """The parts of bricks (3, n), of each voxel axis and grid axis: (size, fineness, n) int32."""
+        """Return parts of bricks (3, n), of each voxel axis and grid axis: (size, fineness, n) int32."""
         parts = []
         for row in range(3):
             axes = []
             base = np.zeros(bricks.shape[1], np.int64)
             for axis in range(3):
                 each = self.parts[row][axis].reshape(-1, size, self.fineness)[bricks[axis]]
-                if axis:  # small within a brick, with its first sample's place in the first part
+                if axis:  # offsets within the brick; its first sample's position moves to the first part
                     base += each[:, 0, 0]
                     each = each - each[:, :1, :1]
                 axes.append(each)
@@ -220,12 +220,12 @@ def _smallest_brick(fineness: int) -> int:
 
 
 def _is_fortran(values: np.ndarray) -> bool:
-    """Whether an array's first axis is the fastest in memory."""
+    """Return whether an array's first axis is the fastest in memory."""
     return bool(values.strides[0] < values.strides[-1])
 
 
 def _blocks_before(labels: np.ndarray) -> np.ndarray:
-    """(a + 1, b + 1, c + 1) int32: how many blocks with labels there are before each, on all axes."""
+    """Return (a + 1, b + 1, c + 1) int32: the number of labelled blocks before each, on all axes."""
     blocks = occupied(labels, BLOCK)
     before = np.zeros([n + 1 for n in blocks.shape], np.int32)
     before[1:, 1:, 1:] = blocks

@@ -1,4 +1,4 @@
-"""Thresholds that keep a volume: a fixed one would thicken or eat thin bone."""
+"""Thresholds that preserve a volume; a fixed one would thicken or erode thin bone."""
 
 import numpy as np
 

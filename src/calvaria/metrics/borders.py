@@ -12,7 +12,7 @@ def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
 
     Args:
         mask: (x, y, z) bool.
-        box: slices around all of it; beyond it, hence also beyond the array, is background.
+        box: slices that enclose the mask; everything beyond, also beyond the array, is background.
 
     Returns:
         (n, 3) int64 voxel indices into the whole mask, in the order of memory.
@@ -30,9 +30,9 @@ def border_points(mask: np.ndarray, box: Box) -> np.ndarray:
 def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
     """Return (n,) float64 distances in mm from n points to the nearest of m others.
 
-    A k-d tree in float64 takes as long as two distance transforms by ``edt``, whose float32 is off by
-    up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to ten
-    times as long where the nearest points of a curved surface are almost equally far.
+    A k-d tree in float64 takes as long as two distance transforms by ``edt``, whose float32 result is off
+    by up to 1e-4 mm where the masks are far apart. A plain tree is the fastest: compact nodes take up to
+    ten times as long where the nearest points of a curved surface are almost equidistant.
 
     Args:
         own, other: (n, 3) and (m, 3) voxel indices, m > 0.
@@ -46,7 +46,7 @@ def nearest_mm(own: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, ...]
 
 
 def touches(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return (n,) bool: the (n, 3) voxels that are in a mask (not 0) or have a 6-neighbour in it."""
+    """Return (n,) bool: whether each of (n, 3) voxels is in a mask (not 0) or has a 6-neighbour in it."""
     touching = np.asarray(mask[tuple(points.T)] != 0)
     for axis in range(3):
         for step in (-1, 1):
@@ -72,7 +72,7 @@ def voxels_of(box: Box) -> int:
 
 
 def within(mask: np.ndarray, box: Box) -> Box | None:
-    """The smallest box around a mask that was cropped to ``box``, in the indices of the whole; or None."""
+    """Return the smallest box around a mask cropped to ``box``, in whole indices; None if it is empty."""
     inner = bounding_box(mask)
     if inner is None:
         return None

@@ -1,4 +1,4 @@
-"""Arms against each other: scores by case, intervals, paired tests, and how many samples are enough."""
+"""Comparison of arms: scores by case, intervals, paired tests, and curves over the number of samples."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ TESTED = "dsc"
 
 @dataclass(frozen=True)
 class ArmComparison:
-    """An arm against a baseline, by DSC."""
+    """The comparison of an arm with a baseline, by DSC."""
 
     arm: str
     baseline: str
     result: Comparison
-    corrected: float  # p-value after Holm, over all comparisons of the run
+    corrected: float  # p-value with Holm correction, over all comparisons of the run
 
 
 def score_of(row: EvaluateRow, key: str) -> float:
@@ -45,7 +45,7 @@ def single(rows: Sequence[EvaluateRow]) -> list[EvaluateRow]:
 
 
 def people_of(rows: Sequence[EvaluateRow]) -> dict[int, str]:
-    """Return the person of every case; a case without a known person counts as a person."""
+    """Return the person of every case; a case without a known person counts as a separate one."""
     return {row["case"]: str(row["person"] or f"case {row['case']}") for row in rows}
 
 
@@ -83,9 +83,9 @@ def compare_arms(
 
 
 def curves(arms: Mapping[str, Arm]) -> dict[str, list[str]]:
-    """Group arms that differ only in the number of synthetic samples, by the longest name that they share.
+    """Group arms that differ only in the number of synthetic samples, keyed by their shortest name.
 
-    Return only groups of two arms or more, each ordered by that number; the arm without a limit comes last.
+    Only groups of at least two arms are returned, ordered by that number; an arm without a limit is last.
     """
     groups: dict[str, list[str]] = {}
     for name, arm in arms.items():

@@ -1,8 +1,8 @@
 """Fidelity and diversity of a set of samples compared with a set of real ones, from coordinates of both.
 
 Sources: Kynkäänniemi et al. 2019 (improved precision and recall); Naeem et al. 2020 (density and coverage);
-Lopez-Paz and Oquab 2017 (two-sample test by the nearest neighbour); Meehan et al. 2020 (copying, by how near
-samples are to the training set compared with held-out data).
+Lopez-Paz and Oquab 2017 (two-sample test by the nearest neighbour); Meehan et al. 2020 (copying, by the
+distance of samples to the training set, compared with held-out data).
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from scipy.stats import mannwhitneyu
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All between 0 and 1 but the density, which may exceed 1."""
+    """Scores between 0 and 1, except for the density, which may exceed 1."""
 
-    precision: float  # share of samples within the surroundings of any real one
-    recall: float  # share of real ones within the surroundings of any sample
-    density: float  # how many surroundings of real ones hold a sample, over how many would for real samples
-    coverage: float  # share of real ones with a sample in their surroundings
-    neighbour_accuracy: float  # how often the nearest neighbour tells samples from real ones; 0.5 is perfect
+    precision: float  # share of samples within the neighbourhood of any real one
+    recall: float  # share of real ones within the neighbourhood of any sample
+    density: float  # neighbourhoods of real ones per sample, relative to the number expected of real ones
+    coverage: float  # share of real ones with a sample in their neighbourhood
+    neighbour_accuracy: float  # of classifying samples and real ones by nearest neighbour; 0.5 is ideal
 
 
 def fidelity(samples: np.ndarray, real: np.ndarray, neighbours: int) -> Fidelity:
-    """Compare samples (n, f) with real ones (m, f), as many at a time of both.
+    """Compare samples (n, f) with real ones (m, f), in sets of equal size.
 
-    All of these figures depend on how many points there are; so samples are taken in turns of m (or, if there
-    are fewer, real ones are taken evenly), and the figures of all turns are averaged.
+    All scores depend on the number of points, so they are averaged over batches of m samples; if there are
+    fewer samples than real ones, evenly selected real ones are used.
 
     Raises:
-        ValueError: if there are not more points than neighbours in a turn.
+        ValueError: if a batch has at most ``neighbours`` points.
     """
     size = min(len(samples), len(real))
     if size <= neighbours:
@@ -46,7 +46,7 @@ def fidelity(samples: np.ndarray, real: np.ndarray, neighbours: int) -> Fidelity
 def _compare(samples: np.ndarray, real: np.ndarray, neighbours: int) -> list[float]:
     within_real, within_samples = cdist(real, real), cdist(samples, samples)
     between = cdist(real, samples)
-    # The nearest of all is the point itself.
+    # At index 0 is the point itself.
     real_radius = np.sort(within_real, axis=1)[:, neighbours]
     sample_radius = np.sort(within_samples, axis=1)[:, neighbours]
     inside = between < real_radius[:, None]
@@ -60,7 +60,7 @@ def _compare(samples: np.ndarray, real: np.ndarray, neighbours: int) -> list[flo
 
 
 def _neighbour_accuracy(within_real: np.ndarray, within_samples: np.ndarray, between: np.ndarray) -> float:
-    """Leave-one-out accuracy of the nearest neighbour; a tie between both sides counts half."""
+    """Return the leave-one-out accuracy of the nearest neighbour; a tie between both sides counts half."""
     right = []
     for within, across in ((within_real, between), (within_samples, between.T)):
         same = np.where(np.eye(len(within), dtype=bool), np.inf, within).min(1)
@@ -71,10 +71,10 @@ def _neighbour_accuracy(within_real: np.ndarray, within_samples: np.ndarray, bet
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Whether samples are nearer to the training skulls than unseen real skulls are."""
+    """Comparison of the distances of samples and of held-out real skulls to the training skulls."""
 
     ratio: float  # median distance of samples to their nearest training skull, over that of held-out skulls
-    p_value: float  # of samples being as near by chance (one-sided Mann-Whitney test)
+    p_value: float  # of samples being this near by chance (one-sided Mann-Whitney test)
     nearest: list[float]  # each sample's distance to its nearest training skull
     held_out_nearest: list[float]
 

@@ -7,7 +7,7 @@ import numpy as np
 from calvaria.metrics.borders import Box, box_of, voxels_of, within
 
 BORDER_MM, BORDER_VOXELS = 10.0, 10
-# Distances that are meant to be equal to a limit count as within it, despite rounding.
+# Relative tolerance, so that distances equal to a limit count as within it despite rounding.
 SLACK = 1e-6
 
 
@@ -16,17 +16,17 @@ def near(
 ) -> tuple[Box, np.ndarray, np.ndarray]:
     """Return the voxels of two masks within 10 mm and within 10 voxels of the defective skull.
 
-    Distances are needed of the voxels that are not in the skull itself, so only the boxes around those are
-    transformed; one box around both where that is no more work than two.
+    Distances are needed only for voxels outside the skull, so only the boxes around those are transformed,
+    or one box around both if it has no more voxels than the two boxes.
 
     Args:
         masks: two (x, y, z) bool, neither empty.
-        boxes: around all of each mask.
+        boxes: that enclose each mask.
         defective: (x, y, z), set where not 0.
 
     Returns:
-        A box around both masks, and (box) bool each for 10 mm and 10 voxels: right at the masks' voxels,
-        anything elsewhere.
+        A box around both masks, and (box) bool each for 10 mm and 10 voxels: valid at the masks' voxels,
+        arbitrary elsewhere.
     """
     outer = box_of(*boxes)
     near_mm, near_voxels = (np.ones(tuple(side.stop - side.start for side in outer), bool) for _ in range(2))
@@ -46,10 +46,10 @@ def near(
 def _near(
     defective: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return every voxel of the box: whether it is within 10 mm, and within 10 voxels.
+    """Return for every voxel of the box whether it is within 10 mm, and whether within 10 voxels.
 
-    With isotropic voxels one distance transform in voxels, where squares are whole and hence exact,
-    serves both.
+    With isotropic voxels of at most 1 mm, one distance transform in voxels serves both; its squares are
+    integers and hence exact.
     """
     in_mm = tuple(s / spacing_mm[0] for s in spacing_mm)
     limit_mm = BORDER_MM / spacing_mm[0]
@@ -64,7 +64,7 @@ def _near(
 def _squared_distance(
     defective: np.ndarray, box: Box, spacing: tuple[float, ...], limit: float
 ) -> np.ndarray:
-    """(box) float32 squared distance to the defective skull, right wherever it is at most ``limit``."""
+    """Return the (box) float32 squared distance to the skull, valid for distances up to ``limit``."""
     import edt
 
     margins = [math.ceil(limit / s) for s in spacing]

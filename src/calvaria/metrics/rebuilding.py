@@ -14,13 +14,13 @@ from calvaria.skull.measures import vault_map
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """One skull and its reconstruction."""
+    """Errors of the reconstruction of one skull."""
 
     dice: float
     surface95_voxels: (
         float  # 95th percentile of the pooled distances between the surfaces; inf if one is empty
     )
-    surface_mm: float  # their mean
+    surface_mm: float  # mean of these distances
     thickness_mm: float  # mean absolute difference of the vault's thickness along its rays
 
 

@@ -1,4 +1,4 @@
-"""The scores of one predicted implant, from files."""
+"""Scores of one predicted implant, from files."""
 
 import math
 from dataclasses import asdict
@@ -13,10 +13,10 @@ from calvaria.sources.volumes import read_mask
 
 
 def score_files(prediction: Path, reference: Path, defective: Path) -> dict[str, float | None]:
-    """Score a predicted implant; all three files are masks on one grid, perhaps in different orders of axes.
+    """Score a predicted implant; all three files are masks on one grid, in any axis order.
 
-    The voxels' spacing is that of the reference's affine: the lengths of its columns. The others may lie
-    up to a tenth of a voxel off, as headers are rounded.
+    The voxels' spacing is that of the reference's affine: the lengths of its columns. The other
+    grids may deviate by up to a tenth of a voxel, as headers are rounded.
 
     Returns:
         The fields of `calvaria.metrics.scores.Scores`, with None for an infinite distance: JSON has no

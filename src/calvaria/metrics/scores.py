@@ -1,8 +1,8 @@
-"""Scores of a predicted implant against the real one, as the AutoImplant challenges define them and beyond.
+"""Scores of a predicted implant against the reference: those of the AutoImplant challenges, and others.
 
 DSC, bDSC and HD95 are those of Li et al. 2021 (IEEE TMI 40:2329) and Kodym et al. 2021; docs/metrics.md has
-all definitions. Everything is computed in the bounding boxes of what matters, with sums that do not depend
-on their order. Distances between the two borders serve four scores.
+all definitions. All scores are computed in bounding boxes, with sums that do not depend on the order of
+their terms. Four scores use the distances between the two borders.
 """
 
 import math
@@ -25,7 +25,7 @@ class Scores:
 
     dsc: float  # Dice of the implants, 0 to 1
     bdsc_10mm: float  # Dice of both implants within 10 mm of the defective skull, 0 to 1
-    bdsc_10vox: float  # the same within 10 voxels, as some published code has it, 0 to 1
+    bdsc_10vox: float  # the same within 10 voxels, as in some published code, 0 to 1
     hd95_mm: float  # 95th percentile of the pooled distances between the borders, 0 to inf
     surface_dice_1mm: float  # share of all border voxels within 1 mm of the other border, 0 to 1
     assd_mm: float  # mean of the pooled distances between the borders, 0 to inf
@@ -45,8 +45,8 @@ def score(
     """Score a predicted implant.
 
     The border of a mask is the mask minus its 6-connected erosion, where everything outside the array
-    is background; distances run between voxel centres. If both implants are empty the prediction is
-    ``PERFECT``, if only one of them is it has ``FAILED``: an empty prediction is counted, never dropped.
+    is background; distances are between voxel centres. If both implants are empty, the scores are
+    ``PERFECT``; if only one is empty, they are ``FAILED``: an empty prediction is counted, never dropped.
 
     Args:
         prediction, reference: implants, bool or integer, set where not 0.
@@ -57,7 +57,7 @@ def score(
         InputError: if shapes differ, the spacing is not positive, or the defective skull is empty.
     """
     _validate(prediction, reference, defective, spacing_mm)
-    # No score knows one axis from another; along the order of memory everything is faster.
+    # All scores are invariant to the order of axes; processing in memory order is faster.
     order = np.argsort([-abs(stride) for stride in reference.strides], kind="stable")
     prediction, reference, defective = (mask.transpose(order) for mask in (prediction, reference, defective))
     x, y, z = (float(spacing_mm[axis]) for axis in order)
@@ -100,9 +100,9 @@ def _rim_gap(
 ) -> float:
     """Return the 95th percentile of the distances from the defect's rim to the predicted implant.
 
-    The rim is the reference's border voxels that touch the defective skull; where a reference touches none,
-    its whole border. A voxel outside of a mask is nearest to a border voxel of it, so the distances are
-    those between the borders, but for rim voxels inside of the prediction, which have no gap.
+    The rim consists of the reference's border voxels that touch the defective skull; if none does, of its
+    whole border. The voxel of a mask nearest to a point outside it is on its border, so the distances are
+    those between the borders, except for rim voxels inside the prediction, which have no gap.
 
     Args:
         border: (n, 3) voxel indices of the reference's border.

@@ -1,11 +1,11 @@
-"""Shape features of a skull, which the audit compares; computed without a pretrained network.
+"""Shape features of a skull, compared by the audit; computed without a pretrained network.
 
 ==========  ==================================================================================================
 radii       mm from the vault's centre to its outer surface, in directions spread evenly over the vault
 thickness   mm of bone in the same directions
 asymmetry   mean left-right difference of both, mm
-moments     bone volume (cube root, mm), width, length and height (mm), where the bone's centre lies from the
-            vault's (mm), and its second moments about it (square roots, mm)
+moments     bone volume (cube root, mm), width, length and height (mm), offset of the bone's centre from the
+            vault's (mm), and second moments of bone about its centre (square roots, mm)
 ==========  ==================================================================================================
 """
 
@@ -25,10 +25,10 @@ class Scale:
     """Standardisation of features by the real training skulls."""
 
     mean: np.ndarray  # (f,)
-    weight: np.ndarray  # (f,) 1 / standard deviation, divided so that each group counts as much as the others
+    weight: np.ndarray  # (f,) 1 / standard deviation, scaled so that all groups have equal weight
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Return (n, f) features to (n, f) coordinates, whose Euclidean distances count."""
+        """Map (n, f) features to (n, f) coordinates, to be compared by Euclidean distance."""
         return (features - self.mean) * self.weight
 
 
@@ -74,8 +74,8 @@ def all_features(
 def scale_of(training: np.ndarray) -> Scale:
     """Return the scale of (n, f) features of training skulls.
 
-    Within radii and thickness all directions share one standard deviation, so that none of them is blown up
-    because real skulls happen to be alike there.
+    Within radii and thickness all directions share one standard deviation, so that none of them is
+    inflated where real skulls happen to be similar.
     """
     weights, first = [], 0
     for name, size in GROUPS:
@@ -88,5 +88,5 @@ def scale_of(training: np.ndarray) -> Scale:
 
 
 def _nearest(directions: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return (n,) the number of the place, (m, 3), that each direction, (n, 3), is closest to."""
+    """Return (n,) the index of the place, (m, 3), closest to each direction, (n, 3)."""
     return np.argmax(directions @ places.T, axis=1)

@@ -23,7 +23,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against a baseline, person by person."""
+    """The comparison of an arm with a baseline, by person."""
 
     difference: Interval  # arm minus baseline
     effect: float  # matched-pairs rank-biserial correlation, -1 to 1; positive if the arm is higher
@@ -40,7 +40,7 @@ def per_person(values: Sequence[float], people: Sequence[str]) -> dict[str, floa
 
 
 def clustered_mean(values: Sequence[float], people: Sequence[str], rng: np.random.Generator) -> Interval:
-    """Return the mean over cases, and its percentile interval when people are drawn with all of their cases.
+    """Return the mean over cases, and its percentile interval from resampling people with all their cases.
 
     Source: Davison and Hinkley 1997, Bootstrap methods and their application, section 3.8.
     """
@@ -77,7 +77,7 @@ def compare(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for being several, in their order.
+    """Return p-values corrected for multiple testing, in the order given.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """

@@ -1,8 +1,8 @@
 """One implant from predictions at several poses.
 
-The pose is accurate to a degree or two, and a prediction depends on it more than it should: at poses so far
-apart the DSC of one implant varied between 0.78 and 0.89. The majority vote varies less and is closer to the
-truth than most single predictions.
+The pose is accurate to a degree or two, and predictions are more sensitive to it than they should be:
+between poses that far apart, the DSC of one implant varied from 0.78 to 0.89. The majority vote varies less
+and is closer to the truth than most single predictions.
 """
 
 import numpy as np

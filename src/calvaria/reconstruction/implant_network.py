@@ -1,4 +1,4 @@
-"""Import path named by MONAI bundles that earlier versions exported; new ones name `export.ensemble`."""
+"""Import path in MONAI bundles exported by earlier versions; new bundles use `export.ensemble`."""
 
 from calvaria.reconstruction.export.ensemble import ImplantNetwork, bone_on_grid, implant_network, input_files
 

@@ -1,4 +1,4 @@
-"""Binary masks: the largest component, dilation, and their share of coarser voxels."""
+"""Binary masks: dilation, and their share of coarser voxels."""
 
 import numpy as np
 

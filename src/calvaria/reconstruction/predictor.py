@@ -1,6 +1,6 @@
 """Implant prediction for a skull in native space: coarse network, fine network, inverse resampling.
 
-`stages.evaluate` and `reconstruct` both use it; the latter at several poses (`consensus`).
+Used by `stages.evaluate` and, at several poses (`consensus`), by `reconstruct`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,8 +115,8 @@ class Predictor:
     def _to_native(self, case: NativeCase, implant: _Probability) -> Region:
         """Resample the implant to the native grid, outside of bone, one component by faces.
 
-        Bone next to the implant counts as full, or the interpolated implant would end before it. Probability
-        elsewhere is dropped.
+        Bone adjacent to the implant is set to 1, as the interpolated implant would otherwise end before it.
+        Probability away from the implant is set to 0.
         """
         level, mask = self.settings.threshold, implant.mask
         filled = np.where(implant.bone, 1, implant.values)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEAST_HOLE_CM2 = 1.0  # of 75 intact skulls the largest hole is 0.2 cm2
+LEAST_HOLE_CM2 = 1.0  # the largest hole in 75 intact skulls has 0.2 cm2
 
 
 class NoDefectError(CalvariaError):
@@ -79,7 +79,7 @@ class Design:
 
 
 def reconstruct(path: Path, model: Path, options: Options) -> dict[str, Any]:
-    """Write the implant of a defective skull; all files at the end, or none.
+    """Write the implant of a defective skull; all files are written at the end, or none.
 
     ``out`` is the predicted implant as a mask on the input's own grid, one component by faces. The mesh, STL
     or PLY in the input's RAS+ millimetres, is the same with a gap to the bone and an insertion path from
@@ -114,7 +114,7 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
     """Read a file, and report its summary and warnings on standard error.
 
     Raises:
-        InputError: if there is no usable head in it.
+        InputError: if the file contains no usable head.
         NoDefectError: if the vault is closed.
     """
     scan = read_bone(path, options.threshold_hu, options.series)
@@ -122,7 +122,7 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
     for line in summary.lines() if summary else []:
         logger.info("calvaria: %s: %s", path, line)
     skull = Canonical.of(scan.labels, affine)
-    del scan  # whose voxels are as many again
+    del scan  # to free its voxels
     head = usable_head(path, skull, config.grid.voxels(), config.ingest.top_margin_mm)
     warnings = [str(doubt) for doubt in doubts_of(head.findings)]
     for warning in warnings:
@@ -164,7 +164,7 @@ def _design(patient: Patient, implant: np.ndarray, options: Options) -> Design:
     """Fit the implant to the bone and check it.
 
     Raises:
-        InputError: if nothing is left of it with the gap.
+        InputError: if the gap leaves nothing of the implant.
     """
     from calvaria.reconstruction.implant.checks import check, to_json
     from calvaria.reconstruction.implant.fitting import fit_implant
@@ -190,7 +190,7 @@ def _design(patient: Patient, implant: np.ndarray, options: Options) -> Design:
 
 
 def _open_area(patient: Patient, implant: np.ndarray) -> float:
-    """Return the area in cm2 of the largest hole that the vault has with the implant."""
+    """Return the area in cm2 of the largest hole left in the vault by the implant."""
     closed = (patient.bone | implant).view(np.uint8)
     vault = picture_vault(closed, patient.skull.affine, patient.head.pose.to_box(np.zeros(3)))
     return hole_areas(vault).largest_cm2
@@ -238,10 +238,10 @@ def _files(
 
 
 def _check_outputs(scan: Path, options: Options) -> None:
-    """Try all output files, so that no work is lost over a name.
+    """Check all output files in advance, so that no work is lost to an invalid name.
 
     Raises:
-        InputError: naming the option, what is wrong with it, and what to do.
+        InputError: naming the option, the error and the remedy.
     """
     endings = {
         "--out": (options.out, (".nii.gz", ".nii")),

@@ -1,4 +1,4 @@
-"""Reading the remaining bone from a file, and locating the head in it."""
+"""Read the remaining bone from a file, and locate the head in it."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
         volume = read_volume(path)
         if is_label_like(volume):
             labels = skull_of(path, volume)
-            del volume  # which may have eight bytes a voxel
+            del volume  # which may have eight bytes per voxel
             kind: Kind = "label volume" if labels.values.max() == IMPLANT else "mask"
             summary = summarise(kind, labels.values, labels.affine, labels.origin)
             return Scan((labels.values == BONE).view(np.uint8), labels.affine, summary)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -12,7 +13,7 @@ from calvaria import __version__
 from calvaria.config import Arm, Config, dump
 from calvaria.metrics.comparison import compare_arms, single
 from calvaria.report import figures, pictures, tables
-from calvaria.report.pictures import Picture
+from calvaria.report.pictures import FamilyPictures
 from calvaria.report.summary import summary
 from calvaria.report.view import view
 from calvaria.skull import DOUBTFUL, is_accepted
@@ -22,6 +23,7 @@ from calvaria.storage.store import read_json, read_rows, write_atomically
 from calvaria.utils.progress import duration
 
 SHEETS = 8  # maximum number of contact sheets in the page
+THREADS = 2  # that render pictures; the rule requests as many cores
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,7 @@ class FamilyPart:
     curve: figures.Plot | None
     gates: figures.Plot | None
     failures: list[str]
-    skulls: list[Picture]
-    cases: list[Picture]
+    pictures: FamilyPictures
     case_count: int
 
     @property
@@ -103,52 +104,61 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
     costs = tables.costs(run.root / "benchmarks", stages)
     steps = {arm: _steps(run.train(arm, 0) / "steps.jsonl") for arm in config.train.arms}
     baselines = config.report.baselines or tuple(config.train.arms)[:1]
-    comparisons = compare_arms(scored, baselines, config.seed)
-    return {
-        "config": config,
-        "version": __version__,
-        "split": {cohort: len(members) for cohort, members in read_json(run.split).items()},
-        "left_out": [row for row in run.ingest.rows() if not is_accepted(row)],
-        "by_name": [row for row in run.ingest.rows() if row["verdict"] == DOUBTFUL and is_accepted(row)],
-        "people": _people(run),
-        "sheets": _sheets(run, config),
-        "ingested": len(run.ingest.rows()),
-        "held_out": {cohort: len(run.inject(cohort).rows()) for cohort in ("validation", "test")},
-        "families": [_family(run, config, name, samples[name], limits) for name in config.fit],
-        "audit": tables.audit_table(audits),
-        "audit_figure": figures.audit_figure(audits),
-        "audited": next(iter(audits.values())),
-        "fidelity": tables.FIDELITY,
-        "rebuilt": tables.REBUILT,
-        "measure_figure": figures.measure_figure(samples, limits["training"]),
-        "metrics": tables.METRICS,
-        "recipes": recipes,
-        "arms": _arms(run, config, scored, recipes),
-        "best_arm": best,
-        "summary": summary(scored, best, comparisons, config.seed),
-        "view": view(run, config, scored, best),
-        "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
-        "comparisons": tables.comparison_table(comparisons),
-        "difference_figure": figures.difference_figure(scored, comparisons),
-        "samples_figure": figures.samples_figure(config, scored),
-        "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),
-        "failures": tables.failed(scored, config.report.failure_dsc),
-        "failure_dsc": config.report.failure_dsc,
-        "failed": pictures.failed(run, config, scored),
-        "score_figure": figures.score_figure({arm: single(rows) for arm, rows in scored.items()}),
-        "training_figure": figures.training_figure(steps),
-        "gallery": pictures.gallery(run, config, best, scored[best]),
-        "hardest": pictures.worst_everywhere(run, config, scored),
-        "legend": pictures.LEGEND,
-        "costs": costs,
-        "total_time": duration(sum(cost.seconds for cost in costs)),
-        "total_cpu": duration(sum(cost.cpu_seconds for cost in costs)),
-        "manifest": manifest,
-        "size_gb": _gigabytes(run, manifest) if manifest else None,
-        "config_text": dump(config),
-        "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
-        "verify": f"calvaria verify {shlex.quote(str(run.root))}",
-    }
+    with ThreadPoolExecutor(THREADS) as threads:
+        families = {name: threads.submit(pictures.family_pictures, run, config, name) for name in config.fit}
+        failed = threads.submit(pictures.failed, run, config, scored)
+        hardest = threads.submit(pictures.worst_everywhere, run, config, scored)
+        gallery = threads.submit(pictures.gallery, run, config, best, scored[best])
+        turnable = threads.submit(view, run, config, scored, best)
+        comparisons = compare_arms(scored, baselines, config.seed)
+        return {
+            "config": config,
+            "version": __version__,
+            "split": {cohort: len(members) for cohort, members in read_json(run.split).items()},
+            "left_out": [row for row in run.ingest.rows() if not is_accepted(row)],
+            "by_name": [row for row in run.ingest.rows() if row["verdict"] == DOUBTFUL and is_accepted(row)],
+            "people": _people(run),
+            "sheets": _sheets(run, config),
+            "ingested": len(run.ingest.rows()),
+            "held_out": {cohort: len(run.inject(cohort).rows()) for cohort in ("validation", "test")},
+            "families": [
+                _family(run, config, name, samples[name], limits, rendered.result())
+                for name, rendered in families.items()
+            ],
+            "audit": tables.audit_table(audits),
+            "audit_figure": figures.audit_figure(audits),
+            "audited": next(iter(audits.values())),
+            "fidelity": tables.FIDELITY,
+            "rebuilt": tables.REBUILT,
+            "measure_figure": figures.measure_figure(samples, limits["training"]),
+            "metrics": tables.METRICS,
+            "recipes": recipes,
+            "arms": _arms(run, config, scored, recipes),
+            "best_arm": best,
+            "summary": summary(scored, best, comparisons, config.seed),
+            "view": turnable.result(),
+            "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
+            "comparisons": tables.comparison_table(comparisons),
+            "difference_figure": figures.difference_figure(scored, comparisons),
+            "samples_figure": figures.samples_figure(config, scored),
+            "ensembles": any(len(single(rows)) < len(rows) for rows in scored.values()),
+            "failures": tables.failed(scored, config.report.failure_dsc),
+            "failure_dsc": config.report.failure_dsc,
+            "failed": failed.result(),
+            "score_figure": figures.score_figure({arm: single(rows) for arm, rows in scored.items()}),
+            "training_figure": figures.training_figure(steps),
+            "gallery": gallery.result(),
+            "hardest": hardest.result(),
+            "legend": pictures.LEGEND,
+            "costs": costs,
+            "total_time": duration(sum(cost.seconds for cost in costs)),
+            "total_cpu": duration(sum(cost.cpu_seconds for cost in costs)),
+            "manifest": manifest,
+            "size_gb": _gigabytes(run, manifest) if manifest else None,
+            "config_text": dump(config),
+            "reproduce": f"snakemake --cores all --configfile {shlex.quote(str(run.config))}",
+            "verify": f"calvaria verify {shlex.quote(str(run.root))}",
+        }
 
 
 def _gigabytes(run: Run, manifest: dict[str, Any]) -> float:
@@ -174,7 +184,12 @@ def _sheets(run: Run, config: Config) -> list[str]:
 
 
 def _family(
-    run: Run, config: Config, name: str, samples: list[ScreenRow], limits: dict[str, Any]
+    run: Run,
+    config: Config,
+    name: str,
+    samples: list[ScreenRow],
+    limits: dict[str, Any],
+    rendered: FamilyPictures,
 ) -> FamilyPart:
     section = config.fit[name]
     fitted = read_json(run.fit(name) / "fit.json")
@@ -191,8 +206,7 @@ def _family(
         curve=figures.curve_figure(_steps(run.fit(name) / "steps.jsonl")),
         gates=figures.gates_figure({**warps, "first draws": run.sample(name).rows()}),
         failures=tables.failures(registrations),
-        skulls=pictures.skulls(run, config, name),
-        cases=pictures.cases(run, config, name),
+        pictures=rendered,
         case_count=len(run.inject(name).rows()),
     )
 

@@ -29,12 +29,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class FamilyPictures:
+    """Rendered skulls and cases of a family."""
+
+    skulls: list[Picture]
+    cases: list[Picture]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A test case: defective skull, true implant and predictions of arms."""
 
     title: str
     text: str
     pictures: list[Picture]
+
+
+def family_pictures(run: Run, config: Config, family: str) -> FamilyPictures:
+    """Render the first skulls and cases of a family."""
+    return FamilyPictures(skulls(run, config, family), cases(run, config, family))
 
 
 def skulls(run: Run, config: Config, family: str) -> list[Picture]:

@@ -272,23 +272,26 @@ def _march(
         (n,) distances, infinite without a hit.
     """
     limit = np.array(leap.shape)[:, None] - 1
+    strides = np.array([leap.shape[1] * leap.shape[2], leap.shape[2], 1])[:, None]
     distance = np.full(starts.shape[1], np.inf, np.float32)
     before = np.zeros_like(distance)
     ray = np.arange(len(distance))
     travelled = np.zeros_like(distance)
     while len(ray):
         points = starts[:, ray] + travelled * direction[:, None]
-        missing = LEVEL - _interpolate(values, points)
-        inside = missing <= 0
-        distance[ray[inside]] = travelled[inside]
-        keep = ~inside & (travelled < length[ray])
-        ray, travelled, points, missing = ray[keep], travelled[keep], points[:, keep], missing[keep]
-        block = np.floor((points + 0.5) / 2).astype(np.intp)
-        nearest = np.clip(block, 0, limit)
-        before[ray] = travelled
         # Outside the volume, the free distance is at least that of the nearest block.
-        free = np.maximum(leap[tuple(nearest)], missing / np.float32(slope))
-        travelled = travelled + np.maximum(free, np.float32(1))
+        nearest = np.clip(np.floor((points + 0.5) / 2).astype(np.intp), 0, limit)
+        step = leap.take((nearest * strides).sum(axis=0))
+        near = np.flatnonzero(step == 0)
+        missing = LEVEL - _interpolate(values, points[:, near])
+        step[near] = missing / np.float32(slope)
+        inside = near[missing <= 0]
+        distance[ray[inside]] = travelled[inside]
+        keep = travelled < length[ray]
+        keep[inside] = False
+        ray, travelled, step = ray[keep], travelled[keep], step[keep]
+        before[ray] = travelled
+        travelled = travelled + np.maximum(step, np.float32(1))
     hit = np.flatnonzero(np.isfinite(distance))
     low, high = before[hit], distance[hit]
     for _ in range(4):  # bisection to a sixteenth of a sample

@@ -26,7 +26,7 @@ from calvaria.sources import Scan
 
 @dataclass(frozen=True)
 class Head:
-    """A head in a scan in the canonical order and the centred frame, with any holes."""
+    """A head located in a scan (canonical axis order, centred frame); its vault may have holes."""
 
     findings: list[Finding]
     pose: Pose
@@ -40,7 +40,7 @@ def find_head(
 
     Args:
         canonical: labels (x, y, z), non-zero where there is bone.
-        too_large: what the user may do for a larger grid.
+        too_large: advice on how to enlarge the grid, for the fault's message.
     """
     findings = check_bone(canonical.values, canonical.affine)
     fault = first_fault(findings)
@@ -48,7 +48,8 @@ def find_head(
         return fault
     pose = find_pose(canonical.values, canonical.affine)
     vault = picture_vault(canonical.values, canonical.affine, pose.to_box(np.zeros(3)))
-    # The first fault counts: after a wrong size all others fail, and other objects seem rotated.
+    # Only the first fault is reported: a wrong size fails all later checks, and objects other than
+    # heads seem rotated.
     findings += check_size(pose) + check_vault(vault) + check_pose(pose)
     if first_fault(findings) is None:
         findings += check_box(vault, grid, top_margin_mm, too_large)
@@ -57,24 +58,24 @@ def find_head(
 
 @dataclass(frozen=True)
 class Examined:
-    """A scan on the grid; without a head, only its fault."""
+    """A scan resampled to the grid; without a head, only its fault."""
 
     labels: np.ndarray  # (x, y, z) uint8 on the grid; zero where there is no head
     fault: Finding | None
     doubts: tuple[Finding, ...] = ()
     pose: Pose | None = None  # in the scan's centred frame
-    to_box: np.ndarray | None = None  # (4, 4) rigid, scan RAS+ millimetres to the box's
+    to_box: np.ndarray | None = None  # (4, 4) rigid, scan RAS+ millimetres to the grid's
     vault: VaultPicture | None = None
 
 
 def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLARGE_GRID) -> Examined:
-    """Conform a scan of a complete skull and check it; equal for every storage order of the scan.
+    """Resample a scan of a complete skull to the grid and check it; the scan's storage order has no effect.
 
-    The head is turned into the Frankfurt plane; the middle of its vault lies at x = y = 0, the vault's top
-    ``top_margin_mm`` below the top of the box, both as the fitted template has them.
+    The head is rotated into the Frankfurt plane. The middle of its vault is placed at x = y = 0 and the top
+    of its vault ``top_margin_mm`` below the top of the grid, both as located by the fitted template.
 
     Args:
-        too_large: what the user may do for a larger grid.
+        too_large: advice on how to enlarge the grid, for the fault's message.
     """
     canonical = Canonical.of(scan.labels, scan.affine)
     head = find_head(canonical, grid, top_margin_mm, too_large)

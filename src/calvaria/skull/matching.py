@@ -1,9 +1,10 @@
 """Detect repeat scans: align two vaults and measure the remaining distance.
 
-Both surfaces of one vault, as points, are moved rigidly onto the other's picture until the radial distances
-are least (Gauss-Newton with Huber weights, from the poses that the template gave). A head that was scanned
-twice, at another time, spacing, place or field of view, leaves a fraction of a voxel; two people leave more,
-since the inner surface carries the imprint of the person's brain. Mirrored copies are found by mirroring one.
+The inner and outer surface of one vault, sampled as points, are aligned rigidly to the other's vault map by
+minimising radial distances (Gauss-Newton with Huber weights, from the poses estimated with the template).
+Two scans of one head, at another time, spacing, position or field of view, differ by a fraction of a voxel;
+two people differ more, since the inner surface carries the imprint of the brain. Mirrored copies are
+detected by mirroring one of the two vaults.
 """
 
 from collections.abc import Sequence
@@ -14,33 +15,33 @@ import numpy as np
 from calvaria.geometry.rotation import rotation_of_half_tangents
 from calvaria.skull.vault_map import CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-STRIDES = (6, 2)  # pixels between sampled points along each side; coarse, then fine
+STRIDES = (6, 2)  # pixels between sampled points along each axis; coarse, then fine
 ROUNDS = (4, 12)
-DIFFERENT_MM = 1.2  # pairs that are further apart than this by the coarse points are not looked at any finer
+DIFFERENT_MM = 1.2  # pairs further apart than this at the coarse stride skip the fine one
 HUBER_MM = 1.0
-KEPT = 0.9  # the largest distances, at holes, residue and cut edges, do not count
-STEPS = np.array([1e-3] * 3 + [0.1] * 3)  # radians and mm, of the numerical derivatives
-TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the search
+KEPT = 0.9  # share of the distances averaged; the largest are at holes, residue and cut edges
+STEPS = np.array([1e-3] * 3 + [0.1] * 3)  # of the numerical derivatives, in radians and mm
+TURN_END, SHIFT_END_MM = 1e-4, 1e-2  # smaller changes end the iteration
 
 
 @dataclass(frozen=True)
 class Match:
-    """Similarity of two vaults."""
+    """Distance between two vaults."""
 
-    distance_mm: float  # mean distance of the two vaults' surfaces, the largest tenth left out
-    mirrored: bool  # whether the second was mirrored for that
+    distance_mm: float  # mean radial distance between the surfaces, without the largest tenth
+    mirrored: bool  # whether the second vault was mirrored
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A vault made ready for many comparisons; inner and outer surface each."""
+    """The inner and outer surface of a vault, prepared for many comparisons."""
 
     points: tuple[tuple[np.ndarray, np.ndarray], ...]  # for each stride: (n, 3) mm from the rays' centre
-    radii: tuple[np.ndarray, np.ndarray]  # (SIZE, SIZE) mm, holes filled from their surroundings
+    radii: tuple[np.ndarray, np.ndarray]  # (SIZE, SIZE) mm, holes filled with the nearest radius
 
 
 def shape(vault: VaultPicture) -> Shape:
-    """Make a vault that has some bone ready to be matched."""
+    """Prepare a vault with some bone for comparisons."""
     surfaces = (vault.inner_mm, vault.outer_mm)
     return Shape(
         tuple((_points(surfaces[0], stride), _points(surfaces[1], stride)) for stride in STRIDES),
@@ -49,12 +50,12 @@ def shape(vault: VaultPicture) -> Shape:
 
 
 def mirror(vault: VaultPicture) -> VaultPicture:
-    """Return the vault with left and right exchanged."""
+    """Return the vault mirrored left to right."""
     return VaultPicture(vault.inner_mm[::-1], vault.outer_mm[::-1], vault.exit_mm[::-1])
 
 
 def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
-    """Compare two vaults as they are and with the second one mirrored, and return the closer match."""
+    """Compare two vaults, the second as it is and mirrored, and return the closer match."""
     plain, mirrored = vault_distance(first, second), vault_distance(first, second_mirrored)
     return Match(plain, False) if plain <= mirrored else Match(mirrored, True)
 
@@ -62,7 +63,7 @@ def match(first: Shape, second: Shape, second_mirrored: Shape) -> Match:
 def vault_distance(first: Shape, second: Shape) -> float:
     """Return the mean distance in mm after alignment of the second vault to the first.
 
-    The median of each surface is taken out before: scans differ in the threshold that made them bone.
+    The median distance of each surface is subtracted, since scans differ in their bone threshold.
     """
     motion = np.zeros(6)
     distance = float("inf")
@@ -82,7 +83,7 @@ def _points(surface: np.ndarray, stride: int) -> np.ndarray:
 
 
 def _filled(radii: np.ndarray) -> np.ndarray:
-    """Radii with holes filled by their nearest neighbours."""
+    """Return radii with holes filled by their nearest neighbours."""
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(radii == 0, return_distances=False, return_indices=True)
@@ -92,7 +93,7 @@ def _filled(radii: np.ndarray) -> np.ndarray:
 def _lay_onto(
     points: Sequence[np.ndarray], radii: Sequence[np.ndarray], motion: np.ndarray, rounds: int
 ) -> np.ndarray:
-    """The motion, (6,) half-turn quaternion vector in radians and shift in mm, after Gauss-Newton rounds."""
+    """Return the motion, (6,) rotation as twice the half tangents and shift in mm, by Gauss-Newton."""
     for _ in range(rounds):
         current = np.concatenate(_residuals(points, radii, motion))
         slopes = [
@@ -110,7 +111,7 @@ def _lay_onto(
 def _residuals(
     points: Sequence[np.ndarray], radii: Sequence[np.ndarray], motion: np.ndarray
 ) -> list[np.ndarray]:
-    """Radial distances in mm of the moved points from the other vault, for each surface."""
+    """Return the radial distances in mm of the moved points from the other vault, for each surface."""
     from scipy.ndimage import map_coordinates
 
     a, b, c = motion[:3] / 2

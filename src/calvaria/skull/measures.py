@@ -1,7 +1,7 @@
-"""Measures of a skull: size, volume, and the vault seen from its centre.
+"""Measures of a skull: extent, bone volume, and thickness and holes of its vault.
 
-The vault map casts rays from a point inside the head through the vault: all directions above a plane that
-falls from the brow to the back of the head. Where a ray meets no bone, the vault has a hole.
+The vault is measured along rays from a point inside the head, in all directions above a plane that slopes
+down from the brow to the back of the head. A ray that meets no bone marks a hole.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from calvaria.skull.vault import FLOOR_BACK, FLOOR_FRONT, INNER
 RAYS = 4000
 CENTRE_DEPTH = 0.42  # depth of the vault's centre below its top, as a fraction of the skull's length
 VAULT_DEPTH_MM = 70.0
-# The floor of the rays lies so far above that of the defects, over the lateral semi-axis: there, in every
-# direction, at least 96 of 100 real skulls are closed; further down, orbits and ears begin.
+# Height of the rays' floor above that of the defects, relative to the lateral semi-axis. Above it at least
+# 96 of 100 real skulls are closed in every direction; below it, orbits and ears begin.
 RAISED = 0.1
 
 
@@ -30,7 +30,7 @@ class VaultMap:
 
     @property
     def hole_area_mm2(self) -> float:
-        """Area of the vault's holes, on a sphere of the vault's median radius."""
+        """Return the area of the vault's holes, on a sphere of the vault's median radius."""
         closed = self.outer_mm > 0
         if not closed.any():
             return float("inf")
@@ -41,7 +41,7 @@ class VaultMap:
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures that are compared between skulls."""
+    """Measures by which skulls are compared."""
 
     volume_ml: float
     width_mm: float
@@ -52,7 +52,7 @@ class Measures:
 
 
 def extent(skull: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest world position (3,) of the skull's vault, and of the whole skull in z.
+    """Return the lowest and highest world position, (3,) each: x and y of the vault, z of the whole skull.
 
     Raises:
         ValueError: if the skull is empty.
@@ -84,14 +84,21 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
     directions = vault_directions(RAYS)
     step = grid.spacing_mm / 3
     distances = np.arange(step, np.linalg.norm(grid.extent_mm) / 2 + step, step)
-    points = centre + distances[None, :, None] * directions[:, None, :]
-    index = np.floor((points + np.array(grid.extent_mm) / 2) / grid.spacing_mm).astype(int)
-    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=2)
-    index[~inside] = 0
-    # What lies deep inside is base of the skull, and closes nothing.
+    # Bone deep inside is the base of the skull, which closes nothing.
     semi_axes = np.append((high - low)[:2] / 2, high[2] - centre[2])
-    inside &= distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
-    bone = (skull[index[..., 0], index[..., 1], index[..., 2]] > 0) & inside
+    inside = distances >= (INNER / np.linalg.norm(directions / semi_axes, axis=1))[:, None]
+    place = np.zeros(inside.shape)  # of the voxel in the flattened skull; exact, as an integer below 2**53
+    for axis, count in enumerate(grid.shape):
+        index = directions[:, axis, None] * distances
+        index += centre[axis]
+        index += grid.extent_mm[axis] / 2
+        index /= grid.spacing_mm
+        np.floor(index, out=index)
+        inside &= (index >= 0) & (index < count)
+        place *= count
+        place += index
+    place[~inside] = 0
+    bone = (np.ravel(skull)[place.astype(np.intp)] > 0) & inside
     outer = (bone * distances).max(axis=1)
     return VaultMap(centre, directions, outer, np.count_nonzero(bone, axis=1) * step)
 
@@ -107,7 +114,7 @@ def vault_directions(count: int) -> np.ndarray:
 
 
 def _floor() -> tuple[float, float]:
-    """The vault's directions are a cap of the sphere: how far its axis leans backwards from the vertex, in
+    """Return the spherical cap of the vault's directions: the backward tilt of its axis from the vertex, in
     radians, and the least cosine of the angle to that axis.
     """
     slope = (FLOOR_BACK - FLOOR_FRONT) / 2
@@ -116,7 +123,10 @@ def _floor() -> tuple[float, float]:
 
 
 def measure(skull: np.ndarray, grid: Grid) -> Measures:
-    """Measure of a complete skull, (x, y, z) non-zero where there is bone; all zero if it is empty."""
+    """Return the measures of a complete skull, (x, y, z) non-zero where there is bone.
+
+    For an empty skull the hole area is infinite and all other measures are 0.
+    """
     if not skull.any():
         return Measures(0, 0, 0, 0, 0, float("inf"))
     low, high = extent(skull, grid)

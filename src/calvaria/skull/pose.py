@@ -1,10 +1,10 @@
 """Estimate the pose of a head: the rigid transform into the Frankfurt frame of a template.
 
 Points of the scan's bone surface are fitted to the surface of a mean skull by robust least squares over
-rotation, shift and one scale an axis (Fitzgibbon 2003, Robust registration of 2D and 3D point sets: a
-distance map instead of closest points). Only points above the template's upper jaw count, and only their
-distance to the template does; so neck, jaw, shoulders, a narrow field of view, a missing piece of vault or a
-head-holder do not pull. The scales are for the fit alone: a head is turned and shifted, never stretched.
+rotation, translation and one scale per axis (Fitzgibbon 2003, Robust registration of 2D and 3D point sets:
+a distance map instead of closest points). Only the distances of points above the template's upper jaw
+count, so neck, jaw, shoulders, a narrow field of view, a missing part of the vault or a head-holder do not
+bias the fit. The scales serve the fit alone: a head is rotated and translated, never scaled.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,29 @@ import numpy as np
 
 from calvaria.skull.template import Template, load_template, vault_anchor
 
-POINTS, SOME_POINTS, FEW_POINTS = 8000, 2000, 700  # for the last fit, the one before, and the search
+POINTS, SOME_POINTS, FEW_POINTS = 8000, 2000, 700  # of the fine fit, the coarse fit and the search
 SAMPLING_MM = 2.0  # spacing at which the scan's surface is sampled
-NORMAL_MM = 2.0  # sd of the smoothing from which a surface's direction is read
-LOWEST_MM, TAPER_MM = -20.0, 15.0  # below the Frankfurt plane; points further down do not count
-VAULT_FROM_MM, VAULT_WEIGHT = 35.0, 2.0  # the vault is in every scan, base and face are not
-FARTHEST_MM = 25.0  # from the template, points that are further away do not count
-ALONG = 0.02  # weight of a point whose surface faces away from the template's
-# Distances much larger than that count less; coarse to fine, with the number of rounds.
+NORMAL_MM = 2.0  # sd of the smoothing from which surface normals are computed
+LOWEST_MM, TAPER_MM = -20.0, 15.0  # from the Frankfurt plane: no weight below, full after the taper
+VAULT_FROM_MM, VAULT_WEIGHT = 35.0, 2.0  # every scan shows the vault, but not base and face
+FARTHEST_MM = 25.0  # points farther from the template do not count
+ALONG = 0.02  # least weight of a point whose normal differs from the template's
+# (scale of the Cauchy weights in mm, largest number of rounds), coarse to fine.
 SEARCH = ((10.0, 12),)
 COARSE = ((10.0, 15), (4.0, 15), (2.5, 30))
 FINE = ((2.5, 40),)
-SIZE_SPREAD, SHAPE_SPREAD = 0.05, 0.04  # sd of the logarithm of a head's size: common, and of each axis
-PRIOR_POINTS = 240.0  # weight of a size that is one sd off, in points at a distance of a millimetre
-SIZE_LIMIT = 0.6  # of the logarithm of a head's size
-ARM_MM = 80.0  # a turn is measured by how far it moves a point at that distance
+SIZE_SPREAD, SHAPE_SPREAD = 0.05, 0.04  # sd of the log scales: common to all axes, and per axis
+PRIOR_POINTS = 240.0  # weight of the prior: one sd counts as this many points at 1 mm
+SIZE_LIMIT = 0.6  # bound of the log scales
+ARM_MM = 80.0  # lever arm that converts rotations to millimetres
 LONGEST_STEP_MM, END_MM, END_SIZE = 15.0, 1e-3, 2e-5
-TILT_DEG = 30.0  # heads are looked for in the header's orientation and turned by that about each axis
-FAR_MM = 10.0  # distances are cut off here in what is reported
-COVERED_MM = 5.0  # a place of the template's vault is covered if the scan's surface is so near
-MISSING_WEIGHT = 0.25  # a defect or a cut leaves the vault uncovered in the right orientation, too
-UPRIGHT_MM = 2.2  # at a smaller residual in the header's orientation no other orientation is tried
-TURNED = 0.8  # another orientation is accepted if its residual is below this share of the header's
-UPRIGHT_DEG = 60.0  # turned by more, a head lies in another axis order
+TILT_DEG = 30.0  # the search starts from the header's orientation, and tilted by this about each axis
+FAR_MM = 10.0  # distances are clipped to this in the misfit
+COVERED_MM = 5.0  # a point of the template's vault is covered if the scan's surface is this near
+MISSING_WEIGHT = 0.25  # low: a defect or cut also leaves the vault uncovered in the right orientation
+UPRIGHT_MM = 2.2  # at a smaller misfit in the header's orientation no other orientation is tried
+TURNED = 0.8  # another orientation is accepted if its misfit is at most this share of the header's
+UPRIGHT_DEG = 60.0  # a larger rotation means another axis order
 # Parameters are rounded, since the last bits of a least-squares fit depend on the machine.
 TURN_DIGITS, SHIFT_DIGITS = 4, 2
 
@@ -49,9 +49,9 @@ class Pose:
     rotation: np.ndarray  # (3, 3) from scan RAS+ to the Frankfurt frame
     anchor_mm: np.ndarray  # (3,) the scan's point at mid-vault in x and y and at the vault's top in z
     size: np.ndarray  # (3,) the head's size along x, y, z relative to the template
-    residual_mm: float  # mean distance of the scan's surface from the template, each cut off at FAR_MM
-    coverage: float  # share of the template's vault, outside or inside, with the scan within COVERED_MM
-    upright: bool  # whether the header's axes are the head's; else it is mirrored or has another axis order
+    residual_mm: float  # mean distance of the scan's surface from the template, each clipped to FAR_MM
+    coverage: float  # share of the template's vault within COVERED_MM of the scan; outer or inner, if less
+    upright: bool  # whether the header's axes are the head's; otherwise mirrored or in another order
 
     def to_box(self, anchor_target_mm: np.ndarray) -> np.ndarray:
         """Return the (4, 4) rigid transform from scan RAS+ to the frame with the anchor at the target."""
@@ -62,17 +62,17 @@ class Pose:
 
 
 def _turn(rotation: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Rotate (..., 3) points; not by a matrix product, whose last bits differ by machine."""
+    """Rotate (..., 3) points without a matrix product, whose last bits differ between machines."""
     return np.stack([sum(rotation[i, j] * points[..., j] for j in range(3)) for i in range(3)], axis=-1)
 
 
 def find_pose(labels: np.ndarray, affine: np.ndarray, template: Template | None = None) -> Pose:
-    """Find the pose of the head in a scan.
+    """Return the pose of the head in a scan.
 
     Args:
         labels: (i, j, k), non-zero where there is bone.
         affine: (4, 4) voxel indices to RAS+ millimetres.
-        template: what the head is fitted to; by default the one that is shipped.
+        template: the mean skull to fit to; by default the shipped one.
     """
     template = template or load_template()
     cloud = _surface(labels, affine)
@@ -115,18 +115,18 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Misfit:
-    residual_mm: float  # mean distance of the scan's points from the template, where they count
+    residual_mm: float  # mean distance of the scan's points that count from the template
     missing_mm: float  # mean distance of the template's vault from the scan's points
-    coverage: float  # share of the template's vault near the scan's points, the less covered surface's
+    coverage: float  # share of the template's vault near the scan's points, of the less covered surface
 
     @property
     def total_mm(self) -> float:
-        """Low only where the scan fits the template and fills its vault."""
+        """Return a misfit that is low only if the scan fits the template and covers its vault."""
         return self.residual_mm + MISSING_WEIGHT * self.missing_mm
 
 
 def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
-    """At most POINTS points of the bone's surface."""
+    """Return at most POINTS points of the bone's surface, with their normals."""
     from scipy.ndimage import binary_erosion, gaussian_filter
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -149,7 +149,7 @@ def _surface(labels: np.ndarray, affine: np.ndarray) -> _Cloud:
 
 
 def _orient(template: Template, cloud: _Cloud) -> tuple[_Fit, bool]:
-    """Return the best coarse fit, and whether it is in the orientation that the header gives."""
+    """Return the best fit of the search, and whether it is in the header's orientation."""
     first = _best(template, cloud, _tilts())
     misfit = _misfit(template, cloud, first).total_mm
     if misfit <= UPRIGHT_MM:
@@ -167,13 +167,13 @@ def _best(template: Template, cloud: _Cloud, starts: Sequence[np.ndarray]) -> _F
 
 
 def _start(cloud: _Cloud, rotation: np.ndarray) -> _Fit:
-    """Return a head of average size, turned so, whose vault's top is the highest bone."""
+    """Return a start of the fit: average size, this rotation, and the highest bone as the vault's top."""
     anchor = rotation.T @ vault_anchor(cloud.points @ rotation.T)
     return _Fit(rotation, np.ones(3), anchor)
 
 
 def _tilts() -> list[np.ndarray]:
-    """Return the header's orientation, and turned about each axis."""
+    """Return the header's orientation, and the tilted ones, both ways about each axis."""
     turns = [sign * np.deg2rad(TILT_DEG) * axis for axis in np.eye(3) for sign in (-1, 1)]
     return [np.eye(3), *(rotation_about(turn) for turn in turns)]
 
@@ -194,7 +194,7 @@ def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tupl
     """Fit the points to the template by Gauss-Newton rounds with Cauchy weights.
 
     Args:
-        schedule: distances in mm from which points count less, each with its largest number of rounds.
+        schedule: scales of the Cauchy weights in mm, each with its largest number of rounds.
     """
     spread = np.full((3, 3), SIZE_SPREAD**2) + np.eye(3) * SHAPE_SPREAD**2
     prior = PRIOR_POINTS * np.linalg.inv(spread)
@@ -230,7 +230,7 @@ def _fit(template: Template, cloud: _Cloud, start: _Fit, schedule: Sequence[tupl
 def _weight(
     moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray, normals: np.ndarray, soft_mm: float
 ) -> np.ndarray:
-    """Return (n,) how much each point counts: for its place, its distance, and the side that it faces."""
+    """Return (n,) weights of points, from their position, distance and normal."""
     steep = np.maximum(np.linalg.norm(gradient, axis=1), 1e-6)
     facing = np.clip((normals * gradient).sum(axis=1) / steep, ALONG, 1)
     robust = 1 / (1 + (distance / soft_mm) ** 2)
@@ -238,7 +238,7 @@ def _weight(
 
 
 def _region(moved: np.ndarray) -> np.ndarray:
-    """Return (n,) how much points count for their height in the template's frame."""
+    """Return (n,) weights of points by their height in the template's frame."""
     height = moved[:, 2]
     low = np.clip((height - LOWEST_MM) / TAPER_MM, 0, 1)
     return np.where(height > VAULT_FROM_MM, VAULT_WEIGHT, low)
@@ -261,7 +261,7 @@ def _misfit(template: Template, cloud: _Cloud, fit: _Fit) -> _Misfit:
 
 
 def rotation_about(vector: np.ndarray) -> np.ndarray:
-    """Return (3, 3) rotation about a (3,) vector by its length in radians (Rodrigues)."""
+    """Return the (3, 3) rotation about a (3,) vector, by its length in radians (Rodrigues)."""
     angle = float(np.sqrt((vector**2).sum()))
     if angle < 1e-12:
         return np.eye(3)

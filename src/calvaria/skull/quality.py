@@ -1,8 +1,8 @@
-"""Quality checks of a skull: faults, which make it unusable, and doubts, which are only unusual.
+"""Quality checks of a skull: faults, which make it unusable, and doubts, which are merely unusual.
 
-A fault ends a reconstruction and leaves a skull out of a run. With a doubt a reconstruction goes on with a
-warning, and a run leaves the skull out unless ``ingest.accept`` names it. benchmarks/ingest.md lists how
-many real heads exceed each limit.
+A fault stops a reconstruction and excludes a skull from a run. With a doubt, a reconstruction continues
+with a warning, and a run excludes the skull unless ``ingest.accept`` names it. benchmarks/ingest.md lists
+how many real heads exceed each limit.
 """
 
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from calvaria.skull.pose import Pose
 from calvaria.skull.vault_map import CENTRE_MM, VaultPicture, directions, inside_cone, pixel_area
 
 # Faults
-SPAN_MM = (110.0, 600.0)  # of the bone along the scan's axis in which it is longest; shoulders are widest
-SKULL_RESIDUAL_MM = 2.8  # mean distance of the bone's surface to the template's: above, it is another thing
-LEAST_COVERED = 0.3  # share of the template's vault, outside and inside, that the bone covers
-POSSIBLE_SIZES = (0.65, 1.5)  # of a head relative to the template: beyond, the spacing is wrong
-SOLID_MM = 40.0  # median thickness of a vault: above, its head is filled
-LEAST_VAULT = 0.3  # share of the vault that shows bone
-DEFECT_CM2 = 2.5  # a single hole of that area is a defect
+SPAN_MM = (110.0, 600.0)  # of the bone along the scan's axis of greatest extent; shoulders are widest
+SKULL_RESIDUAL_MM = 2.8  # mean distance of the bone's surface to the template's; above, it is not a skull
+LEAST_COVERED = 0.3  # share of the template's vault, of each surface, that the bone covers
+POSSIBLE_SIZES = (0.65, 1.5)  # of a head relative to the template; outside, the spacing is wrong
+SOLID_MM = 40.0  # median thickness of the vault; above, the cavity is filled
+LEAST_VAULT = 0.3  # share of the vault with bone
+DEFECT_CM2 = 2.5  # a single larger hole is a defect
 
 # Doubts
-LARGEST_PIECE = 0.6  # share of the bone; a lower jaw hangs loose, a torn skull is in many pieces
+LARGEST_PIECE = 0.6  # share of the largest component; a lower jaw is separate, a torn skull in many parts
 RESIDUAL_MM = 1.6
 SIZES = (0.75, 1.3)
 THICKNESS_MM = (1.5, 14.0)
-OPEN_CM2 = 4.0  # smaller holes together
-CUT_CM2 = 2.5  # of the vault beyond the field of view
+OPEN_CM2 = 4.0  # total area of smaller holes
+CUT_CM2 = 2.5  # area of the vault outside the field of view
 
-PIECE_SPACING_MM = 0.9  # pieces are looked for at no finer spacing, to bound the memory
-SHORT_MM = 2.0  # a ray that leaves the scan so much before the vault was cut off by the field of view
-TOUCH_MM = 0.5  # bone so close to the end of its ray is cut off there
+PIECE_SPACING_MM = 0.9  # components are computed at no finer spacing, to bound the memory
+SHORT_MM = 2.0  # a ray that leaves the scan this far before the vault is cut off by the field of view
+TOUCH_MM = 0.5  # bone this close to the end of its ray is cut off there
 ENLARGE_GRID = "enlarge grid.shape, grid.spacing_mm or, along z, ingest.top_margin_mm"
 
 
@@ -44,7 +44,7 @@ class Finding:
 
     severity: Literal["fault", "doubt"]
     verdict: str  # one or two words, for tables
-    reason: str  # what it is, what is expected, what to do
+    reason: str  # what was measured, what is expected, what to do
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.reason}"
@@ -61,7 +61,7 @@ def doubts_of(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 def check_bone(labels: np.ndarray, affine: np.ndarray) -> list[Finding]:
-    """Check a scan's bone, (i, j, k) non-zero, before anything else is done with it."""
+    """Check a scan's bone, (i, j, k) non-zero, before any other step."""
     if not labels.any():
         return [Finding("fault", "empty", "there is no bone in it; segment it again, or leave it out")]
     span = bone_span(labels, affine)
@@ -83,14 +83,14 @@ def check_bone(labels: np.ndarray, affine: np.ndarray) -> list[Finding]:
 
 
 def bone_span(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Return (3,) mm along the scan's own axes, of labels (i, j, k) that have some bone."""
+    """Return the extent of bone along the scan's axes, (3,) mm, for labels (i, j, k) with some bone."""
     used = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     voxels = np.array([found[-1] - found[0] + 1 for found in used])
     return voxels * np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def largest_share(labels: np.ndarray, affine: np.ndarray) -> float:
-    """Return the share of the bone in its largest connected piece, of labels (i, j, k)."""
+    """Return the share of the bone of labels (i, j, k) in its largest component."""
     steps = np.maximum(1, np.floor(PIECE_SPACING_MM / np.linalg.norm(affine[:3, :3], axis=0))).astype(int)
     coarse = labels[:: steps[0], :: steps[1], :: steps[2]] > 0
     bone = np.count_nonzero(coarse)
@@ -119,7 +119,7 @@ def _within(sizes: np.ndarray, limits: tuple[float, float]) -> bool:
 
 
 def check_pose(pose: Pose) -> list[Finding]:
-    """Check how the template fits."""
+    """Check how well the template fits, and the orientation of the head."""
     findings = []
     distance = f"its surface is {pose.residual_mm:.1f} mm from a skull's on average"
     if pose.residual_mm > SKULL_RESIDUAL_MM:
@@ -144,7 +144,7 @@ def check_pose(pose: Pose) -> list[Finding]:
 
 
 def check_vault(vault: VaultPicture) -> list[Finding]:
-    """Check the visible part of a vault, with any holes."""
+    """Check the visible part of a vault, which may have holes."""
     share = vault_share(vault)
     if share < LEAST_VAULT:
         reason = (
@@ -171,7 +171,7 @@ def check_vault(vault: VaultPicture) -> list[Finding]:
 
 
 def check_closed(vault: VaultPicture) -> list[Finding]:
-    """Check that a vault has no holes, as that of a complete skull."""
+    """Check that the vault of a complete skull has no holes."""
     areas = hole_areas(vault)
     if areas.largest_cm2 > DEFECT_CM2:
         reason = (
@@ -189,23 +189,23 @@ def check_closed(vault: VaultPicture) -> list[Finding]:
 
 
 def vault_share(vault: VaultPicture) -> float:
-    """Return the share of the cone, by solid angle, in which there is bone."""
+    """Return the share of the cone, by solid angle, with bone."""
     cone, area = inside_cone(), pixel_area()
     return float(area[cone & (vault.outer_mm > 0)].sum() / area[cone].sum())
 
 
 def vault_thickness(vault: VaultPicture) -> float:
-    """Median thickness in mm of a vault that has some bone."""
+    """Return the median thickness in mm of a vault with some bone."""
     return float(np.median(vault.thickness_mm[inside_cone() & (vault.outer_mm > 0)]))
 
 
 def check_box(
     vault: VaultPicture, grid: Grid, top_margin_mm: float, remedy: str = ENLARGE_GRID
 ) -> list[Finding]:
-    """Check that the vault fits into the box in which its anchor is placed.
+    """Check that the vault fits into the grid in which its anchor is placed.
 
     Args:
-        remedy: what the user may do for a larger box.
+        remedy: advice on how to enlarge the grid, for the fault's message.
     """
     met = inside_cone() & (vault.outer_mm > 0)
     points = np.array(CENTRE_MM) + directions()[met] * vault.outer_mm[met][:, None]
@@ -224,11 +224,11 @@ class Holes:
 
     all_cm2: float  # in view
     largest_cm2: float  # in view
-    cut_cm2: float  # where the ray leaves the scan before it could meet bone
+    cut_cm2: float  # where rays leave the scan before they could meet bone
 
 
 def hole_areas(vault: VaultPicture) -> Holes:
-    """Measure the holes of a vault that has some bone; a hole's depth is that of the bone next to it."""
+    """Measure the holes of a vault with some bone; the radius in a hole is that of the nearest bone."""
     from scipy.ndimage import distance_transform_edt, label
 
     closed = vault.outer_mm > 0
@@ -236,7 +236,7 @@ def hole_areas(vault: VaultPicture) -> Holes:
     outer = vault.outer_mm[nearest]
     area = pixel_area() * outer**2 / 100
     holes = inside_cone() & ~closed
-    # Where the field of view ends in the vault, the bone beside the hole reaches up to the end of the scan.
+    # Where the field of view ends in the vault, the bone beside the hole extends to the border of the scan.
     at_border = outer > vault.exit_mm[nearest] - TOUCH_MM
     cut = holes & ((vault.exit_mm < outer - SHORT_MM) | at_border)
     in_view = holes & ~cut

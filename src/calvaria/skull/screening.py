@@ -1,4 +1,4 @@
-"""Decides whether a synthetic skull is plausible, measured against the training skulls."""
+"""Screening of synthetic skulls for plausibility, compared with the training skulls."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,20 +9,20 @@ from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import Grid
 from calvaria.skull.measures import Measures, measure
 
-Limits = dict[str, tuple[float, float]]  # least and most of every measure
+Limits = dict[str, tuple[float, float]]  # lowest and highest value of every measure
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Result of the screen for one skull."""
 
-    reason: str | None  # why it is rejected; None if it is not
-    skull: np.ndarray  # (x, y, z) uint8, its largest piece
+    reason: str | None  # why the skull is rejected; None if accepted
+    skull: np.ndarray  # (x, y, z) uint8, its largest component
     measures: Measures
 
 
 def limits(training: list[Measures], settings: Screen) -> Limits:
-    """Return the range of the training skulls, widened by the tolerances of the config."""
+    """Return the ranges of the training skulls' measures, widened by the config's tolerances."""
     values = {name: [asdict(one)[name] for one in training] for name in Measures.__dataclass_fields__}
     ranges = {}
     for name in ("width_mm", "length_mm", "height_mm"):
@@ -38,7 +38,7 @@ def limits(training: list[Measures], settings: Screen) -> Limits:
 
 
 def clean(skull: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the largest 26-connected piece of a skull, and its share of the bone (0 if there is none)."""
+    """Return the largest 26-connected component of a skull, and its share of the bone (0 without bone)."""
     bone = np.count_nonzero(skull)
     if bone == 0:
         return skull, 0.0
@@ -58,14 +58,14 @@ class Originals:
     """The training skulls and their mirror images, packed eight voxels to a byte for quick comparison."""
 
     def __init__(self, ids: tuple[str, ...], masks: np.ndarray) -> None:
-        """Take (n, x, y, z) masks, non-zero where there is bone."""
+        """Pack masks (n, x, y, z), non-zero where there is bone."""
         both = np.concatenate([masks, masks[:, ::-1]]) > 0
         self._ids = ids
         self._packed = np.packbits(both.reshape(len(both), -1), axis=1)
         self._bone = np.bitwise_count(self._packed).sum(1, dtype=np.int64)
 
     def nearest(self, skull: np.ndarray) -> Nearest:
-        """Return the one with the greatest Dice, the first of equals; ``skull`` is (x, y, z) uint8."""
+        """Return the training skull with the greatest Dice, the first of equals, for (x, y, z) uint8."""
         packed = np.packbits(skull.reshape(-1) > 0)
         shared = np.bitwise_count(self._packed & packed).sum(1, dtype=np.int64)
         dice = 2 * shared / np.maximum(self._bone + np.count_nonzero(skull), 1)

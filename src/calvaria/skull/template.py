@@ -1,8 +1,8 @@
-"""The mean skull that every head is aligned to, as a signed distance in the Frankfurt frame.
+"""The mean skull to which every head is aligned, as signed distances in the Frankfurt frame.
 
-x = 0 is its symmetry plane, z = 0 the Frankfurt plane through ear canals and lower orbital rims, y = 0 lies
-at the ear canals. It is the mean of real skulls (``benchmarks/template.py`` makes it), and is kept beside the
-pretrained model, under the licence of the scans that it derives from.
+The symmetry plane is x = 0; z = 0 is the Frankfurt plane through ear canals and lower orbital rims; y = 0
+passes through the ear canals. ``benchmarks/template.py`` averages real skulls into the template, whose file
+is stored beside the pretrained model, under the licence of those scans.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from calvaria.storage.shipped import pretrained
 from calvaria.storage.tensors import read_tensors
 
 FILE = "template.safetensors"
-# Of the file: a part of the code, so that another template re-runs what depends on it.
+# Of the file; part of the code, so that jobs rerun if the template changes.
 SHA256 = "ba9a952f975807a0a3a48a2ac89f665659bd8d526f97032d988e54615b9b561d"
-STEP_MM = 0.25  # of the stored signed distance, int8
-VAULT_MM = 70.0  # from the top down, the part that tells where the middle of a head is
+STEP_MM = 0.25  # unit of the stored signed distance, int8
+VAULT_MM = 70.0  # from the top down; the part of a head that defines its anchor
 VAULT_POINTS = 400
 
 
 @dataclass(frozen=True)
 class Template:
-    """A skull as a signed distance, ready to be looked up."""
+    """A skull as signed distances with their gradients, for interpolation."""
 
     distance_mm: np.ndarray  # (x, y, z) float32, negative in bone
     gradient: tuple[np.ndarray, np.ndarray, np.ndarray]  # of the distance along x, y, z; (x, y, z) float32
@@ -36,7 +36,7 @@ class Template:
     vault_mm: np.ndarray  # (2, VAULT_POINTS, 3) points spread over the vault's outer and inner surface
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Signed distances in mm, (n,), and gradients, (n, 3), at (n, 3) positions; linear interpolation."""
+        """Return signed distances in mm, (n,), and gradients, (n, 3), interpolated at (n, 3) positions."""
         from scipy.ndimage import map_coordinates
 
         index = ((points - self.origin_mm) / self.spacing_mm).T
@@ -49,10 +49,10 @@ class Template:
 
 @cache
 def load_template() -> Template:
-    """Return the template that is shipped.
+    """Return the shipped template.
 
     Raises:
-        StoreError: if its file is missing, damaged, or another one.
+        StoreError: if its file is missing, damaged, or not the expected one.
     """
     path = pretrained() / FILE
     template = read_template(path)
@@ -64,7 +64,7 @@ def load_template() -> Template:
 
 
 def read_template(path: Path) -> Template:
-    """Read a template as ``stored`` makes it.
+    """Read a template from a file with the arrays of ``stored``.
 
     Raises:
         StoreError: if the file is missing or damaged.
@@ -79,7 +79,7 @@ def read_template(path: Path) -> Template:
 
 
 def stored(template: Template) -> dict[str, np.ndarray]:
-    """Return the arrays of a template's file: distances as int8, cut off at 127 steps."""
+    """Return the arrays of a template's file: distances as int8, clipped to 127 steps."""
     return {
         "distance": np.clip(np.rint(template.distance_mm / STEP_MM), -127, 127).astype(np.int8),
         "origin_mm": template.origin_mm,
@@ -110,7 +110,7 @@ def template_of(
 
 
 def vault_anchor(points: np.ndarray) -> np.ndarray:
-    """Return (3,) middle in x and y, and top in z, of the upper ``VAULT_MM`` of (n, 3) points."""
+    """Return the (3,) anchor of (n, 3) points: middle in x and y, top in z, of the upper ``VAULT_MM``."""
     top = points[:, 2].max()
     vault = points[points[:, 2] > top - VAULT_MM]
     middle = (vault.min(axis=0) + vault.max(axis=0)) / 2

@@ -1,7 +1,7 @@
 """The vault of a skull: its centre, size and extent.
 
-Everything is measured from two silhouettes of the mask, so a speck of bone or a piece of a head-band
-moves nothing, and a field of view that ends anywhere below the ears gives the same vault.
+All are measured from two silhouettes of the mask, so that specks of bone and parts of a head-band have no
+effect, and every field of view that ends below the ears gives the same vault.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from calvaria.geometry.grid import Grid
 
 Vector = tuple[float, float, float]
 
-SLAB_MM = 80.0  # the top of the head, in which width and length are read
+SLAB_MM = 80.0  # height of the top of the head, in which width and length are measured
 LEAST_RUN_MM = 20.0  # rows of a silhouette with less bone than this are specks or residue
-FLOOR_FRONT, FLOOR_BACK = 0.15, 0.6  # depth of the floor below the centre, over the lateral semi-axis
+FLOOR_FRONT, FLOOR_BACK = 0.15, 0.6  # depth below the centre, relative to the lateral semi-axis
 ORBITAL_FLOOR_FRONT = 0.5  # the same for defects of the brow: through the middle of the orbits
 INNER = 0.6  # bone deeper than this fraction of the vault's ellipsoid is base, falx or calcification
 
 
 class Frozen(BaseModel):
-    """A value that can be stored as JSON and rebuilt exactly."""
+    """An immutable value that can be stored as JSON and restored exactly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,18 +30,18 @@ class Vault(Frozen):
 
     The upper half of the ellipsoid follows the outer surface. A voxel belongs to the vault if it lies
     above a floor plane, which falls from just above the orbits (or lower) to the level of the inion, and
-    outside a concentric ellipsoid of ``INNER`` times the size, which keeps out skull base and falx.
+    outside a concentric ellipsoid of ``INNER`` times the size, which excludes skull base and falx.
     """
 
     centre_mm: Vector
-    """World position (x, y, z): on the midline, as far below the vertex as the vault is half as wide."""
+    """World position (x, y, z): on the midline, half the vault's width below the vertex."""
     semi_axes_mm: Vector
     """Half the width (x), half the length (y), height of the vertex above the centre (z)."""
     floor_front: float = FLOOR_FRONT
-    """Depth of the floor plane below the centre at the forehead, over the lateral semi-axis."""
+    """Depth of the floor plane below the centre at the forehead, relative to the lateral semi-axis."""
 
     def contains(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return (n,) bool: which of the world positions in mm, (n,) float64 each, are on the vault."""
+        """Return (n,) bool: which world positions in mm, (n,) float64 each, belong to the vault."""
         (cx, cy, cz), (a, b, c) = self.centre_mm, self.semi_axes_mm
         u, v, w = (x - cx) / a, (y - cy) / b, (z - cz) / a
         middle, slope = (self.floor_front + FLOOR_BACK) / 2, (FLOOR_BACK - self.floor_front) / 2
@@ -50,13 +50,13 @@ class Vault(Frozen):
         return above & (u * u + v * v + h * h >= INNER * INNER)
 
     def above_floor(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return the height above the floor plane, along z in mm, of places given relative to the centre."""
+        """Return the height above the floor plane, along z in mm, of positions relative to the centre."""
         (a, b, _), front = self.semi_axes_mm, self.floor_front
         return np.asarray(z + a * ((front + FLOOR_BACK) / 2 - (FLOOR_BACK - front) / 2 * y / b))
 
 
 def rounded(*values: float) -> Vector:
-    """Three values to 1e-4, so that rounding noise of other machines cannot reach a stored parameter."""
+    """Return three values rounded to 1e-4, so that stored parameters do not depend on the machine."""
     x, y, z = (round(float(value), 4) + 0.0 for value in values)
     return x, y, z
 
@@ -71,7 +71,7 @@ def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
     """Return the vault of a complete skull.
 
     Args:
-        skull: (x, y, z) bool or uint8, bone where it is not 0.
+        skull: (x, y, z) bool or uint8, non-zero where there is bone.
 
     Raises:
         InputError: if there is no head-sized piece of bone.
@@ -100,12 +100,12 @@ def find_vault(skull: np.ndarray, grid: Grid) -> Vault:
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-    """Return the vector product."""
+    """Return the cross product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 def tangents(direction: Vector) -> tuple[Vector, Vector]:
-    """Two unit vectors orthogonal to a direction: horizontal to its right seen from outside, and upwards."""
+    """Return two unit vectors orthogonal to a direction: to its right as seen from outside, and upwards."""
     x, y, _ = direction
     right = unit(-y, x, 0.0) if x * x + y * y > 1e-8 else (1.0, 0.0, 0.0)
     return right, cross(direction, right)

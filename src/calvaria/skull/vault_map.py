@@ -1,9 +1,8 @@
-"""The vault as a picture: its inner and outer surface as distances from a fixed point inside the head.
+"""Vault map: distances of the vault's inner and outer surface from a fixed point inside the head.
 
-Rays leave the centre over a cone around the top of the head. The picture's axes are those of an azimuthal
-equidistant projection: the pole is the top of the head, the first axis points to the right, the second to the
-front. A hole in the vault, and what makes one head differ from another, can be read from it at the scan's own
-resolution.
+Rays are cast from that point over a cone around the top of the head. The map is an azimuthal equidistant
+projection: its pole is the top of the head, its first axis points to the right, its second to the front. It
+shows holes in the vault, and the differences between heads, at the scan's resolution.
 """
 
 from dataclasses import dataclass
@@ -13,18 +12,18 @@ import numpy as np
 from calvaria.geometry.blocks import occupied
 from calvaria.geometry.projection import pixel_directions, pixel_positions
 
-SIZE = 64  # pixels an edge
-CONE_DEG = 80.0  # from the top of the head to the picture's inscribed circle
+SIZE = 64  # pixels per edge
+CONE_DEG = 80.0  # from the top of the head to the map's inscribed circle
 CENTRE_MM = (0.0, 0.0, -100.0)  # below the anchor: near the middle of the head
 REACH_MM = (25.0, 150.0)
 STEP_MM = 0.25
 BLOCK = 4  # voxels; blocks without bone are not interpolated
-ROWS = 8  # of the picture, cast at a time, to bound the memory
+ROWS = 8  # of the map cast at a time, to bound the memory
 
 
 @dataclass(frozen=True)
 class VaultPicture:
-    """The vault of one head."""
+    """The vault map of one head."""
 
     inner_mm: np.ndarray  # (SIZE, SIZE) float32 distance to the inner surface; 0 where there is no bone
     outer_mm: np.ndarray  # (SIZE, SIZE) float32 distance to the outer surface; 0 where there is no bone
@@ -32,12 +31,12 @@ class VaultPicture:
 
     @property
     def thickness_mm(self) -> np.ndarray:
-        """(SIZE, SIZE) distance between the surfaces."""
+        """Return the (SIZE, SIZE) distance between the surfaces in mm."""
         return self.outer_mm - self.inner_mm
 
 
 def grid_positions() -> tuple[np.ndarray, np.ndarray]:
-    """First and second coordinate in [-1, 1] of every pixel, (SIZE, SIZE) each."""
+    """Return the first and second coordinate in [-1, 1] of every pixel, (SIZE, SIZE) each."""
     return pixel_positions(SIZE)
 
 
@@ -47,13 +46,13 @@ def directions() -> np.ndarray:
 
 
 def inside_cone() -> np.ndarray:
-    """Return (SIZE, SIZE) bool: pixels in the cone; the corners of the picture are not used."""
+    """Return (SIZE, SIZE) bool: pixels in the cone, which excludes the corners of the map."""
     first, second = grid_positions()
     return np.hypot(first, second) <= 1
 
 
 def pixel_area() -> np.ndarray:
-    """Return (SIZE, SIZE) solid angle of every pixel in steradian."""
+    """Return the (SIZE, SIZE) solid angle of every pixel in steradians."""
     first, second = grid_positions()
     angle = np.hypot(first, second) * np.deg2rad(CONE_DEG)
     flat = (2 / SIZE * np.deg2rad(CONE_DEG)) ** 2
@@ -61,7 +60,7 @@ def pixel_area() -> np.ndarray:
 
 
 def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -> VaultPicture:
-    """Cast the rays through a scan.
+    """Return the vault map of a scan.
 
     Args:
         labels: (i, j, k) uint8, non-zero where there is bone.
@@ -95,9 +94,9 @@ def picture_vault(labels: np.ndarray, affine: np.ndarray, to_head: np.ndarray) -
 
 
 def _near(bone: np.ndarray) -> np.ndarray:
-    """Return in which blocks, (a, b, c) bool, an interpolation of bone (i, j, k) may find some."""
+    """Return (a, b, c) bool: blocks in which interpolation of bone (i, j, k) may give bone."""
     near = occupied(bone, BLOCK)
-    for axis in range(3):  # between the last voxels of a block and the first ones of the next
+    for axis in range(3):  # interpolation crosses the border to the next block
         blocks = np.moveaxis(near, axis, 0)
         blocks[:-1] |= blocks[1:].copy()
     return near

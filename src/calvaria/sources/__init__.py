@@ -10,7 +10,7 @@ ct          head CTs in Hounsfield units: NIfTI, NRRD, MetaImage or DICOM
 ==========  ================================================================================
 
 Each is a module, or package, with a class derived from `calvaria.plugins.source.Source`; installed packages
-may bring more. The config imports these modules, so they import nothing heavy, and never the config.
+may provide more. The config imports these modules, so they import neither heavy packages nor the config.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def catalogue(sources: Mapping[str, Source]) -> list[Entry]:
     """Return all skulls of all sources in a fixed order; opens no volume.
 
     Raises:
-        InputError: naming every source that offers nothing.
+        InputError: naming every source without usable skulls.
     """
     entries: list[Entry] = []
     errors = []
@@ -43,7 +43,7 @@ def read(sources: Mapping[str, Source], entry: Entry, seed: int) -> Scan:
     """Read, or generate, the skull of an entry of the catalogue.
 
     Raises:
-        InputError: naming the file, what is wrong with it, and what to do.
+        InputError: naming the file, its error and the remedy.
     """
     if entry.fault is not None:
         raise InputError(entry.fault)

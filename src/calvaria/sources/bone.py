@@ -1,16 +1,16 @@
 """Segment the skull in a head CT: threshold, largest component, and other bone of the same head.
 
-The scalp keeps the skull apart from table and head-holder, so its piece of connected bone is free of them and
-is taken whole. That piece alone would lose lower jaw and spine where a joint shows a gap, and whether it does
-would vary from CT to CT. So other pieces are left as they are too if they lie within the head's outline, from
-the size of a hyoid bone on; smaller ones are calcifications and noise.
+The scalp separates the skull from table and head holder, so the skull's connected component is free of them
+and is kept whole. That component alone would lack lower jaw and spine where a joint shows a gap, which
+varies from CT to CT. Other components are therefore kept, too, if they lie within the head's outline and
+are at least as large as a hyoid bone; smaller ones are calcifications and noise.
 
-The outline is found among all that is denser than fat by taking thin things away: shells of holders, tables,
-cushions, straps, cables and ears are less than 12 mm thick, a head is not. Of what then lies apart, such as
-a sandbag, the head is the largest. Its own gaps, such as nose and mouth, are closed. Skin and bone before a
-sinus are thin as well, so the outline may be too tight there; it only judges pieces, and cuts off nothing but
-what is 20 mm away, such as a holder whose metal casts a streak to the skull. Where there is no soft tissue,
-as in CTs of dry skulls, only the largest piece is taken.
+The outline is derived from everything denser than fat by removing thin structures: shells of holders,
+tables, cushions, straps, cables and ears are less than 12 mm thick, a head is not. Of the remaining
+components, such as a sandbag, the head is the largest. Its openings, such as nose and mouth, are closed.
+Skin and bone in front of a sinus are thin as well, so the outline may be too tight there; it only selects
+components, and removes voxels only from 20 mm on, such as a holder whose metal causes a streak to the
+skull. Without soft tissue, as in CTs of dry skulls, only the largest component is kept.
 """
 
 from typing import Any
@@ -21,10 +21,10 @@ import numpy.typing as npt
 from calvaria.geometry.components import bounding_box, largest_component
 
 TISSUE_HU = -300.0  # between fat and foam
-COARSE_MM = 2.0  # voxels in which the outline is found; finer would only cost time
-THIN_MM = 6.0  # half the thickness of what is taken away
+COARSE_MM = 2.0  # voxels in which the outline is computed; finer ones only take longer
+THIN_MM = 6.0  # half the thickness of removed structures
 CLOSE_MM = 20.0  # radius of a ball that does not fit into the head's openings
-MARGIN_MM = 2.0  # how far beyond the skin the outline runs, as coarse voxels blur the skin
+MARGIN_MM = 2.0  # distance of the outline beyond the skin, as coarse voxels blur the skin
 LEAST_HEAD_ML = 500.0  # with less soft tissue the scan has no head with skin
 LEAST_PIECE_ML = 1.0
 
@@ -57,7 +57,7 @@ def bones(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], threshold_h
 
 
 def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask]:
-    """Return the head and the head with 20 mm around it; nothing and everything without soft tissue.
+    """Return masks of the head and of the head with 20 mm around it; empty and full without soft tissue.
 
     Args:
         values: (i, j, k) Hounsfield units on coarse voxels.
@@ -67,7 +67,7 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
     core = largest_component(deep, connectivity=6)
     if np.count_nonzero(core) * np.prod(spacing) < LEAST_HEAD_ML * 1000:
         return np.zeros(core.shape, bool), np.ones(core.shape, bool)
-    # Dilated by the ball and eroded by less, both by distances; beyond the border the head continues.
+    # Dilation by the ball and a smaller erosion, both by distances; beyond the border the head continues.
     padding = np.ceil((CLOSE_MM + THIN_MM) / spacing).astype(int) + 1
     inner = tuple(slice(n, -n) for n in padding)
     core = np.pad(core, [(n, n) for n in padding], mode="edge")
@@ -77,7 +77,7 @@ def outlines(values: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> tupl
 
 
 def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """(i, j, k) mm from each voxel of a mask to the nearest outside it; beyond the volume nothing is."""
+    """Return (i, j, k) mm from each voxel of a mask to the nearest outside it, within the volume."""
     import edt
 
     anisotropy = tuple(float(mm) for mm in spacing)
@@ -85,7 +85,7 @@ def _depth(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 
 def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
-    """Return (i, j) slice of a coarse mask on the fine voxels, by the nearest coarse one."""
+    """Return slice k of a coarse mask on the fine voxels, (i, j), by nearest neighbour."""
     i, j = (
         np.minimum((np.arange(n) + step // 2) // step, m - 1)
         for n, step, m in zip(shape[:2], steps[:2], coarse.shape[:2], strict=True)
@@ -95,15 +95,15 @@ def _slice(coarse: Mask, steps: Steps, shape: tuple[int, ...], k: int) -> Mask:
 
 
 def _drop_pieces(bone: Mask, box: tuple[slice, slice, slice], head: Mask, steps: Steps, least: int) -> None:
-    """Clear all 26-connected pieces but the skull and those that are mostly in the head and not small.
+    """Clear all 26-connected components but the skull and those that are mostly in the head and not small.
 
-    The skull is the piece with the most voxels in the head, or the largest piece where no head was found.
+    The skull is the component with the most voxels in the head, or the largest one if there is no head.
     """
     import cc3d
 
     pieces, count = cc3d.connected_components(bone[box], connectivity=26, return_N=True)
     sizes, inside = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
-    for n, k in enumerate(range(bone.shape[2])[box[2]]):  # at once, bincount would make an int64 copy
+    for n, k in enumerate(range(bone.shape[2])[box[2]]):  # of the whole, bincount would make an int64 copy
         within = _slice(head, steps, bone.shape, k)[box[:2]]
         sizes += np.bincount(pieces[:, :, n].ravel(), minlength=count + 1)
         inside += np.bincount(pieces[:, :, n][within], minlength=count + 1)

@@ -16,7 +16,7 @@ from calvaria.sources.listing import Item, contents, entries_of, identify
 from calvaria.sources.volumes import Volume, is_label_like, read_volume
 from calvaria.sources.voxels import extremes, slabs
 
-AIR_HU = -200.0  # every head CT has voxels below, as there is air around the head
+AIR_HU = -200.0  # every head CT has lower voxels, as there is air around the head
 
 
 class CtSource(FileSource):
@@ -37,7 +37,7 @@ class CtSource(FileSource):
         return SourceCost(scan_s=5.0)
 
     def entries(self, name: str) -> list[Entry]:
-        """One entry per volume and per subfolder with DICOM slices; the folder itself if it holds slices.
+        """Return one entry per volume and subfolder with DICOM slices; the folder itself if it has slices.
 
         Raises:
             InputError: if there is no such folder, nothing in it, or if pattern or person are malformed.
@@ -49,7 +49,7 @@ class CtSource(FileSource):
             if item is None and path.is_dir():
                 item = _series(path)
             if item is not None and item.stray and is_dicom(path):
-                enhanced = is_enhanced(path)  # a head by itself
+                enhanced = is_enhanced(path)  # a volume by itself
                 loose, item = loose or not enhanced, Item(path) if enhanced else None
             if item is not None:
                 items.append(item)
@@ -70,7 +70,7 @@ class CtSource(FileSource):
             raise InputError(entry.fault)
         path = entry.files[0]
         if path.is_dir():
-            # Of slices beside folders: each of those is an entry of its own.
+            # If slices lie beside subfolders, each subfolder is a separate entry.
             is_root = path.resolve() == self.path.resolve()
             volume = read_series(path, self.series, subfolders=not is_root)
         else:
@@ -113,14 +113,14 @@ def check_hounsfield(path: Path, volume: Volume, threshold_hu: float) -> None:
 
 
 def _is_padding(values: npt.NDArray[Any], low: float) -> bool:
-    """Whether a CT's least value is what was filled in outside of the reconstruction, and there is no air."""
+    """Return whether a CT's minimum is padding outside the reconstruction, and there is no air."""
     if -1200 <= low <= -800:
         return False
     return not any(bool(((slab < AIR_HU) & (slab != low)).any()) for slab in slabs(values))
 
 
 def _series(folder: Path) -> Item:
-    """Return a subfolder as a series; which one, and whether it is whole, is seen when it is read."""
+    """Return a subfolder as a series, which is selected and checked when it is read."""
     try:
         has_slices = holds_dicom(folder)
     except InputError as error:

@@ -1,11 +1,11 @@
 """Check that an implant fits its hole: along its rim, bone continues at the same depth.
 
-Rays leave a point inside the head, through the implant and what is around it. Along the implant's rim, the
-depths at which they are in the implant are compared with those at which, some millimetres further out, they
-are in bone. An implant with a gap or a little overlap keeps most of that agreement; one that is mirrored,
-raised, or meant for another hole does not. With the 75 implants of
-SkullFix as they are, with gaps of 1 and 2 mm and overlaps of 2 and 4 mm, the mirror image scores at most 0.02
-more than the implant itself; where the two have a Dice below 0.8, it scores at least 0.08 less in 123 of 128.
+Rays are cast from a point inside the head through the implant and its surroundings. Along the implant's
+rim, the depths at which rays are in the implant are compared with those at which rays some millimetres
+further out are in bone. An implant with a gap or a little overlap keeps most of that agreement; one that is
+mirrored, raised, or meant for another hole does not. With the 75 implants of SkullFix, unchanged, with gaps
+of 1 and 2 mm and with overlaps of 2 and 4 mm, the mirror image scores at most 0.02 more than the implant
+itself; where the two have a Dice below 0.8, it scores at least 0.08 less in 123 of 128.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_SIZE = 96  # rays along an edge of the picture
-_AROUND_MM = 20.0  # seen around the implant
-_CENTRE_MM = 70.0  # from the implant to where the rays begin, towards the middle of the bone
+_SIZE = 96  # rays along each edge of the picture
+_AROUND_MM = 20.0  # margin of the picture around the implant
+_CENTRE_MM = 70.0  # from the implant to the origin of the rays, towards the centroid of bone
 _STEP_MM = 0.5
-_DEPTH_MM = 12.0  # bone is looked for so far below and above the implant's depths
-_INSIDE_MM = 4.0  # from the silhouette's edge to where the implant's depths are taken, beyond a bevel
-_OUTSIDE_MM = 3.0  # and to where the bone's are, beyond a gap
+_DEPTH_MM = 12.0  # bone is sampled to this distance below and above the implant's depths
+_INSIDE_MM = 4.0  # from the silhouette's edge inwards to the implant's sampled depths, beyond a bevel
+_OUTSIDE_MM = 3.0  # and outwards to those of bone, beyond a gap
 
 Mask = npt.NDArray[np.bool_]
 
@@ -29,7 +29,7 @@ class RimFit:
     """Fit of an implant to the bone around it."""
 
     agreement: float  # 0 to 1, of the depths of implant and bone along the rim; overlap over union
-    on_bone: float  # 0 to 1, of the implant's silhouette that is bone, too
+    on_bone: float  # 0 to 1, share of the implant's silhouette that is also bone
 
     @property
     def score(self) -> float:
@@ -41,9 +41,9 @@ def rim_fit(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> RimF
     """Compare the depths of implant and bone.
 
     Args:
-        bone: (i, j, k), of at most 1 mm or so, finer only takes longer; it may overlap the implant.
+        bone: (i, j, k), of at most about 1 mm, as finer only takes longer; it may overlap the implant.
         implant: (i, j, k), not empty.
-        spacing: (3,) mm; axes are taken as upright, which is right to a gantry's tilt.
+        spacing: (3,) mm; axes are assumed perpendicular, which holds except for gantry tilt.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -61,7 +61,7 @@ def rim_fit(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> RimF
 
 
 def _nearest(silhouettes: Mask, place: Mask, rim: Mask) -> Mask:
-    """(depth, n) what is seen at the nearest ray of a (u, v) place, for each of the n rays of the rim."""
+    """Return (depth, n) silhouettes at the ray of a (u, v) mask nearest to each of n rays of the rim."""
     from scipy.ndimage import distance_transform_edt
 
     u, v = distance_transform_edt(~place, return_distances=False, return_indices=True)
@@ -69,10 +69,10 @@ def _nearest(silhouettes: Mask, place: Mask, rim: Mask) -> Mask:
 
 
 def _depths(bone: Mask, implant: Mask, spacing: npt.NDArray[np.float64]) -> tuple[Mask, Mask, float, Mask]:
-    """Bone and implant along rays.
+    """Sample bone and implant along rays.
 
     Returns:
-        (depth, u, v) bone and implant; mm between rays at the implant's depth; and (u, v) which rays count.
+        (depth, u, v) bone and implant; mm between rays at the implant's depth; and (u, v) rays in view.
     """
     places = np.argwhere(implant) * spacing
     middle = places.mean(axis=0)

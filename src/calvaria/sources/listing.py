@@ -15,8 +15,8 @@ from calvaria.sources.volumes import VOLUMES, unknown_kind
 _ENDINGS = (
     ".seg.nrrd",
     *sorted((*VOLUMES, ".dcm", ".ima"), key=len, reverse=True),
-)  # the longest of them that fits counts
-_HEADERS = (".nhdr", ".mhd")  # of which the voxels are in a file beside them
+)  # the longest ending that matches is used
+_HEADERS = (".nhdr", ".mhd")  # whose voxels are in a file beside them
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _NOTES = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".html", ".xlsx")
 _NOTE_NAMES = ("readme", "licence", "license", "changes", "citation", "dicomdir", "__macosx")
@@ -48,7 +48,7 @@ class Item:
 
     path: Path
     fault: str | None = None  # why it cannot be read
-    stray: bool = False  # whether it is something else than a skull, so that its id is its whole name
+    stray: bool = False  # whether it is not a skull, so that its id is its whole name
 
 
 def contents(name: str, source: Listed) -> list[Path]:
@@ -64,7 +64,7 @@ def contents(name: str, source: Listed) -> list[Path]:
             f"(ln -s /where/they/are {source.path}) or change the path"
         )
     try:
-        next(source.path.iterdir(), None)  # glob would take a folder that may not be listed as empty
+        next(source.path.iterdir(), None)  # glob would treat an unreadable folder as empty
         files = sorted(source.path.glob(source.pattern))
     except OSError as error:
         raise InputError(f"{key}.path: {source.path}: {reason(error)}") from None
@@ -77,7 +77,7 @@ def contents(name: str, source: Listed) -> list[Path]:
 
 
 def identify(path: Path) -> Item | None:
-    """A file as a volume or as something stray; None for a folder, and for the voxels beside a header."""
+    """Return a file as a volume or a stray item; None for a folder, and for voxels beside a header."""
     lower = path.name.lower()
     try:
         path.stat()
@@ -139,8 +139,8 @@ def own_id(path: Path) -> str:
 def _ids(folder: Path, items: list[Item]) -> list[tuple[str, list[Path]]]:
     """Return the id of each item, and all files with that id if there are several.
 
-    It is the first of these that no other has: the name without its ending, the path below the folder without
-    its ending, the path with it. Strays have the last.
+    An id is the first of these that is unique: the name without its ending, the path below the folder
+    without its ending, the path with its ending. Strays have the last.
     """
     short = Counter(own_id(item.path) for item in items if not item.stray)
     long = Counter(_below(folder, item.path, whole=False) for item in items)

@@ -1,4 +1,4 @@
-"""Surface meshes: reading STL, closing small holes, and filling a mesh into voxels."""
+"""Surface meshes: reading of STL files, closing of small holes, and voxelisation."""
 
 import io
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ Points = npt.NDArray[np.float64]  # (n, 3)
 Faces = npt.NDArray[np.int64]  # (m, 3), indices of points
 
 _STL_HEADER, _STL_TRIANGLE = 84, 50  # bytes of a binary file; the header ends in the number of triangles
-_FARTHEST = 1e6  # no coordinate of a skull is larger, in whatever unit
-_PATCH = 0.01  # holes larger than this fraction of the surface are not closed by guessing
+_FARTHEST = 1e6  # no coordinate of a skull is larger, in any unit
+_PATCH = 0.01  # holes larger than this fraction of the surface are not closed
 _MERGE = 1e-4  # vertices closer than this are one; an STL file repeats a vertex for each of its triangles
-_CANDIDATES = 1 << 19  # pairs of triangle and column looked at together; bounds the memory
+_CANDIDATES = 1 << 19  # pairs of triangle and column processed together; bounds the memory
 _SLAB = 1 << 22  # voxels filled together; likewise
 _FINEST = 29  # bits of a coordinate in fixed point: products of two differences then fit 63 bits
 
 
 def read_stl(path: Path) -> tuple[Points, Faces]:
-    """Vertices (n, 3) in the file's own coordinates, and faces (m, 3), of a binary or ASCII STL file.
+    """Return vertices (n, 3) in the file's coordinates, and faces (m, 3), of a binary or ASCII STL file.
 
     Vertices are as in the file: each triangle has its own three. Several solids become one mesh.
 
     Raises:
-        InputError: if the file is missing, cut short, empty, no STL, or holds impossible coordinates.
+        InputError: if the file is missing, truncated, empty, not STL, or has impossible coordinates.
     """
     import warnings
 
@@ -61,7 +61,7 @@ def read_stl(path: Path) -> tuple[Points, Faces]:
 
 
 def _without_tail(content: bytes) -> bytes:
-    """Return a binary STL up to its last triangle, as some programs write a few bytes more; else the whole.
+    """Return a binary STL up to its last triangle, as some programs append bytes; other content whole.
 
     In an ASCII file the four bytes that count triangles are text, a number far larger than the file.
     """
@@ -72,10 +72,10 @@ def _without_tail(content: bytes) -> bytes:
 
 
 def read_solid(path: Path) -> tuple[Points, Faces]:
-    """Like `read_stl`, but of a surface that encloses a volume: common vertices merged, small holes closed.
+    """Read an STL file as a closed surface: merge common vertices, and close small holes.
 
     Raises:
-        InputError: as `read_stl`, and if closing the surface would take more than 1 % of its area.
+        InputError: as for `read_stl`, or if closing the surface would add more than 1 % to its area.
     """
     vertices, faces = merged(*read_stl(path))
     patch_vertices, patch = lids(vertices, faces)
@@ -103,10 +103,10 @@ def surface(vertices: Points, faces: Faces) -> float:
 
 
 def lids(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
-    """Triangles that close the mesh: all vertices including new ones (n, 3), and the new faces (m, 3).
+    """Return faces that close the mesh: all vertices with new ones (n, 3), and the new faces (m, 3).
 
-    An edge is open unless it is walked as often forwards as backwards. Open edges form closed walks; each
-    connected group of them is joined to its mean. A triangle turned the wrong way is corrected.
+    An edge is open unless it is traversed as often forwards as backwards. Open edges form closed paths;
+    each connected group of them is joined to its mean. A triangle of wrong orientation is corrected.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -133,13 +133,13 @@ def lids(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 def voxelise(vertices: Points, faces: Faces, shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
     """Return the (i, j, k) voxels whose centres are inside a closed mesh.
 
-    Inside is where the surface winds around at least once, so shells may overlap, and the mesh may be inside
+    A centre is inside where the winding number is not 0, so shells may overlap, and the mesh may be inside
     out as a whole. A centre on the surface is inside where the mesh lies towards higher indices. Parts of
-    the mesh may stand out of the grid.
+    the mesh may extend beyond the grid.
 
     Args:
         vertices: (n, 3) voxel coordinates, of which integers are voxel centres; at most 2**28.
-        faces: (m, 3) indices of vertices; every edge has to be walked as often forwards as backwards.
+        faces: (m, 3) indices of vertices; every edge has to be traversed as often forwards as backwards.
         shape: voxels along i, j, k.
     """
     inside = np.zeros(shape, np.bool_)
@@ -168,9 +168,9 @@ def _crossings(
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield where columns (i, j, any) pierce triangles (m, 3 corners, 3): i, j, depth in k, direction.
 
-    In the plane of i and j the corners are integers in fixed point, so that on which side of an edge a
-    column lies is exact. A column on an edge counts as moved by (e, e * e) for an endless small e; it
-    pierces exactly one of the triangles that share the edge.
+    In the plane of i and j the corners are integers in fixed point, so that the side of an edge on which a
+    column lies is exact. A column on an edge counts as shifted by (e, e * e) for an infinitesimal e, so
+    that it pierces exactly one of the triangles that share the edge.
     """
     extent = max(np.abs(triangles[:, :, :2]).max(initial=1.0), *shape)
     unit = 1 << max(0, _FINEST - int(np.ceil(np.log2(extent))))

@@ -14,8 +14,8 @@ from calvaria.errors import InputError
 from calvaria.sources.opening import data_file_beside, open_checked
 from calvaria.sources.voxels import Layout, Volume, check_affine, check_layout, read_values
 
-_MAX_HEADER = 1 << 16  # bytes; a header is text of some hundred
-_PIECE = 1 << 20  # bytes unpacked at once
+_MAX_HEADER = 1 << 16  # bytes; a header is text of a few hundred
+_PIECE = 1 << 20  # bytes decompressed at once
 
 
 def read(path: Path) -> Volume:
@@ -39,7 +39,7 @@ def read(path: Path) -> Volume:
 
 
 def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
-    """Return the header's fields by their names in lower case; the file then stands behind it."""
+    """Return the header's fields by their names in lower case; leave the file positioned after it."""
     fields: dict[str, str] = {}
     while "elementdatafile" not in fields:
         line = file.readline(_MAX_HEADER).decode("latin-1")
@@ -84,7 +84,7 @@ def _read(path: Path, fields: dict[str, str], data: Path, file: IO[bytes]) -> Vo
 def _grid(
     path: Path, fields: dict[str, str]
 ) -> tuple[tuple[int, ...], np.dtype[np.generic], npt.NDArray[np.float64]]:
-    """Shape, type and (4, 4) affine to RAS+ millimetres."""
+    """Return shape, type and (4, 4) affine to RAS+ millimetres."""
     import SimpleITK as itk
 
     types = {
@@ -130,7 +130,7 @@ class _Inflated:
         self._packed = zlib.decompressobj()
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes, none at the end.
+        """Return at most ``size`` bytes, none at the end.
 
         Raises:
             EOFError: if the stream ends early.

@@ -3,10 +3,10 @@
     A0001/A0001.nrrd                                   healthy; a binary mask
     B0001/{B0001.nrrd, B0001.stl, B0001_implant.stl}   craniotomy: mask, its surface, and the implant's
 
-They may stand in the folders that the archives unpack to, such as A0496-A0500/A0496/A0496.nrrd. Other files
+They may lie in the folders that the archives unpack to, such as A0496-A0500/A0496/A0496.nrrd. Other files
 (A0001.stl, A0001_clear.stl, previews) are ignored. The published implants exist as meshes only; here they
-are filled into the skull's grid. Li et al. 2021, Data in Brief 39:107524; figshare 9616319; the licence is on
-that page.
+are voxelised on the skull's grid. Li et al. 2021, Data in Brief 39:107524; figshare 9616319; the licence is
+on that page.
 """
 
 import re
@@ -24,18 +24,18 @@ from calvaria.plugins.source import Entry, FileSource, Scan
 from calvaria.sources.triplet import MEANINGS
 from calvaria.sources.volumes import Volume, read_mask
 
-_UNITS = {"metres": 1000.0, "centimetres": 10.0}  # that meshes come in, in mm
-_SPAN = 0.5  # least extent of the skull's mesh relative to its mask; a mask may have specks beyond the mesh
-_COARSE_MM = 1.0  # voxels in which the implant's fit is looked at
-_BETTER = 0.08  # by so much another place has to fit better to be the right one; see `hole`
-_GOOD = 0.3  # and so good it has to be itself
-_ON_BONE = 0.6  # an implant with more of its silhouette on bone is in no hole; a flange of 5 mm makes 0.4
-_TOUCH_MM = 3.0  # most distance of an implant from bone; it may have been designed with a gap
-_OUTSIDE = 0.01  # so much of an implant's vertices may stand out of the volume
-_BURIED = 0.5  # an implant of which more than this is bone is in the wrong place
-_FIT = 0.8  # so much of the skull's own mesh lies on its mask's surface in the right frame
-_NEAR = 1.5  # voxel diagonals that a vertex may be off: half a voxel by convention, and some smoothing
-_SAMPLE = 20_000  # vertices looked at
+_UNITS = {"metres": 1000.0, "centimetres": 10.0}  # of meshes, in mm
+_SPAN = 0.5  # minimum extent of the skull's mesh relative to its mask, which may have specks beyond
+_COARSE_MM = 1.0  # voxels in which the implant's fit is evaluated
+_BETTER = 0.08  # score by which another frame must fit better to be preferred; see `hole`
+_GOOD = 0.3  # minimum score of such a frame
+_ON_BONE = 0.6  # maximum share of the implant's silhouette on bone; a flange of 5 mm gives 0.4
+_TOUCH_MM = 3.0  # maximum distance of an implant from bone; it may have been designed with a gap
+_OUTSIDE = 0.01  # maximum share of an implant's vertices outside the volume
+_BURIED = 0.5  # maximum share of an implant inside bone
+_FIT = 0.8  # minimum share of the skull's mesh on its mask's surface in the right frame
+_NEAR = 1.5  # maximum distance of a vertex in voxel diagonals: half a voxel by convention, plus smoothing
+_SAMPLE = 20_000  # vertices tested
 
 
 class Mug500Source(FileSource):
@@ -50,7 +50,7 @@ class Mug500Source(FileSource):
         return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
-        """Return the skulls in the order of their ids; one with a file missing, or there twice, has a fault.
+        """Return the skulls in the order of their ids; one with missing or duplicate files has a fault.
 
         Raises:
             InputError: if there is no such folder, or no A0001, B0001 and so on in it.
@@ -117,7 +117,7 @@ def _entry(name: str, id: str, folders: list[Path]) -> Entry:
 
 
 def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarray, name: str) -> None:
-    """Refuse an implant that lies on bone, or fits much better in other coordinates than its skull's mesh.
+    """Reject an implant that lies on bone, or fits much better in other coordinates than its skull's mesh.
 
     Args:
         skull: a mask.
@@ -159,7 +159,7 @@ def _check_hole(path: Path, skull: Volume, vertices: np.ndarray, faces: np.ndarr
 
 
 def _mirrored(frame: np.ndarray, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """A frame with axes of the file, or of the volume, reversed: (4, 4) from coordinates to voxel indices."""
+    """Return by name frames with reversed axes of file or volume: (4, 4) from coordinates to voxels."""
     frames = {}
     for signs in list(product((1.0, -1.0), repeat=3))[1:]:
         axes = " and ".join(axis for axis, sign in zip("xyz", signs, strict=True) if sign < 0)
@@ -172,12 +172,12 @@ def _mirrored(frame: np.ndarray, shape: tuple[int, ...]) -> dict[str, np.ndarray
 
 
 def _apply(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (n, 3) taken through a (4, 4) affine."""
+    """Return points (n, 3) transformed by a (4, 4) affine."""
     return points @ frame[:3, :3].T + frame[:3, 3]
 
 
 def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: Path) -> np.ndarray:
-    """Labels of a skull and its implant, (i, j, k); bone stays bone where they overlap."""
+    """Return the labels of a skull and its implant, (i, j, k); bone stays bone where they overlap."""
     import edt
 
     total = int(np.count_nonzero(implant))
@@ -204,7 +204,7 @@ def _joined(skull: np.ndarray, implant: np.ndarray, spacing: np.ndarray, path: P
 
 
 def _frames(affine: np.ndarray) -> dict[str, np.ndarray]:
-    """Coordinates that an STL file may be in, which it does not tell: (4, 4) from them to voxel indices."""
+    """Return by name the frames that an STL file may use: (4, 4) from its coordinates to voxel indices."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
     unturned = np.diag([*spacing, 1.0])

@@ -52,7 +52,7 @@ def _read(path: Path, stream: Readable, encoding: str) -> Volume:
         shape = shape[:-1]
     dtype = np.dtype(header.get_data_dtype())
     start = float(header["vox_offset"])
-    # Headers of files without extensions may say 0.
+    # Headers of files without extensions may contain 0.
     start = max(int(start) if np.isfinite(start) else -1, int(header["sizeof_hdr"]) + 4)
     layout = Layout(shape, dtype, encoding, start, slope, intercept)
     check_layout(path, layout, path.stat().st_size)
@@ -91,7 +91,7 @@ def _header(path: Path, stream: Readable) -> Any:
 
 
 def _rescale(path: Path, header: Any) -> tuple[float, float]:
-    """Slope and intercept; NIfTI writes 0 or NaN for a slope that is not to be applied."""
+    """Return slope and intercept; in NIfTI, a slope of 0 or NaN is not to be applied."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or np.isnan(slope):
         return 1.0, 0.0

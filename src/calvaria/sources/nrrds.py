@@ -15,7 +15,7 @@ from calvaria.sources.opening import data_file_beside, open_checked
 from calvaria.sources.segments import segments_of
 from calvaria.sources.voxels import Layout, Volume, check_affine, check_layout, read_values
 
-# Signs that take a space's axes to right, anterior, superior.
+# Signs that map a space's axes to right, anterior, superior.
 _SPACES = {
     "right-anterior-superior": (1.0, 1.0, 1.0),
     "ras": (1.0, 1.0, 1.0),
@@ -37,7 +37,7 @@ _TYPES = {
     "float": "f4",
     "double": "f8",
 }
-_MAX_HEADER = 1 << 20  # bytes; a header is text of some hundred
+_MAX_HEADER = 1 << 20  # bytes; a header is text of a few hundred
 
 
 def read(path: Path) -> Volume:
@@ -107,7 +107,7 @@ def _read(path: Path, header: dict[str, Any], data: Path, file: IO[bytes]) -> Vo
 
 
 def _layout(path: Path, header: dict[str, Any], kept: list[int]) -> Layout:
-    """Shape, type and encoding; ``kept`` are the axes that are in space."""
+    """Return shape, type and encoding; ``kept`` are the axes that are in space."""
     encoding = _ENCODINGS.get(str(header["encoding"]).lower())
     skip = int(header.get("byte skip", header.get("byteskip", 0)))
     if encoding is None or header.get("line skip", header.get("lineskip", 0)) or skip < -1:
@@ -149,7 +149,7 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
             f"{path}: its space is {space}, so left and right are undefined; expected "
             "left-posterior-superior, right-anterior-superior or left-anterior-superior; repair the header"
         )
-    # Rows of axes outside space, such as colours, are none, which pynrrd makes NaN.
+    # Rows of axes outside space, such as colours, are none, which pynrrd converts to NaN.
     directions = np.array([np.full(3, np.nan) if row is None else row for row in header["space directions"]])
     origin = np.asarray(header.get("space origin", np.zeros(3)), np.float64)
     if directions.shape != (len(sizes), 3) or origin.shape != (3,):
@@ -170,7 +170,7 @@ def _affine(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64]
 
 
 def _from_spacings(path: Path, header: dict[str, Any]) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Files without directions are taken as RAS along their axes, if they give their spacing."""
+    """Return affine and axes of a file without directions: RAS along its axes, if it has spacings."""
     spacings = np.asarray(header.get("spacings", ()), np.float64)[:3]
     if len(spacings) != 3 or header.get("space") is not None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Open a file, or tell the user why that cannot be done."""
+"""Open a file, or report why it cannot be opened."""
 
 import errno
 import stat
@@ -22,7 +22,7 @@ def open_checked(path: Path) -> IO[bytes]:
         InputError: if it is missing, empty, a folder, a device, or may not be read.
     """
     try:
-        # Looked at before it is opened: opening a named pipe would wait for ever.
+        # Checked before opening: opening a named pipe would wait indefinitely.
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: is a folder, expected a file; give one of the files in it")
@@ -36,7 +36,7 @@ def open_checked(path: Path) -> IO[bytes]:
 
 
 def reason(error: OSError) -> str:
-    """Return the reason for which a file cannot be read, and the remedy."""
+    """Return the reason why a file cannot be read, and the remedy."""
     text = f"cannot be read ({error.strerror or error}); check the disk or download it again"
     return _REASONS.get(error.errno or 0, text)
 
@@ -45,11 +45,11 @@ def data_file_beside(header: Path, name: str) -> Path:
     """Return the file with the voxels of a detached header; files outside of its folder are never read.
 
     Raises:
-        InputError: if it is outside, or a list of files.
+        InputError: if the file is outside, or a list of files.
     """
     if name.startswith("LIST") or "%" in name:
         raise InputError(f"{header}: its voxels are in a list of files, expected one; export it as one file")
-    # A file that is itself a link is fine: its author chose what is read.
+    # A file that is itself a link is accepted, as its author chose the target.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
             f"{header}: its data file {name} is outside the header's folder, expected one beside it; move it "

@@ -1,4 +1,4 @@
-"""Two files of one skull are on one grid, perhaps in another order of axes; nothing is resampled."""
+"""Check that two files are on one grid, possibly in different orders of axes; nothing is resampled."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Roles of a segmentation's segments by their names, since 3D Slicer does not fix order and numbers."""
+"""Roles of a segmentation's segments by their names, as 3D Slicer does not fix their order or numbers."""
 
 import re
 from collections.abc import Mapping
@@ -10,16 +10,14 @@ from calvaria.geometry.grid import BONE, IMPLANT
 
 _IMPLANT = re.compile(r"\b(implants?|prosthesis|cranioplasty)\b")
 _BONE = re.compile(r"\b(skull|bones?|cranium|calvari(a|um|al))\b")
-_BOTH = re.compile(
-    r"\b(and|with|without|no|minus|plus)\b"
-)  # a "skull without implant" is neither for certain
+_BOTH = re.compile(r"\b(and|with|without|no|minus|plus)\b")  # "skull without implant" is ambiguous
 _FIELD = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 
 WHAT_TO_NAME = "name the bone's segment Skull and the implant's Implant, and export these alone as a labelmap"
 
 
 def segments_of(path: Path, header: Mapping[str, Any]) -> dict[int, str]:
-    """Names by label, from a NRRD header's fields ``SegmentN_Name``, ``_LabelValue`` and ``_Layer``.
+    """Return names by label, from an NRRD header's ``SegmentN_Name``, ``_LabelValue`` and ``_Layer``.
 
     Raises:
         InputError: if segments lie in several layers, so that voxels may belong to two of them, or two share
@@ -50,10 +48,10 @@ def segments_of(path: Path, header: Mapping[str, Any]) -> dict[int, str]:
 
 
 def roles_of(path: Path, meanings: Mapping[int, str]) -> dict[int, int] | None:
-    """From a file's label to ``BONE`` or ``IMPLANT``; None if no name tells, so that only numbers can.
+    """Return ``BONE`` or ``IMPLANT`` for each label; None if no name identifies them, so that numbers must.
 
     Raises:
-        InputError: if only some of the names tell, or several are bone or implant; it lists them.
+        InputError: if only some names are identified, or several are bone or implant; all are listed.
     """
     roles = {label: _role(name) for label, name in meanings.items()}
     known = [role for role in roles.values() if role is not None]
@@ -68,7 +66,7 @@ def roles_of(path: Path, meanings: Mapping[int, str]) -> dict[int, int] | None:
 
 
 def listed(meanings: Mapping[int, str]) -> str:
-    """Names with their labels."""
+    """Return names with their labels."""
     return ", ".join(f"{name} ({label})" for label, name in meanings.items())
 
 

@@ -4,8 +4,8 @@
     defective_skull/<type>/NNN.nrrd
     implant/<type>/NNN.nrrd
 
-Masks of 512 x 512 x 512 voxels of 0.4 mm. The five defects of a skull are one person's. The evaluation set
-is not read unless path names its folder and it has implants.
+Masks of 512 x 512 x 512 voxels of 0.4 mm. The five defects of a skull belong to one person. The evaluation
+set is not read unless path names its folder and it has implants.
 
 Adapted from CQ500, CC BY-NC-SA 4.0; Kodym, Li et al. 2021, Data in Brief 35:106902.
 """
@@ -32,7 +32,7 @@ class SkullbreakSource(FileSource):
         return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
-        """Return one entry per skull and type of defect, in this order; one with a part missing has a fault.
+        """Return one entry per skull and type of defect, in order; one with a missing part has a fault.
 
         A type may be absent as a whole.
 
@@ -66,6 +66,6 @@ class SkullbreakSource(FileSource):
         """Read one skull with one defect; the seed has no effect.
 
         Raises:
-            InputError: as `read_triplet`.
+            InputError: as for `read_triplet`.
         """
         return read_triplet(*entry.files)

@@ -8,7 +8,7 @@ Masks of 512 x 512 x Z voxels, anisotropic and oblique. The evaluation set (test
 additional_test_set_for_participants) has defective skulls only; it is not read.
 
 Adapted from CQ500, CC BY-NC-SA 4.0; Kodym, Li et al. 2021, Data in Brief 35:106902. Several scans may show
-one person, which the file names do not tell.
+one person, which the file names do not indicate.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ class SkullfixSource(FileSource):
         return SourceCost(scan_s=6.5)
 
     def entries(self, name: str) -> list[Entry]:
-        """The skulls of the training set in the order of their ids; one with a part missing has a fault.
+        """Return the training set's skulls in the order of their ids; one with a missing part has a fault.
 
         Raises:
             InputError: if there is no such folder, or not all of the three folders of parts in it.
@@ -58,7 +58,7 @@ class SkullfixSource(FileSource):
         """Read one skull; the seed has no effect.
 
         Raises:
-            InputError: as `read_triplet`.
+            InputError: as for `read_triplet`.
         """
         return read_triplet(*entry.files)
 

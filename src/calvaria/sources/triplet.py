@@ -18,14 +18,14 @@ MEANINGS = Origin(meanings={BONE: "bone", IMPLANT: "implant"})
 def read_triplet(complete: Path | None, defective: Path, implant: Path) -> Scan:
     """Return one skull from its parts: label 1 where the defective skull is, 2 where the implant is.
 
-    The published sets are exact in every voxel, so not a single one may be in both parts, or in the complete
-    skull and in neither part. Without a complete skull, only the former is checked.
+    The published sets are exact in every voxel, so no voxel may be in both parts, and their union has to be
+    the complete skull. Without a complete skull, only the former is checked.
 
     Raises:
         InputError: if a file cannot be read or is empty, if shapes differ, if affines put a corner of the
-            volume more than a tenth of a voxel apart, or if voxels contradict; it names files and counts.
+            volume more than a tenth of a voxel apart, or if voxels contradict; files and counts are named.
     """
-    # One after another: the files hold int32, a gigabyte or so for a large skull; a mask is a quarter of it.
+    # One at a time: the files hold int32, a gigabyte or so for a large skull; a mask is a quarter of it.
     bone = _part(defective, "a defective skull")
     piece = on_grid_of(defective, bone, implant, _part(implant, "an implant"))
     shared = int(np.count_nonzero(bone.values & piece))
@@ -60,7 +60,7 @@ def _part(path: Path, what: str) -> Volume:
 
 
 def by_id(folder: Path) -> dict[str, Path]:
-    """Return the volumes right in a folder, NRRD or converted to NIfTI, by their names without ending.
+    """Return the volumes directly in a folder, NRRD or converted to NIfTI, by their names without ending.
 
     Raises:
         InputError: if two of them have the same id.
@@ -77,7 +77,7 @@ def by_id(folder: Path) -> dict[str, Path]:
 
 
 def lacking(missing: list[Path]) -> str | None:
-    """Return the fault of a skull some of whose files are missing."""
+    """Return the fault of a skull with missing files; None if there are none."""
     if not missing:
         return None
     return f"no such file: {', '.join(map(str, missing))}; restore it from the data set's archive"

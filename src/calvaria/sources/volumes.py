@@ -35,8 +35,8 @@ _READERS = {
 }
 VOLUMES = tuple(ending for endings in _READERS for ending in endings)
 ROUNDING = 1e-3  # labels that passed through floats or a header's slope are integers to within this
-_MASK_LEVELS = 3  # values of a mask that may be any numbers
-_LABEL_LEVELS = 64  # values of a label map, which are integers; a CT has thousands
+_MASK_LEVELS = 3  # maximum number of distinct values of a mask, which may be any numbers
+_LABEL_LEVELS = 64  # likewise of a label map, which are integers; a CT has thousands
 _CONVERTERS = {
     (".hdr", ".img"): (
         "is of Analyze's format or NIfTI's in two files, of which the former does not tell left from right; "
@@ -57,7 +57,7 @@ def read_volume(path: Path) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or an enhanced CT (DICOM in one file).
 
     Values keep the file's type, or are float32 where a NIfTI header rescales them. The origin has the names
-    of segments, where the file has some.
+    of segments, if the file has any.
 
     Raises:
         InputError: if the file cannot be read, is damaged, is not three-dimensional, holds complex or
@@ -125,10 +125,10 @@ def mask_of(path: Path, volume: Volume) -> Volume:
 def labels_of(path: Path, volume: Volume) -> Volume:
     """Return a label volume as uint8: 0 background, 1 bone, 2 implant; or a mask of 0 and 255 as 0 and 1.
 
-    Segments are taken by their names, whatever their numbers, if any name tells bone or implant.
+    Segments are identified by name, regardless of number, if any name denotes bone or implant.
 
     Raises:
-        InputError: if there are other values, or segments that do not tell which one is bone.
+        InputError: if there are other values, or segments of which none is identified as bone.
     """
     named = roles_of(path, volume.origin.meanings)
     values = rounded(volume.values)
@@ -185,7 +185,7 @@ def looks_like_ct(values: npt.NDArray[Any]) -> bool:
 
 
 def rounded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Floats as uint16 if all are within ``ROUNDING`` of such an integer; else the values as they are."""
+    """Return floats as uint16 if all are within ``ROUNDING`` of such an integer; else unchanged values."""
     if values.dtype.kind != "f":
         return values
     low, high = extremes(values)
@@ -201,7 +201,7 @@ def rounded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _relabelled(values: npt.NDArray[Any], roles: Mapping[int, int]) -> npt.NDArray[np.uint8] | None:
-    """Values by their roles, 0 as 0; None if there is another value."""
+    """Return the roles of values, 0 for 0; None if there is another value."""
     labels = np.zeros(values.shape, np.uint8, order="F")
     for source, target in zip(slabs(values), slabs(labels), strict=True):
         for label, role in roles.items():
@@ -212,7 +212,7 @@ def _relabelled(values: npt.NDArray[Any], roles: Mapping[int, int]) -> npt.NDArr
 
 
 def _some_levels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The values of some slices, sorted, nearly integers rounded; sorting a whole volume takes long."""
+    """Return the sorted values of some slices, near-integers rounded; a whole volume would take long."""
     some = np.unique(values[:, :, :: max(values.shape[2] // 8, 1)])
     near = np.rint(some)
     return np.unique(np.where(np.abs(some - near) <= ROUNDING, near, some))

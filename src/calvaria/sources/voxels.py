@@ -1,10 +1,10 @@
 """Reading of volume files: check the header, then read the voxels.
 
-They are read in pieces and into one array, since a file can be damaged or lie about its size: nothing is
-allocated before the header's claims are held against the file, and a gzip file is read up to its checksum.
+Voxels are read in pieces into one array, since a file may be damaged or misstate its size: nothing is
+allocated before the header is checked against the file, and a gzip file is read up to its checksum.
 
-Sheared affines are taken as they are: a tilted gantry makes them, and everything after works with the
-affine. What is refused is a shear that no scanner makes.
+Sheared affines are accepted: a tilted gantry produces them, and all later steps use the affine. Only a
+shear that no scanner produces is rejected.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from calvaria.errors import InputError
 from calvaria.plugins.scan import Origin
 
 MAX_VOXELS = 2**30  # 1024 cubed; the largest head CTs have a quarter of it
-SPACING_MM = (0.01, 25.0)  # beyond, the numbers are no millimetres
+SPACING_MM = (0.01, 25.0)  # outside this range, the numbers are not millimetres
 MIN_UPRIGHT = 0.7  # volume of the cell over the product of its edges; a gantry tilted by 30 degrees has 0.87
 _PIECE = 1 << 24  # bytes read at once
-_GZIP_MOST = 1032  # deflate cannot shrink anything by more
+_GZIP_MOST = 1032  # maximum compression ratio of deflate
 
 
 class Readable(Protocol):
@@ -33,7 +33,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Volume:
-    """Voxels and where they are."""
+    """Voxels and their positions."""
 
     values: npt.NDArray[Any]  # (i, j, k), integers or floats
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices to RAS+ millimetres
@@ -64,13 +64,13 @@ def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def check_layout(path: Path, layout: Layout, size: int) -> None:
-    """Compare a header's claims with the file, before anything is allocated.
+    """Check a header against the file, before anything is allocated.
 
     Args:
         size: bytes of the file that holds the voxels.
 
     Raises:
-        InputError: if no head CT is like that, or the file is too small to hold it.
+        InputError: if the layout is impossible for a head CT, or the file is too small for it.
     """
     shape, dtype = list(layout.shape), layout.dtype
     if len(shape) != 3:
@@ -104,11 +104,11 @@ def check_layout(path: Path, layout: Layout, size: int) -> None:
 
 
 def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any]:
-    """The (i, j, k) voxels from a stream that stands at their first byte, as `check_layout` has passed them.
+    """Read (i, j, k) voxels from a stream at their first byte, after `check_layout`.
 
     Raises:
-        InputError: if the stream ends early or goes on beyond them, or if a value is not finite.
-        OSError, EOFError, zlib.error: of the stream; the caller knows what to say.
+        InputError: if the stream ends early or continues beyond them, or if a value is not finite.
+        OSError, EOFError, zlib.error: from the stream; the caller reports them.
     """
     values = np.empty(int(np.prod(layout.shape)), layout.dtype)
     room = values.view(np.uint8).data
@@ -144,7 +144,7 @@ def read_values(path: Path, layout: Layout, stream: Readable) -> npt.NDArray[Any
 
 
 def check_affine(path: Path, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the (4, 4) affine, if it is one that a scanner makes.
+    """Return the (4, 4) affine, if a scanner can produce it.
 
     Raises:
         InputError: if it is not finite, singular, strongly sheared, or not in millimetres.

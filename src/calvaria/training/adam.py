@@ -1,6 +1,7 @@
-"""Adam, without the import of torch's compiler that its methods begin with to be hidden from it: 2 s.
+"""Adam without the import of torch's compiler, which takes 2 s.
 
-The methods below are torch's own, as they were before they were hidden.
+Torch wraps Adam's methods to hide them from its compiler, which the wrappers import. The methods below are
+torch's own, unwrapped.
 """
 
 from inspect import unwrap

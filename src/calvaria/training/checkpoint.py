@@ -1,7 +1,7 @@
-"""The state of a training on disk, as safetensors: nothing is ever unpickled.
+"""The state of a training on disk, as safetensors, without pickle.
 
 All random numbers of a training come from the run's seed and the number of the step, so weights, the
-optimisers' moments and a few numbers are all there is; a resumed training ends with the same bits.
+optimisers' moments and a few numbers are the whole state; a resumed training gives bit-identical results.
 """
 
 import json
@@ -23,12 +23,12 @@ Named = dict[str, torch.Tensor]
 class TrainingState:
     """The progress of a training."""
 
-    key: str  # digest of all that the training depends on
+    key: str  # digest of everything that the training depends on
     step: int = 0  # steps done
-    best_step: int = 0  # after which the validation figure was best
-    best: float | None = None  # that figure; lower is better
-    stale: int = 0  # validations since then
-    stopped: bool = False  # whether it ended early
+    best_step: int = 0  # step with the best validation figure
+    best: float | None = None  # best validation figure; lower is better
+    stale: int = 0  # validations since the best one
+    stopped: bool = False  # whether training was stopped early
 
 
 def save(path: Path, position: TrainingState, tensors: Named) -> None:
@@ -38,7 +38,7 @@ def save(path: Path, position: TrainingState, tensors: Named) -> None:
 
 
 def load(path: Path, key: str) -> tuple[TrainingState, Named] | None:
-    """Return what ``save`` wrote; None if it is absent, of another training, or damaged (with a warning)."""
+    """Return a checkpoint; None if it is absent, of another training, or damaged (with a warning)."""
     if not path.is_file():
         return None
     try:
@@ -62,7 +62,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> Named:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Named, prefix: str) -> None:
-    """Load what ``optimiser_tensors`` returned."""
+    """Restore an optimiser's moments from the tensors of ``optimiser_tensors``."""
     state: dict[int, Named] = {}
     for name, value in tensors.items():
         if name.startswith(f"{prefix}."):
@@ -73,7 +73,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Named, prefix: 
 
 
 def under(tensors: Named, prefix: str) -> Named:
-    """Return the tensors whose names start with a prefix, with the prefix removed."""
+    """Return the tensors whose names start with a prefix, without the prefix."""
     return {
         name.removeprefix(f"{prefix}."): value
         for name, value in tensors.items()

@@ -1,4 +1,4 @@
-"""Device and determinism of networks."""
+"""Device of networks, and settings for deterministic results."""
 
 import hashlib
 import os
@@ -12,14 +12,14 @@ from calvaria.plugins.compute import Compute
 
 
 def prepare_device(config: Compute) -> torch.device:
-    """Return the device of this process, with threads and algorithms fixed so that results repeat.
+    """Return the device of this process; set torch's threads and deterministic algorithms.
 
     Raises:
-        CalvariaError: if the config asks for a GPU and there is none.
+        CalvariaError: if the config requires a GPU and there is none.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS would not repeat
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic
     torch.set_num_threads(config.threads)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports torch's compiler, 2 s
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler, 2 s
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
         raise CalvariaError("device: cuda is configured, but torch detects no GPU; use device: auto or cpu")
@@ -30,7 +30,7 @@ def prepare_device(config: Compute) -> torch.device:
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Seed torch's global generator, which draws initial weights, and restore its state afterwards."""
+    """Seed torch's global generator, used for initial weights, and restore its state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(generator.initial_seed())
         yield

@@ -19,11 +19,11 @@ class Estimate:
     """Measured size, memory and speed of a training."""
 
     parameters: int
-    peak_bytes: int  # of the GPU, or of the process
+    peak_bytes: int  # GPU memory, or that of the process on a CPU
     seconds_per_step: float
 
     def text(self, steps: int) -> str:
-        """Return a line for the terminal, with the time that ``steps`` would take."""
+        """Return a line for the terminal, with the time for ``steps`` steps."""
         hours, rest = divmod(round(self.seconds_per_step * steps), 3600)
         return (
             f"{self.parameters:,} parameters, peak memory {self.peak_bytes / 2**30:.2f} GiB, "
@@ -56,7 +56,7 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux; getrusage would give a parent's peak for its child
+    if status.is_file():  # Linux, where getrusage may return the parent's peak
         line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -1,4 +1,4 @@
-"""The loop that every network is trained by."""
+"""The training loop of all networks."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ from calvaria.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-WARM_UP = 0.05  # fraction of the steps with rising learning rate
+WARM_UP = 0.05  # fraction of the steps with a rising learning rate
 GRADIENT_NORM = 1.0
 
 Scalars = dict[str, torch.Tensor]
@@ -36,52 +36,52 @@ Slice = TypeVar("Slice", torch.Tensor, np.ndarray)
 
 
 class DivergedError(CalvariaError):
-    """A loss or a gradient is no longer finite."""
+    """Error for a loss, gradient or validation figure that is not finite."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The share of a step's batch that one pass of one process works on."""
+    """The part of a step's batch that one pass of one process computes."""
 
     index: int = 0
     count: int = 1
 
     def of(self, batch: Slice) -> Slice:
-        """This part's entries of a whole batch, (n, ...)."""
+        """Return this micro-batch's entries of a batch (n, ...)."""
         size = len(batch) // self.count
         return batch[self.index * size : (self.index + 1) * size]
 
 
 @dataclass(frozen=True)
 class Update:
-    """Weights that are changed together, and the loss that they lower."""
+    """Parameters that are updated together, and their loss."""
 
     name: str
     parameters: tuple[torch.nn.Parameter, ...]
-    loss: Callable[[int, int, MicroBatch], Scalars]  # (step, turn, micro-batch); lowers the scalar "loss"
-    turns: int = 1  # how often per step
+    loss: Callable[[int, int, MicroBatch], Scalars]  # of (step, turn, micro-batch); has a scalar "loss"
+    turns: int = 1  # updates per step
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float | None = GRADIENT_NORM
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training: a step makes the updates one after the other.
+    """Networks, updates and validation of a training; a step makes the updates in order.
 
-    All randomness has to come from the number of the step, and has to be drawn for the whole batch.
+    All random numbers must be a function of the step's number and be drawn for the whole batch.
     """
 
-    networks: Mapping[str, torch.nn.Module]  # everything that the updates change
+    networks: Mapping[str, torch.nn.Module]  # all networks that the updates change
     updates: tuple[Update, ...]
-    averaged: torch.nn.Module  # whose moving average is kept, validated, and left in place at the end
-    fingerprint: str  # digest of the data that it learns from
+    averaged: torch.nn.Module  # its moving average is validated, and is the result
+    fingerprint: str  # digest of the training data
     validate: Callable[[], float] | None = None  # lower is better
-    validation: str = "validation"  # what that figure is called in the log
-    after: Callable[[int], Scalars] | None = None  # at the end of every step
+    validation: str = "validation"  # name of the validation figure in the log
+    after: Callable[[int], Scalars] | None = None  # called at the end of every step
 
     @property
     def parameters(self) -> int:
-        """Return the number of trainable parameters."""
+        """Return the number of parameters of all networks."""
         return sum(p.numel() for network in self.networks.values() for p in network.parameters())
 
 
@@ -99,15 +99,15 @@ class TrainingJob:
 
 
 def train(training: Training, job: TrainingJob, device: torch.device) -> TrainingState:
-    """Train to the last step, or until the validation figure has not improved for long.
+    """Train to the last step, or until ``patience`` validations have brought no improvement.
 
-    Afterwards ``training.averaged`` has the moving average of the weights, at the step where the validation
-    figure was best if there is one. An interrupted training resumes from its last checkpoint and ends with
-    the same bits; ``remove_checkpoint`` deletes that file once the result is written. On SIGINT and SIGTERM
-    the loop finishes its step and writes a checkpoint first.
+    Afterwards ``training.averaged`` has the moving average of the weights, with validation that of the best
+    step. An interrupted training resumes from its last checkpoint with bit-identical results;
+    ``remove_checkpoint`` deletes that file once the result is written. On SIGINT and SIGTERM the loop
+    finishes its step and writes a checkpoint first.
 
     Raises:
-        DivergedError: if a loss or gradient is not finite; the checkpoint has the last good weights.
+        DivergedError: if a loss, gradient or validation figure is not finite, after writing a checkpoint.
     """
     workers = Workers(job.config, device)
     loop = _Loop(training, job, device, workers)
@@ -132,7 +132,7 @@ def train(training: Training, job: TrainingJob, device: torch.device) -> Trainin
                 loop.save()
                 saved = time.monotonic()
         if first:
-            loop.save()  # what comes after the last step may be interrupted, too
+            loop.save()  # the work after the last step may be interrupted, too
     loop.finish()
     return loop.position
 
@@ -151,7 +151,7 @@ def remove_checkpoint(job: TrainingJob) -> None:
 
 
 class _Loop:
-    """The state of a training."""
+    """State of a training, and its steps."""
 
     def __init__(self, training: Training, job: TrainingJob, device: torch.device, workers: Workers) -> None:
         self.training, self.job, self.device, self.workers = training, job, device, workers
@@ -166,7 +166,7 @@ class _Loop:
         self.position = TrainingState(f"{job.identity} {training.fingerprint} torch {torch.__version__}")
 
     def step(self) -> dict[str, float]:
-        """One step: every update, the moving average, and validation when it is due."""
+        """Run one step: every update, the moving average, and validation when due; return the scalars."""
         number, settings = self.position.step, self.job.settings
         scalars: dict[str, float] = {}
         for update, optimiser in zip(self.training.updates, self.optimisers, strict=True):
@@ -208,7 +208,7 @@ class _Loop:
         return totals
 
     def _validate(self) -> float:
-        """The validation figure of the averaged weights; remembers them if they are the best so far."""
+        """Return the validation figure of the averaged weights; keep those weights if it is the best."""
         assert self.training.validate is not None
         averaged, position = self.training.averaged, self.position
         self.average.store(averaged.parameters())
@@ -238,7 +238,7 @@ class _Loop:
         )
 
     def finish(self) -> None:
-        """Leave the best averaged weights in place."""
+        """Load the best averaged weights, or without validation the last ones."""
         if self.best:
             self.training.averaged.load_state_dict(self.best)
         else:
@@ -257,7 +257,7 @@ class _Loop:
         checkpoint.save(self.job.checkpoint, self.position, tensors)
 
     def resume(self) -> None:
-        """Goes back to the checkpoint, if there is one of this training, and cuts the log off there."""
+        """Restore the checkpoint of this training, if there is one, and truncate the log to its step."""
         found = checkpoint.load(self.job.checkpoint, self.position.key)
         if found is not None:
             self.position, tensors = found
@@ -278,13 +278,13 @@ class _Loop:
 
 
 def _schedule(step: int, settings: Optimiser) -> float:
-    """Linear warm-up, then cosine decay to zero, as a factor of the learning rate."""
+    """Return the factor of the learning rate: linear warm-up, then cosine decay to zero."""
     warm = max(1, round(WARM_UP * settings.steps))
     return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps))))
 
 
 def _board(job: TrainingJob):  # type: ignore[no-untyped-def]  # TensorBoard need not be installed
-    """A writer for TensorBoard, if the config asks for one."""
+    """Return a writer for TensorBoard if the config enables it."""
     if not job.config.tensorboard:
         return None
     try:
@@ -297,5 +297,5 @@ def _board(job: TrainingJob):  # type: ignore[no-untyped-def]  # TensorBoard nee
 
 
 def trainable(*networks: torch.nn.Module) -> tuple[torch.nn.Parameter, ...]:
-    """All parameters of networks that are learned."""
+    """Return all parameters of networks that require gradients."""
     return tuple(p for p in chain(*(network.parameters() for network in networks)) if p.requires_grad)

@@ -10,7 +10,7 @@ def dice_and_cross_entropy(logits: torch.Tensor, target: torch.Tensor, smooth: f
     Args:
         logits: (n, 1, x, y, z).
         target: the same shape, 0 or 1.
-        smooth: voxels added to both sides of the Dice, which define it for empty targets.
+        smooth: voxels added to numerator and denominator of the Dice, which define it for empty targets.
     """
     probability = torch.sigmoid(logits)
     overlap = (probability * target).flatten(1).sum(1)

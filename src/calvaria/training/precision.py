@@ -1,8 +1,8 @@
-"""Precision of matrix products: bfloat16 where a timed probe finds that it is faster than float32.
+"""Precision of matrix products: bfloat16 where a timed probe measures that it is faster than float32.
 
-Processors without bfloat16 instructions emulate it, many times slower than float32. Their names and the
-claims of libraries do not tell reliably, a measurement does. A run measures once and stores its choice in
-``precision.json``, so that all of its jobs agree.
+Processors without bfloat16 instructions emulate it, many times slower than float32. Only a measurement
+shows this reliably; processor names and the capabilities that libraries report do not. A run measures once
+and stores its choice in ``precision.json``, so that all of its jobs agree.
 """
 
 import logging
@@ -22,26 +22,26 @@ from calvaria.training.device import prepare_device
 
 logger = logging.getLogger(__name__)
 
-LEAST_GAIN = 1.2  # emulation is below 0.3, matrix instructions are above 1.5
+LEAST_GAIN = 1.2  # emulation gives less than 0.3, matrix instructions more than 1.5
 ROUNDS = 5
 CHANNELS, EDGE = 32, {"cpu": 12, "cuda": 64}  # of the probe's convolution; emulated, it takes 0.2 s
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a training step of one 3-D convolution in either precision."""
+    """Seconds per training step of one 3-D convolution in either precision."""
 
     float32_s: float
     bfloat16_s: float
 
     @property
     def gain(self) -> float:
-        """How many times as fast bfloat16 is."""
+        """Return the speed of bfloat16 relative to float32."""
         return self.float32_s / self.bfloat16_s
 
     @property
     def precision(self) -> Precision:
-        """The precision to use."""
+        """Return the precision to use."""
         return "bfloat16" if self.gain >= LEAST_GAIN else "float32"
 
 
@@ -49,7 +49,7 @@ class Speed:
 def measure(device: str) -> Speed:
     """Time both precisions on ``cpu`` or ``cuda``, alternately; the fastest of several rounds counts.
 
-    Draw no random numbers; work in inference mode, too, where a network may be used first.
+    No random numbers are drawn. The first call may be in inference mode, which is disabled for the probe.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     with torch.inference_mode(False), torch.enable_grad():
@@ -67,17 +67,17 @@ def measure(device: str) -> Speed:
 
 
 def autocast(config: Compute, device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 for matrix products and convolutions where the config's precision says so.
+    """Return a context of bfloat16 matrix products and convolutions if the config's precision is bfloat16.
 
-    ``auto`` takes it where a timed probe of this process finds it faster. The stages of a run replace
-    ``auto`` by the run's own choice, see `with_precision`.
+    With ``auto``, a timed probe in this process decides. The stages of a run replace ``auto`` by the run's
+    choice, see `with_precision`.
     """
     precision = measure(device.type).precision if config.precision == "auto" else config.precision
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def choose(config: Config) -> dict[str, Precision]:
-    """Return the precision by type of device, for every one that this machine has."""
+    """Return the precision by type of device, for those of this machine; a configured one for all types."""
     if config.precision != "auto":
         return {"cpu": config.precision, "cuda": config.precision}
     types = {"cpu", prepare_device(config).type}
@@ -88,10 +88,10 @@ def choose(config: Config) -> dict[str, Precision]:
 
 
 def with_precision(run: Run, config: Config) -> Config:
-    """Return the config with the run's own choice in the place of ``precision: auto``.
+    """Return the config with ``precision: auto`` replaced by the run's choice.
 
     Raises:
-        StoreError: if the run has not chosen yet, or its file is damaged.
+        StoreError: if the run's precision file is missing or damaged.
     """
     if config.precision != "auto":
         return config

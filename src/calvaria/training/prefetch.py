@@ -1,4 +1,4 @@
-"""Prefetching of batches by threads, so that the device does not wait for one."""
+"""Prefetching of batches by threads, so that the device does not wait for them."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,15 +14,15 @@ DEPTH = 2  # batches that each thread prefetches
 
 
 class Prefetcher(Generic[Batch]):
-    """Prepare the next batches of a training in threads while the device works on the current one.
+    """Threads that prepare the next batches of a training while the device works on the current one.
 
-    A batch must be a function of its step alone, so that the order of preparation does not change it.
+    A batch must be a function of its step alone, so that the order of preparation does not affect it.
     """
 
     def __init__(self, make: Callable[[int], Batch], steps: int, config: Compute) -> None:
         """Prepare batches 0 to ``steps - 1`` with ``make``; on demand if ``config.loaders`` is 0."""
         self._make, self._steps, self._depth = make, steps, DEPTH * config.loaders
-        self._last: dict[int, Batch] = {}  # without threads: the current batch, which every micro-batch reads
+        self._last: dict[int, Batch] = {}  # without threads: the current batch, for all micro-batches
         self._pending: dict[int, Future[Batch]] = {}
         self._pool = (
             ThreadPoolExecutor(

@@ -1,18 +1,18 @@
-"""Principal components by the eigenvectors of a small matrix, with a rule for their signs."""
+"""Principal components from the eigenvectors of the samples' Gram matrix, with fixed signs."""
 
 import torch
 
 
 def principal_components(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the principal components of samples, of which there may be far fewer than dimensions.
+    """Return the principal components of samples; efficient for far fewer samples than dimensions.
 
     Args:
-        rows: (n, p) float64 samples, their mean subtracted.
+        rows: (n, p) float64 samples with their mean subtracted.
         count: number of components, at most n.
 
     Returns:
-        (count, p) unit vectors, the largest value of each positive, and (n,) variances along all components,
-        descending; rounding may leave the last ones below 0.
+        (count, p) unit vectors, the value of largest magnitude of each positive, and (n,) variances along
+        all components, descending; rounding may make the last ones slightly negative.
     """
     variances, vectors = torch.linalg.eigh(rows @ rows.T / len(rows))
     components = vectors.flip(1)[:, :count].T @ rows

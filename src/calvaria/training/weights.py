@@ -1,4 +1,4 @@
-"""A network's state as named arrays, and back."""
+"""Conversion of a network's state to named arrays and back."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ def weights(network: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
 def restore(
     network: torch.nn.Module, tensors: dict[str, np.ndarray], prefix: str, device: torch.device
 ) -> None:
-    """Load what ``weights`` returned, move the network to the device and set it to evaluation mode."""
+    """Load the arrays of ``weights``, move the network to the device and set it to evaluation mode."""
     state = {
         name.removeprefix(f"{prefix}."): torch.from_numpy(value)
         for name, value in tensors.items()

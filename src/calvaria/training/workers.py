@@ -1,8 +1,8 @@
 """Several processes that share the work of every training step, through accelerate.
 
-Every process holds all weights and goes through the same steps; of each step's batch it works on its own
-part, and the gradients are averaged. Because random numbers are drawn for the whole batch, by step, two
-processes compute what one does, up to the order of sums.
+Every process holds all weights and runs the same steps on its own part of each batch; the gradients are
+averaged. Since random numbers are drawn per step for the whole batch, two processes give the results of one
+up to the order of sums.
 """
 
 import os
@@ -16,16 +16,16 @@ from calvaria.errors import CalvariaError
 from calvaria.plugins.compute import Compute
 from calvaria.utils.interruption import Interrupted
 
-RANK = "RANK"  # set by torch's launcher in every process that it starts
+RANK = "RANK"  # set by torch's launcher in every process
 
 
 def is_main() -> bool:
-    """Return whether this process writes the results; true if it is the only one."""
+    """Return whether this process writes the results: it has rank 0 or is the only one."""
     return int(os.environ.get(RANK, "0")) == 0
 
 
 def launched(config: Compute) -> bool:
-    """Start this very command once per process if the config asks for several; false if it has to run here.
+    """Run this command in several processes if the config requires it; return False if it must run here.
 
     Raises:
         CalvariaError: if one of the processes failed; its own message gives the reason.
@@ -34,12 +34,12 @@ def launched(config: Compute) -> bool:
         return False
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={config.processes}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads)}
-    # Without the dashes the launcher would take --run for an abbreviation of an option of its own.
+    # Without the dashes the launcher would parse --run as an abbreviation of its own option.
     command = [sys.executable, *launcher, "-m", "calvaria.cli", "--", *sys.argv[1:]]
     process = subprocess.Popen(command, env=environment)
     try:
         code = process.wait()
-    except Interrupted:  # the launcher tells the others, and waits for their checkpoint
+    except Interrupted:  # the launcher forwards the signal and waits for the checkpoint
         process.terminate()
         process.wait()
         raise
@@ -49,13 +49,13 @@ def launched(config: Compute) -> bool:
 
 
 class Workers:
-    """The processes of one training, seen from one of them."""
+    """The processes of one training, from the point of view of one of them."""
 
     def __init__(self, config: Compute, device: torch.device) -> None:
         """Join the other processes, if there are any.
 
         Raises:
-            CalvariaError: if the batches cannot be shared out evenly, or there are fewer processes.
+            CalvariaError: if the number of processes is not the configured one.
         """
         self.count, self.rank, self._accelerator = 1, 0, None
         if config.processes > 1:

@@ -1,4 +1,4 @@
-"""Bases of recipes: a recipe draws one shape, its base does all that is common to recipes of shapes."""
+"""Base classes of recipes: a recipe draws one shape; its base class provides what all shapes share."""
 
 from abc import abstractmethod
 from typing import Literal, Self
@@ -77,7 +77,7 @@ class PlacedRecipe(ShapeRecipe):
         if self.elevation_deg[0] < -90 or self.elevation_deg[1] > 90:
             raise ValueError(f"elevation_deg must lie in -90 to 90, got {list(self.elevation_deg)}")
         fields = type(self).model_fields
-        # A config that was written out has all defaults in it.
+        # A config written by calvaria contains all defaults.
         angles = [
             name for name in ("azimuth_deg", "elevation_deg") if getattr(self, name) != fields[name].default
         ]
@@ -90,9 +90,9 @@ class PlacedRecipe(ShapeRecipe):
         return regions.direction(rng, self.region, self.azimuth_deg, self.elevation_deg)
 
     def on_floor(self, vault: Vault) -> Vault:
-        """Return the vault that this recipe cuts: with the brow if the region has it."""
+        """Return the vault that this recipe cuts: with the brow if the region includes it."""
         return regions.on_floor(self.region, vault)
 
     def misplaced(self, labels: np.ndarray, grid: Grid, vault: Vault) -> str | None:
-        """Return the reason for which a case is outside the region, or None."""
+        """Return the reason why a case is outside the region, or None."""
         return regions.misplaced(labels, grid, vault, self.region)

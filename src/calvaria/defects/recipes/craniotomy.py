@@ -1,4 +1,4 @@
-"""A bone flap as surgeons cut it: burr holes around a centre, joined by the saw."""
+"""A bone flap as surgeons cut it: burr holes around a centre, joined by saw cuts."""
 
 import math
 from typing import Literal, Self
@@ -15,7 +15,7 @@ from calvaria.skull.vault import Vector, cross, rounded, tangents, unit
 
 PIECES = 3  # straight edges that make up a curved saw line
 FURTHEST = 0.95  # radians from the flap's centre to a burr hole
-ABOVE_MM, BELOW_MM = 12.0, 25.0  # what is cut beyond the highest and below the lowest rim of the flap
+ABOVE_MM, BELOW_MM = 12.0, 25.0  # margins of the cut above and below the flap's outer surface
 
 Point = tuple[float, float]
 
@@ -79,7 +79,7 @@ class CraniotomyRecipe(PlacedRecipe):
 
 
 def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) -> list[Point]:
-    """Burr holes around the centre on the chart, at about the same angle from each other."""
+    """Draw burr holes around the centre of the chart, at about equal angles from each other."""
     least, most = recipe.holes
     count = int(rng.integers(least, most + 1))
     stretch = math.sqrt(rng.uniform(*recipe.elongation))
@@ -91,7 +91,7 @@ def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) ->
         away = half * rng.uniform(0.9, 1.1)
         a, b = away * stretch * math.cos(angle), away / stretch * math.sin(angle)
         u, v = a * math.cos(turn) - b * math.sin(turn), a * math.sin(turn) + b * math.cos(turn)
-        # From a length along the surface to one on the chart.
+        # Convert a length along the surface to one on the chart.
         along = math.hypot(u, v) / radius
         scale = math.tan(min(along, FURTHEST)) / along
         holes.append((round(u * scale, 4), round(v * scale, 4)))
@@ -99,7 +99,7 @@ def _holes(rng: np.random.Generator, recipe: CraniotomyRecipe, radius: float) ->
 
 
 def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point) -> list[Point]:
-    """Return a saw line from one hole to before the next: a parabola that bows outwards."""
+    """Draw a saw line from one hole up to, but excluding, the next: a parabola that bows outwards."""
     bow = rng.uniform(*recipe.curvature)
     if bow == 0:
         return [a]
@@ -107,7 +107,7 @@ def _saw(rng: np.random.Generator, recipe: CraniotomyRecipe, a: Point, b: Point)
     points = []
     for piece in range(PIECES):
         t = piece / PIECES
-        rise = bow * 4 * t * (1 - t)  # to the right of the way, as the holes go round to the left
+        rise = bow * 4 * t * (1 - t)  # to the right of the path, as the holes are counter-clockwise
         points.append((round(a[0] + t * du + rise * dv, 4), round(a[1] + t * dv - rise * du, 4)))
     return points
 
@@ -121,7 +121,7 @@ def _distance(surface: OuterSurface, pole: Vector, right: Vector, radius: float,
 
 
 def _fit(places: list[Point], distances: list[float]) -> tuple[float, float, float, float, float, float]:
-    """Least squares of the outer surface's distance, a polynomial of degree two; rounded for storage."""
+    """Fit a polynomial of degree two to the surface's distances by least squares; rounded for storage."""
     terms = np.array([(1.0, s, t, s * s, s * t, t * t) for s, t in places])
     a, b, c, d, e, f = np.linalg.lstsq(terms, np.array(distances), rcond=None)[0]
     return tuple(round(float(value), 4) for value in (a, b, c, d, e, f))  # type: ignore[return-value]

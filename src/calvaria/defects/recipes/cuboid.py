@@ -1,4 +1,4 @@
-"""A cuboid, or a cube, on the outer surface: a box without rounded corners and burr holes."""
+"""A cuboid, or a cube, on the outer surface: a box without rounded corners or burr holes."""
 
 from typing import Literal
 

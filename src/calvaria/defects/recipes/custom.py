@@ -1,4 +1,4 @@
-"""A function of the user as a recipe."""
+"""A user-defined function as a recipe."""
 
 import importlib
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class CustomRecipe(Recipe):
         return checked
 
     def _check_arguments(self, function: object) -> None:
-        """Check that the call fits the function; errors inside the function keep their traceback."""
+        """Check that the function accepts the arguments; errors inside it keep their traceback."""
         import inspect
 
         try:

@@ -1,4 +1,4 @@
-"""Options of recipes: healed edges, and where the scan ends."""
+"""Options of recipes: healed edges, and the scan's field of view."""
 
 import math
 from typing import Literal
@@ -22,7 +22,7 @@ class Healed(Section):
     """Side from which the bone is removed; ``either`` selects one of them at random."""
 
     def draw(self, rng: np.random.Generator) -> Healing:
-        """Draw how the bone around a hole has thinned."""
+        """Draw the thinning of the bone around a hole."""
         width = length(rng, self.width_mm)
         thinning = min(max(round(normal(rng, self.thinning), 4), 0.0), 1.0)
         outer = rng.random() < 0.5 if self.side == "either" else self.side == "outer"
@@ -40,7 +40,7 @@ class FieldOfView(Section):
     """Tilt of the cuts, forwards and sideways."""
 
     def draw(self, rng: np.random.Generator, vault: Vault) -> tuple[Plane, ...]:
-        """Draw the planes at which the scan ends."""
+        """Draw the planes that bound the scan."""
         planes = []
         x, y, z = vault.centre_mm
         if self.bottom_mm is not None:
@@ -52,7 +52,7 @@ class FieldOfView(Section):
 
 
 def _plane(rng: np.random.Generator, point: tuple[float, float, float], tilt: Normal, up: int) -> Plane:
-    """A plane through a point, about horizontal; what lies above it (up = 1) or below (-1) is not seen."""
+    """Draw a nearly horizontal plane through a point; the scan ends above (up = 1) or below (-1) it."""
     sideways, forwards = (math.tan(math.radians(normal(rng, tilt))) for _ in range(2))
     axis = rounded(*unit(up * sideways, up * forwards, up))
     offset = sum(n * p for n, p in zip(axis, point, strict=True))

@@ -8,9 +8,9 @@ import numpy as np
 from calvaria.geometry.grid import IMPLANT, Grid
 from calvaria.skull.vault import ORBITAL_FLOOR_FRONT, Vault, Vector, rounded
 
-LEAST_SHARE = 0.15  # of a bilateral implant on its smaller side
-MOST_SHARE = 0.15  # of a parietotemporal implant beyond the midline
-BROW_SHARE = 0.08  # of a frontoorbital implant below the floor of other defects
+LEAST_SHARE = 0.15  # minimum share of a bilateral implant on its smaller side
+MOST_SHARE = 0.15  # maximum share of a parietotemporal implant beyond the midline
+BROW_SHARE = 0.08  # minimum share of a frontoorbital implant below the floor of other defects
 
 
 class Region(NamedTuple):
@@ -21,7 +21,7 @@ class Region(NamedTuple):
     mirrored: bool
 
 
-# SkullBreak's classes (Kodym et al. 2021, Data in Brief 35:106902) by what their names say.
+# SkullBreak's classes (Kodym et al. 2021, Data in Brief 35:106902), interpreted by their names.
 REGIONS = {
     "bilateral": Region((75, 105), (25, 90), False),
     "frontoorbital": Region((50, 85), (-5, 12), True),
@@ -30,7 +30,7 @@ REGIONS = {
 
 
 def on_floor(region: str, vault: Vault) -> Vault:
-    """Return the vault that defects of a region are cut from: with the brow if the region has it."""
+    """Return the vault that defects of a region are cut from: with the brow if the region includes it."""
     if region == "frontoorbital":
         return vault.model_copy(update={"floor_front": ORBITAL_FLOOR_FRONT})
     return vault
@@ -42,8 +42,7 @@ def direction(
     azimuth_deg: tuple[float, float],
     elevation_deg: tuple[float, float],
 ) -> Vector:
-    """Return a direction in a region, or between these angles if that is anywhere; every patch of a sphere is
-    equally likely."""
+    """Draw a direction, uniform in solid angle, in a region or, for "anywhere", between these angles."""
     place = REGIONS.get(region, Region(azimuth_deg, elevation_deg, False))
     # Uniform in the sine of the elevation.
     low, high = (math.sin(math.radians(angle)) for angle in place.elevation)
@@ -55,7 +54,7 @@ def direction(
 
 
 def misplaced(labels: np.ndarray, grid: Grid, vault: Vault, region: str) -> str | None:
-    """Return the reason for which a case is outside its region, or None.
+    """Return the reason why a case is outside its region, or None.
 
     Args:
         labels: (x, y, z) uint8 labels with an implant.

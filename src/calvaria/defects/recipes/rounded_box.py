@@ -12,8 +12,8 @@ from calvaria.defects.shapes import RoundedBox
 from calvaria.plugins.section import Normal
 from calvaria.skull.vault import Vector, cross, rounded, tangents, unit
 
-OVERHANG_MM = 40.0  # how far a box goes beyond the surface, so that it cuts all of the bone
-DEPTH_MM = 45.0  # how far a box along the normal goes below the outermost point of the surface
+OVERHANG_MM = 40.0  # extent of a box beyond the surface, so that it cuts all of the bone
+DEPTH_MM = 45.0  # extent of a box along the normal below the outermost point of the surface
 
 
 class RoundedBoxRecipe(ShapeRecipe):
@@ -37,7 +37,7 @@ class RoundedBoxRecipe(ShapeRecipe):
     """Elevation of the defect's centre above the horizontal plane through the vault's centre."""
 
     def draw_shape(self, rng: np.random.Generator, surface: OuterSurface) -> RoundedBox:
-        """Return a box whose upper and lower edges are found by rays of their own."""
+        """Return a box whose upper and lower edges are located by separate rays."""
         elevation = math.radians(min(normal(rng, self.elevation_deg), 89.0))
         azimuth = math.radians(normal(rng, self.azimuth_deg))
         width, height = length(rng, self.width_mm), length(rng, self.length_mm)
@@ -72,7 +72,7 @@ class RoundedBoxRecipe(ShapeRecipe):
 
 
 def _edge(surface: OuterSurface, middle: Ray, tangent: Vector, offset_mm: float) -> Vector:
-    """The surface point about ``offset_mm`` away from the middle, as on a sphere of the same radius."""
+    """Return the surface point about ``offset_mm`` from the middle, as on a sphere of the same radius."""
     sine = min(max(offset_mm / middle.distance_mm, -0.95), 0.95)
     cosine = math.sqrt(1 - sine * sine)
     target = (cosine * d + sine * t for d, t in zip(middle.direction, tangent, strict=True))
@@ -80,5 +80,5 @@ def _edge(surface: OuterSurface, middle: Ray, tangent: Vector, offset_mm: float)
 
 
 def _normal_at(middle: Ray, upper: Vector, lower: Vector, right: Vector) -> Vector:
-    """Return the outward direction across the chord from lower to upper, orthogonal to ``right``."""
+    """Return the outward direction orthogonal to ``right`` and to the chord from lower to upper."""
     return unit(*cross(right, unit(*(a - b for a, b in zip(upper, lower, strict=True)))))

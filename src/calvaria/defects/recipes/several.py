@@ -7,8 +7,8 @@ import numpy as np
 from calvaria.defects.outer_surface import OuterSurface
 from calvaria.defects.shapes import Shape
 
-TRIES = 20  # for a place that is far enough from the others; else the case's check refuses it
-SAMPLING_MM = 3.0  # spacing at which bone between two shapes is looked at
+TRIES = 20  # attempts to place a shape far enough from the others; if all fail, the case is rejected
+SAMPLING_MM = 3.0  # spacing of the points at which the distance of two shapes is checked
 
 
 def draw(
@@ -21,8 +21,8 @@ def draw(
     """Draw several shapes, each apart from the previous ones.
 
     Args:
-        count: least and most shapes.
-        apart_mm: least bone between two of them.
+        count: minimum and maximum number of shapes.
+        apart_mm: minimum bone between two of them.
     """
     least, most = count
     number = least if least == most else int(rng.integers(least, most + 1))
@@ -37,7 +37,7 @@ def draw(
 
 
 def _apart(surface: OuterSurface, one: Shape, other: Shape, least_mm: float) -> bool:
-    """Return whether no bone is within half the least distance of both shapes."""
+    """Return whether no point of the vault is within half the minimum distance of both shapes."""
     boxes = [shape.bounds_mm() for shape in (one, other)]
     axes = []
     for axis in range(3):

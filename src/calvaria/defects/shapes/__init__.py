@@ -1,11 +1,12 @@
-"""The shapes that defects are cut with: parameters in world millimetres and their signed distances.
+"""Shapes of defects: parameters in world millimetres and signed distances.
 
 A shape has
 
-    bounds_mm() -> (Vector, Vector)                 least and greatest (x, y, z) that it can reach
+    bounds_mm() -> (Vector, Vector)                 minimum and maximum (x, y, z) of the shape
     distance_mm(x, y, z, up_to_mm) -> (n,) float64  of (n,) float64 world positions in mm, negative inside
 
-Distances above ``up_to_mm`` may be any above it, and negative ones any negative: a shape may save the work.
+A distance above ``up_to_mm`` may be any value above it, and a negative distance any negative value, so that
+a shape can skip exact computation.
 
 The voxel fields use + - * / sqrt, comparisons, min and max on float64 only: IEEE 754 rounds these the
 same everywhere, which keeps cases bit-identical on any machine.

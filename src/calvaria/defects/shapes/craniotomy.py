@@ -15,11 +15,11 @@ from calvaria.skull.vault import Frozen, Vector, cross
 
 Point = tuple[float, float]
 
-DEEPEST_MM = 15.0  # the bevel goes no further in
-LEAST_COSINE = 0.25  # places more than 75 degrees away from the centre are not on the chart
-OUTSIDE_MM = 1000.0  # distance of what is not on the chart
-SQUARES, MARGIN_MM = 64, 10.0  # the chart in squares, side by side; how far they reach beyond the corners
-HALF_DIAGONAL = 0.7072  # of a square over its side, and a little
+DEEPEST_MM = 15.0  # depth at which the bevel ends
+LEAST_COSINE = 0.25  # positions more than 75 degrees away from the centre are not on the chart
+OUTSIDE_MM = 1000.0  # distance of positions that are not on the chart
+SQUARES, MARGIN_MM = 64, 10.0  # squares along each edge of the chart; their margin around the corners
+HALF_DIAGONAL = 0.7072  # of a square relative to its side, rounded up
 
 
 class Craniotomy(Frozen):
@@ -52,8 +52,8 @@ class Craniotomy(Frozen):
         return self.right, cross(self.pole, self.right), self.pole
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
-        """Least and greatest (x, y, z) that the defect can reach."""
-        # What is cut lies between two planes of a pyramid with its tip at the apex.
+        """Return the minimum and maximum (x, y, z) of the shape."""
+        # The cut lies between two parallel planes of a pyramid with its tip at the apex.
         sides, steepest = [], 1.0
         for axis in (0, 1):
             along = [p[axis] for p in self.outline_mm]
@@ -77,8 +77,8 @@ class Craniotomy(Frozen):
     ) -> np.ndarray:
         """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
-        It is measured across the saw lines, so it is short of the true one where the chart stretches. Inside
-        it may be any negative number, and above ``up_to_mm`` any number above that.
+        It is measured across the saw lines, so it underestimates the true distance where the chart is
+        stretched. Inside, it may be any negative number; above ``up_to_mm``, any number above that.
         """
         dx, dy, dz = (p - c for p, c in zip((x, y, z), self.apex_mm, strict=True))
         a, b, w = (dx * d[0] + dy * d[1] + dz * d[2] for d in self._frame())
@@ -88,7 +88,7 @@ class Craniotomy(Frozen):
         distance = np.full(x.shape, OUTSIDE_MM)
         at = np.flatnonzero(on_chart)
         a, b, w, from_apex = a[at], b[at], w[at], from_apex[at]
-        # Most places are far from the outline: how far their square of the chart is tells enough of them.
+        # Most positions are far from the outline, where the distance of their square of the chart suffices.
         s, t, scale = a / w, b / w, w / self.radius_mm
         u, v = s * self.radius_mm, t * self.radius_mm
         middle, half = self._roughly(u, v)
@@ -104,16 +104,16 @@ class Craniotomy(Frozen):
         return distance
 
     def _shrunk_mm(self, s: np.ndarray, t: np.ndarray, from_apex_mm: np.ndarray) -> np.ndarray:
-        """Return (n,) by how much the bevel has moved the outline inwards at this distance from the apex."""
+        """Return (n,) mm by which the bevel moves the outline inwards at this distance from the apex."""
         k = self.surface_mm
         top = k[0] + k[1] * s + k[2] * t + k[3] * (s * s) + k[4] * (s * t) + k[5] * (t * t)
         return self.bevel * np.minimum(np.maximum(top - from_apex_mm, 0.0), DEEPEST_MM)
 
     def _roughly(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:
-        """Distance of the middle of the chart's square in which a point lies, and how far off it can be.
+        """Return the distance at the centre of each point's square of the chart, and its maximum error.
 
-        The distance from the outline changes by no more than a mm per mm. A point beyond the squares is
-        further from the outline than the place in them that is next to it.
+        The distance from the outline changes by at most 1 mm per mm. A point beyond the squares is further
+        from the outline than the nearest point within them.
         """
         low, side, middles = self._squares
         column, row = (
@@ -124,7 +124,7 @@ class Craniotomy(Frozen):
 
     @cached_property
     def _squares(self) -> tuple[tuple[float, float], float, np.ndarray]:
-        """Return origin and side of the squares in mm, and the distance of their middles, (SQUARES ** 2,)."""
+        """Return origin and side of the squares in mm, and distances at their centres, (SQUARES ** 2,)."""
         corners = np.array(self.outline_mm)
         low = corners.min(axis=0) - MARGIN_MM
         side = float(np.ptp(corners, axis=0).max() + 2 * MARGIN_MM) / SQUARES
@@ -143,7 +143,7 @@ class Craniotomy(Frozen):
 
 def _polygon_distance(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Return (n,) signed distance of points from a simple polygon with (m, 2) corners, negative inside."""
-    u0, v0 = corners.T[:, :, None]  # (m, 1) each, so that all edges meet all points at once
+    u0, v0 = corners.T[:, :, None]  # (m, 1) each, to broadcast edges against points
     u1, v1 = np.roll(corners, -1, axis=0).T[:, :, None]
     eu, ev = u1 - u0, v1 - v0
     du, dv = u - u0, v - v0

@@ -24,7 +24,7 @@ class Ellipsoid(Frozen):
         return self.first, cross(self.third, self.first), self.third
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
-        """Least and greatest (x, y, z) that the defect can reach."""
+        """Return the minimum and maximum (x, y, z) of the shape."""
         # Half the box around an ellipsoid; stored directions are off by up to 1e-4, hence the margin.
         axes = list(zip(self._frame(), self.semi_axes_mm, strict=True))
         half = [float(np.sqrt(sum((d[i] * a) * (d[i] * a) for d, a in axes))) + 0.1 for i in range(3)]
@@ -36,7 +36,7 @@ class Ellipsoid(Frozen):
     ) -> np.ndarray:
         """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
-        The sign is exact; the size is of first order at the boundary (Quilez 2008).
+        The sign is exact; the magnitude is a first-order approximation at the boundary (Quilez 2008).
         """
         dx, dy, dz = (p - c for p, c in zip((x, y, z), self.centre_mm, strict=True))
         u, v, w = (
@@ -46,5 +46,5 @@ class Ellipsoid(Frozen):
         a, b, c = self.semi_axes_mm
         level = np.sqrt(u * u + v * v + w * w)
         slope = np.sqrt((u / a) * (u / a) + (v / b) * (v / b) + (w / c) * (w / c))
-        # At the very centre both vanish, and so does the quotient's meaning: any negative number will do.
+        # At the centre both vanish and the quotient is undefined; any negative number is valid there.
         return np.asarray(level * (level - 1.0) / np.maximum(slope, 1e-9) - 1e-9 * (level == 0))

@@ -11,11 +11,11 @@ CORNER = 0.29289321881345254  # 1 - sqrt(1/2)
 
 
 class RoundedBox(Frozen):
-    """A prism with rounded corners, and burr holes on two of them if it has any.
+    """A prism with rounded corners and, optionally, burr holes at two of them.
 
     A SkullFix box is extruded along the head's vertical, from a horizontal lower edge to a frontal upper
-    one. Any other is a prism along the outward normal that ends 45 mm below the surface. Either way the
-    vault's inner ellipsoid and floor bound it.
+    one. Any other box is a prism along the outward normal that ends 45 mm below the surface. In both cases
+    the cut is bounded by the vault's inner ellipsoid and floor.
     """
 
     kind: Literal["rounded_box"] = "rounded_box"
@@ -37,7 +37,7 @@ class RoundedBox(Frozen):
         return self.lateral, (wy * uz - wz * uy, wz * ux - wx * uz, wx * uy - wy * ux), self.axis
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
-        """Least and greatest (x, y, z) that the defect can reach."""
+        """Return the minimum and maximum (x, y, z) of the shape."""
         half = (self.half_mm[0] + self.burr_radius_mm, self.half_mm[1] + self.burr_radius_mm, self.half_mm[2])
         # The stored directions are off by up to 1e-4: a margin of 0.1 mm covers boxes of any head.
         reach = [sum(abs(d[i]) * h for d, h in zip(self._frame(), half, strict=True)) + 0.1 for i in range(3)]

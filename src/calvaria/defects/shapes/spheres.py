@@ -1,4 +1,4 @@
-"""Spheres that melt into each other, with a noisy boundary."""
+"""Spheres that blend into each other, with a noisy boundary."""
 
 from typing import Literal
 
@@ -29,10 +29,10 @@ class Spheres(Frozen):
     roughness_mm: float = Field(ge=0)
     """Largest displacement of the boundary."""
     noise_seed: int = Field(ge=0, lt=2**63)
-    """Seed of the noise that displaces it."""
+    """Seed of the noise that displaces the boundary."""
 
     def bounds_mm(self) -> tuple[Vector, Vector]:
-        """Least and greatest (x, y, z) that the defect can reach."""
+        """Return the minimum and maximum (x, y, z) of the shape."""
         # Each further sphere can push the blended surface out by a quarter of the blend.
         grow = self.roughness_mm + self.blend_mm / 4 * (len(self.spheres) - 1)
         low = [min(s.centre_mm[i] - s.radius_mm for s in self.spheres) - grow for i in range(3)]
@@ -44,7 +44,7 @@ class Spheres(Frozen):
     ) -> np.ndarray:
         """Return (n,) distance, negative inside, of world positions in mm, (n,) float64 each.
 
-        It is good near the boundary; elsewhere the sign is right, and the noise is left out.
+        It is accurate near the boundary; elsewhere only the sign is correct, and the noise is omitted.
         """
         distance = np.full(x.shape, np.inf)
         for i, sphere in enumerate(self.spheres):
@@ -62,7 +62,7 @@ class Spheres(Frozen):
 
 
 def _smooth_minimum(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-    """Quadratic smooth minimum (Quilez 2013): fillets the concave seams of a union."""
+    """Return the quadratic smooth minimum (Quilez 2013), which fillets the concave seams of a union."""
     if width <= 0:
         return np.asarray(np.minimum(a, b))
     h = np.maximum(width - np.abs(a - b), 0.0) / width

@@ -1,11 +1,11 @@
-"""A soft introspective VAE: the encoder learns to tell real skulls from decoded ones, the decoder to pass.
+"""A soft introspective VAE: the encoder learns to distinguish decoded skulls from real ones.
 
-Both are judged by the evidence lower bound alone, so no further network is needed. The encoder raises the
-bound of real skulls and lowers exp(bound) of those that it is shown by the decoder; the decoder raises both.
+The criterion is the evidence lower bound, so no discriminator is needed. The encoder raises the bound of
+real skulls and lowers exp(bound) of decoded ones; the decoder raises the bounds of both.
 
 Source: Daniel and Tamar 2021, Soft-IntroVAE, equations 5 and 6, after Huang et al. 2018, IntroVAE. The
-bound is taken per voxel, its reconstruction term being the error of the distances, and the divergence per
-entry of the latent.
+bound is per voxel, with the error of the distances as its reconstruction term, and the divergence per entry
+of the latent.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ from calvaria.training.device import fingerprint, prepare_device, seeded
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update
 from calvaria.training.precision import autocast
 
-SCALE = 2.0  # of the bound in the exponential
-FAKE_KL_WEIGHT = 1.0  # of the divergence in the bound of decoded skulls, as it is judged
+SCALE = 2.0  # factor of the bound in the exponential
+FAKE_KL_WEIGHT = 1.0  # of the divergence in the encoder's bound of decoded skulls
 FAKE_WEIGHT = 0.25
-LEAKED = 1e-8  # weight of the decoder's own reconstructions of what it made, which only steadies it
+LEAKED = 1e-8  # weight, for stability, of the reconstruction error of decoded skulls in the decoder's loss
 
 
 def training(settings: IntrovaeFamily, population: Population, context: Context) -> Training:
-    """Encoder and decoder; for the first part of the steps both lower the loss of a plain VAE."""
+    """Return the training of encoder and decoder; during warm-up both minimise the loss of a plain VAE."""
     device = prepare_device(context.compute)
     size = settings.optimiser.batch_size
     fields = fields_of(population.masks, settings.representation, context.grid)
@@ -64,7 +64,7 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
         return part.of(whole).to(device)
 
     def real(step: int, part: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstruction error and divergence of real skulls."""
+        """Return the reconstruction error and the divergence of real skulls."""
         field = part.of(batch("step", step))
         mu, logvar = network.encode(field)
         output = network.decode(mu + (0.5 * logvar).exp() * noise(step, "posterior", part))
@@ -115,7 +115,7 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
 
 
 def divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    """(n,) Kullback-Leibler divergence from the standard normal distribution, per entry of the latent."""
+    """Return the (n,) KL divergence from the standard normal distribution, per entry of the latent."""
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(1)
 
 
@@ -129,7 +129,7 @@ def fit(settings: IntrovaeFamily, population: Population, context: Context) -> M
     """Train encoder and decoder.
 
     Returns:
-        ``network.*``; ``rebuilding_threshold`` and ``threshold``: as of ``autoencoding.finish``.
+        ``network.*``; ``rebuilding_threshold`` and ``threshold``: see ``autoencoding.finish``.
     """
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
@@ -149,7 +149,7 @@ def fit(settings: IntrovaeFamily, population: Population, context: Context) -> M
 
 
 def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
-    """Skulls (n, x, y, z) uint8 through encoder and decoder."""
+    """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
     fields = fields_of(masks, settings.representation, context.grid)
     rebuilt = _rebuilt(network, fields, context.compute)
@@ -159,6 +159,6 @@ def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, conte
 def sample(
     settings: IntrovaeFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """Decode one vector of the prior per draw."""
+    """Decode one vector from the prior per draw."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
     return sample_prior(network.decode, settings.latent_size, model, population, draws, context)

@@ -63,7 +63,7 @@ class LdmFamily(NetworkFamily):
 
     @property
     def depends_on(self) -> str:
-        """The autoencoder."""
+        """Return the name of the autoencoder family."""
         return self.autoencoder
 
     def estimated_cost(self, load: Load) -> FamilyCost:

@@ -1,9 +1,9 @@
 """Latent diffusion: a diffusion model, or a flow, over the latents of an autoencoder family.
 
-Sources: Ho et al. 2020, Denoising diffusion probabilistic models; Rombach et al. 2022, High-resolution image
-synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction); Lipman et al. 2023, Flow matching
-for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++); Ho and Salimans 2022
-(classifier-free guidance).
+Sources: Ho et al. 2020, Denoising diffusion probabilistic models; Rombach et al. 2022, High-resolution
+image synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction); Lipman et al. 2023, Flow
+matching for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++); Ho and Salimans
+2022 (classifier-free guidance).
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoise
 
 
 def training(settings: LdmFamily, population: Population, context: Context) -> Training:
-    """Denoising of the whitened latents of the training skulls and their mirror images."""
+    """Return the training of the denoiser, on whitened latents of training skulls and mirror images."""
     device = prepare_device(context.compute)
     base = _base(context).model
     centre, scale = _normalisation(base)
@@ -105,12 +105,12 @@ def objective(
     noise: torch.Tensor,
     condition: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean squared error of what the network predicts of noisy latents.
+    """Return the mean squared error of the network's prediction for noisy latents.
 
     Args:
         clean: (n, c, i, j, k) whitened latents.
-        levels: (n,) how noisy, 0 to 1.
-        noise: like ``clean``.
+        levels: (n,) noise levels, 0 to 1.
+        noise: (n, c, i, j, k) standard normal.
         condition: (n, conditions) standardised measures, NaN where withheld.
     """
     if settings.objective == "flow":
@@ -133,7 +133,7 @@ def predict(
     times: torch.Tensor,
     condition: torch.Tensor,
 ) -> torch.Tensor:
-    """What the objective asks for, of noisy latents (n, c, i, j, k) at times (n,), 0 to ``timesteps``."""
+    """Predict the objective's target of noisy latents (n, c, i, j, k) at times (n,), 0 to ``timesteps``."""
     if settings.objective == "flow":
         sigma = times.float() / settings.timesteps
         alpha = 1 - sigma
@@ -142,7 +142,7 @@ def predict(
         alpha, sigma = kept.sqrt(), (1 - kept).sqrt()
     wide = (-1, 1, 1, 1, 1)
     total = alpha**2 + sigma**2
-    clean = (alpha / total).view(wide) * noisy  # on average, if the latents are Gaussian
+    clean = (alpha / total).view(wide) * noisy  # posterior mean for Gaussian latents
     noise = (sigma / total).view(wide) * noisy
     learned = network(noisy, clean, times, condition)
     if settings.objective == "epsilon":
@@ -153,7 +153,7 @@ def predict(
 
 
 def sampler(settings: LdmFamily) -> Any:
-    """The scheduler that draws samples."""
+    """Return the scheduler for sampling."""
     if settings.sampler == "euler":
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=settings.timesteps)
     schedule = _schedule(settings)
@@ -165,7 +165,7 @@ def sampler(settings: LdmFamily) -> Any:
 
 
 def _schedule(settings: LdmFamily) -> dict[str, Any]:
-    """A diffusion's noise: the cosine, ending in pure noise, so that sampling starts where training ended."""
+    """Return a diffusion's schedule: cosine, ending in pure noise, from which sampling then starts."""
     return {
         "num_train_timesteps": settings.timesteps,
         "beta_schedule": "squaredcos_cap_v2",
@@ -178,9 +178,9 @@ def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
     """Train the denoiser.
 
     Returns:
-        ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) of the latents;
-        ``conditions``: (n, k) measures of the training skulls that samples are conditioned on;
-        ``threshold``: () float32, at which drawn skulls have the real skulls' mean bone volume.
+        ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) mean and standard deviation
+        of the latents; ``conditions``: (n, k) measures of the training skulls, for the conditions of
+        samples; ``threshold``: () float32 at which drawn skulls have the mean bone volume of real ones.
     """
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
@@ -197,7 +197,7 @@ def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
 
 
 def _base(context: Context) -> Base:
-    """The fitted autoencoder.
+    """Return the fitted autoencoder.
 
     Raises:
         ValueError: if the context has none.
@@ -208,21 +208,21 @@ def _base(context: Context) -> Base:
 
 
 def _normalisation(autoencoder: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation, (c, 1, 1, 1), of each channel of the training latents."""
+    """Return mean and standard deviation, (c, 1, 1, 1), of each channel of the training latents."""
     latents = autoencoder.tensors["latents"]
     axes = (0, 2, 3, 4)
     return latents.mean(axis=axes)[:, None, None, None], latents.std(axis=axes)[:, None, None, None]
 
 
 def conditions(masks: np.ndarray, settings: LdmFamily, grid: Grid) -> np.ndarray:
-    """(n, k) float32 of the measures that the config names, of skulls (n, x, y, z)."""
+    """Return the configured measures, (n, k) float32, of skulls (n, x, y, z)."""
     names = settings.condition
     rows = [[asdict(measure(mask, grid))[name] for name in names] for mask in masks] if names else []
     return np.array(rows, np.float32).reshape(len(masks), len(names))
 
 
 def _standardised(values: np.ndarray, reference: np.ndarray | None = None) -> torch.Tensor:
-    """Measures (n, k) of skulls, twice for their mirror images, in standard deviations of the training's."""
+    """Return (2 n, k) measures, repeated for mirror images and standardised by those of ``reference``."""
     reference = values if reference is None else reference
     spread = np.maximum(reference.std(0), 1e-6)
     return torch.from_numpy(np.tile((values - reference.mean(0)) / spread, (2, 1)).astype(np.float32))
@@ -231,7 +231,7 @@ def _standardised(values: np.ndarray, reference: np.ndarray | None = None) -> to
 def sample(
     settings: LdmFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """Denoise latents, from one noise and one condition per draw, and decode them."""
+    """Denoise latents, from one noise volume and one condition per draw, and decode them."""
     make = Maker(settings, model, context)
     threshold = float(model.tensors["threshold"])
     drawn = []
@@ -247,7 +247,7 @@ def sample(
 
 
 class Maker:
-    """A fitted denoiser with the autoencoder below it."""
+    """A fitted denoiser with its autoencoder."""
 
     def __init__(self, settings: LdmFamily, model: Model, context: Context) -> None:
         self.settings, self.model, self.compute = settings, model, context.compute
@@ -261,7 +261,7 @@ class Maker:
     def __call__(
         self, rngs: list[np.random.Generator], steps: list[torch.Generator]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return (n, f, x, y, z) fields and the (k,) measures that each was conditioned on."""
+        """Return (n, f, x, y, z) fields and the (k,) measures that condition each of them."""
         settings, tensors = self.settings, self.model.tensors
         measures = [_condition(tensors["conditions"], rng) for rng in rngs]
         noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
@@ -274,7 +274,7 @@ class Maker:
         return self.fields(latents), measures
 
     def fields(self, latents: torch.Tensor) -> np.ndarray:
-        """Whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""
+        """Decode whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""
         tensors = self.model.tensors
         coloured = self.denoiser.gaussian.colour(latents.float()).cpu().numpy()
         scaled = coloured * tensors["scale"] + tensors["centre"]
@@ -288,7 +288,7 @@ def denoise(
     generators: list[torch.Generator],
     settings: LdmFamily,
 ) -> torch.Tensor:
-    """Noise (n, c, i, j, k) to whitened latents, with the config's sampler and guidance."""
+    """Return whitened latents for noise (n, c, i, j, k), by the configured sampler and guidance."""
     scheduler = sampler(settings)
     scheduler.set_timesteps(settings.sampling_steps, device=latents.device)
     random: dict[str, Any] = {"generator": generators} if settings.sampler == "ddpm" else {}
@@ -303,7 +303,7 @@ def denoise(
 
 
 def _condition(training: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Measures (k,) from a Gaussian with the mean and covariance of the training skulls', (n, k)."""
+    """Draw measures (k,) from a Gaussian with the mean and covariance of the training skulls', (n, k)."""
     if training.shape[1] == 0:
         return np.zeros(0, np.float32)
     spread = (training - training.mean(0)) / np.sqrt(len(training) - 1)

@@ -1,7 +1,7 @@
-"""The generative networks: MONAI's, in thin models that know how a skull goes in and out.
+"""Generative networks: MONAI's, wrapped for the fields of skulls.
 
-Every network only has to learn how a skull differs from what linear algebra says of the population.
-Every volume is (n, inputs, x, y, z) float32, the fields of ``families/representation``.
+Every network learns residuals to a linear model (mean and principal components) of the population. Volumes
+are (n, inputs, x, y, z) float32, the fields of ``families/representation``.
 """
 
-GROUPS = 8  # of the group normalisations
+GROUPS = 8  # of group normalisation

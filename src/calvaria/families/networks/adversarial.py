@@ -1,4 +1,4 @@
-"""A generator of skulls, and its critic."""
+"""Generator of skulls, and its critic."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,10 @@ with without_init("monai"):
 
 
 class SkullGenerator(RecordedNetwork):
-    """Noise (n, latent_size) to skulls; each channel entry but the first doubles the resolution.
+    """Generator of fields from noise; each entry of ``channels`` but the first doubles the resolution.
 
-    Its first entries are also the coordinates of a ``ShapeModel``, from which the convolutions depart.
+    The first entries of the noise are also the coordinates of a ``ShapeModel``, to whose output the
+    convolutions add a residual.
     """
 
     @recorded
@@ -42,21 +43,21 @@ class SkullGenerator(RecordedNetwork):
             num_res_units=1,
             act="LEAKYRELU",
         )
-        self.last = silent(inputs * patch**3)
+        self.last = silent(inputs * patch**3, inputs * patch**3)
         self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def differences(self, noise: torch.Tensor) -> torch.Tensor:
-        """Noise to folded differences from the mean, which is what a critic sees."""
+        """Return folded differences from the mean, the critic's input, for noise (n, latent_size)."""
         output: torch.Tensor = self.last(self.network(noise))
         return self.shapes.folded(noise[:, : self.shapes.modes]) + output.float()
 
     def forward(self, noise: torch.Tensor) -> torch.Tensor:
-        """Noise to fields."""
+        """Return fields (n, inputs, x, y, z) for noise (n, latent_size)."""
         return unfold(self.differences(noise), self.patch) + self.shapes.mean
 
 
 def new_critic(shape: tuple[int, int, int], inputs: int, patch: int, channels: Sequence[int]) -> Critic:
-    """Folded differences to one score each; without normalisation, as the gradient penalty asks."""
+    """Return a critic of folded differences, without normalisation because of the gradient penalty."""
     return Critic(
         in_shape=(inputs * patch**3, *(n // patch for n in shape)),
         channels=tuple(reversed(channels)),
@@ -64,5 +65,5 @@ def new_critic(shape: tuple[int, int, int], inputs: int, patch: int, channels: S
         num_res_units=0,
         act="LEAKYRELU",
         norm=None,
-        dropout=None,  # the default draws from torch's global generator, and training would not repeat
+        dropout=None,  # the default draws from torch's global generator, which is not reproducible
     ).to(memory_format=LAYOUT)

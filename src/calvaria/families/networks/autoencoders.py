@@ -1,4 +1,4 @@
-"""Networks from fields to latents and back."""
+"""Autoencoders of fields."""
 
 from typing import Any
 
@@ -19,18 +19,18 @@ with without_init("monai"):
 FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0
 TILE_OVERLAP = 0.5
-LOG_VARIANCES = (-10.0, 2.0)  # beyond them an introspective encoder rejects by the variance alone
+LOG_VARIANCES = (-10.0, 2.0)  # without limits an introspective encoder rejects by variance alone
 
 
 class Autoencoder(RecordedNetwork):
-    """A convolutional autoencoder beside a linear one; with ``codes``, its latent is quantised.
+    """A convolutional autoencoder in parallel with a linear one; with ``codes``, the latent is quantised.
 
-    The linear one projects blocks of voxels on their principal components, and so already rebuilds a skull
-    before any training; the convolutions learn what it misses. (The idea of a shortcut around an
-    autoencoder's resampling: Chen et al. 2024, Deep compression autoencoder.)
+    The linear autoencoder projects blocks of voxels on their principal components, so that skulls are
+    reconstructed even before training; the convolutions learn the residual. (The idea of a shortcut around
+    an autoencoder's resampling: Chen et al. 2024, Deep compression autoencoder.)
 
-    The quantiser is van den Oord et al. 2017, with codebooks learned by moving averages, shared by groups of
-    channels.
+    The quantiser is that of van den Oord et al. 2017, with a codebook that is learned by moving averages
+    and shared by groups of channels.
     """
 
     @recorded
@@ -61,7 +61,7 @@ class Autoencoder(RecordedNetwork):
             "attention_levels": [False] * len(channels),
             "with_nonlocal_attn": False,
         }
-        encoded = latent_channels * (1 if codes else 2)  # mean and logarithm of sigma
+        encoded = latent_channels * (1 if codes else 2)  # mean and log sigma
         self.encoder = Encoder(in_channels=inputs * patch**3, out_channels=encoded, **shared)
         self.decoder = Decoder(in_channels=latent_channels, out_channels=inputs * patch**3, **shared)
         self.project, self.expand = linear(inputs * self.factor**3, latent_channels)
@@ -77,12 +77,12 @@ class Autoencoder(RecordedNetwork):
         self.to(memory_format=LAYOUT)  # type: ignore[call-overload]
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Set the mean, (c, x, y, z), and the shortcut to the principal components of fields' blocks."""
+        """Set the mean (c, x, y, z), and the linear weights to principal components of fields' blocks."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.factor)
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fields to latents (n, c, i, j, k) and their sigma, which is empty if they are to be quantised."""
+        """Return the latents (n, c, i, j, k) of fields and their sigma, which is empty with a quantiser."""
         difference = fields - self.mean
         linear = self.project(fold(difference, self.factor))
         encoded = self.encoder(fold(difference, self.patch))
@@ -91,7 +91,7 @@ class Autoencoder(RecordedNetwork):
         return (linear + encoded[:, :count]).float(), sigma
 
     def quantise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Latents to the nearest codes', the commitment loss, and the (n * groups, i, j, k) codes."""
+        """Return the quantised latents, the commitment loss, and the (n * groups, i, j, k) codes."""
         assert self.quantiser is not None
         n, c, *space = latents.shape
         grouped = latents.reshape(n * self.groups, c // self.groups, *space)
@@ -99,10 +99,10 @@ class Autoencoder(RecordedNetwork):
         return quantised.reshape(latents.shape), loss, codes
 
     def decode(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
-        """Latents to fields; quantises them first if that is this network's way.
+        """Return the fields of latents; in evaluation mode, a quantiser is applied first.
 
         Args:
-            tile: edge of the overlapping pieces, in voxels of the latent, in which a large volume is decoded.
+            tile: edge, in voxels of the latent, of the overlapping tiles of large volumes.
         """
         if self.quantiser is not None and not self.training:
             latents = self.quantise(latents)[0]
@@ -124,9 +124,9 @@ class Autoencoder(RecordedNetwork):
 
 
 class DenseAutoencoder(RecordedNetwork):
-    """A variational autoencoder whose latent is one vector: skulls to (n, latent_size) and back.
+    """A variational autoencoder of fields whose latent is a vector, (n, latent_size).
 
-    Beside the convolutions stands a ``ShapeModel``, which is all that this is before training.
+    A ``ShapeModel`` is in parallel with the convolutions, which contribute nothing before training.
     """
 
     @recorded
@@ -145,42 +145,42 @@ class DenseAutoencoder(RecordedNetwork):
         self.network = VarAutoEncoder(
             spatial_dims=3,
             in_shape=(inputs * patch**3, *(n // patch for n in shape)),
-            out_channels=inputs * patch**3,
+            out_channels=channels[0],
             latent_size=latent_size,
             channels=channels,
             strides=[1] + [2] * (len(channels) - 1),
             num_res_units=1,
             act="LEAKYRELU",
             norm=("GROUP", {"num_groups": GROUPS}),
-        )  # not in channels-last order: MONAI flattens it with a view
+        )  # not in channels-last order, since MONAI flattens with a view
         for layer in (self.network.mu, self.network.logvar):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
         torch.nn.init.constant_(self.network.logvar.bias, FIRST_LOG_VARIANCE)
-        self.last = silent(inputs * patch**3)
+        self.last = silent(channels[0], inputs * patch**3)
 
     @property
     def encoding(self) -> list[torch.nn.Parameter]:
-        """The parameters of the encoder."""
+        """Return the parameters of the encoder."""
         network = self.network
         parts = (network.encode, network.intermediate, network.mu, network.logvar)
         return [parameter for part in parts for parameter in part.parameters()]
 
     @property
     def decoding(self) -> list[torch.nn.Parameter]:
-        """The parameters of the decoder."""
+        """Return the parameters of the decoder."""
         parts = (self.network.decodeL, self.network.decode, self.last)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fields to the mean and the logarithm of the variance of their latent, (n, latent_size) each."""
+        """Return the mean and the log variance of the latents of fields, (n, latent_size) each."""
         mu, logvar = self.network.encode_forward(fold(fields - self.shapes.mean, self.patch).contiguous())
         linear = self.shapes.coordinates(fields)
         padded = functional.pad(linear, (0, mu.shape[1] - linear.shape[1]))
         return mu.float() + padded, logvar.float().clamp(*LOG_VARIANCES)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents to fields."""
+        """Return the fields (n, inputs, x, y, z) of latents (n, latent_size)."""
         output = self.last(self.network.decode_forward(latents, use_sigmoid=False))
         folded = self.shapes.folded(latents[:, : self.shapes.modes]) + output.float()
         return unfold(folded, self.patch) + self.shapes.mean

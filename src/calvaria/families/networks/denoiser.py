@@ -1,4 +1,4 @@
-"""The network that denoises latents."""
+"""Denoising network for latent diffusion."""
 
 import torch
 from torch.nn import functional
@@ -14,11 +14,11 @@ with without_init("monai"):
 
 
 class Denoiser(RecordedNetwork):
-    """A U-Net that denoises whitened latents: untrained, it samples the Gaussian that fits the latents.
+    """A U-Net that denoises whitened latents; untrained, it samples the Gaussian fitted to the latents.
 
-    A few directions of latents, the shape and size of heads, vary so much more than the others that a sampler
-    of few steps would miss them if they were not whitened; whitened, they are drawn right by any sampler. The
-    U-Net sees what they amount to and learns the rest.
+    A few directions of the latents, the shape and size of heads, vary so much more than the others that a
+    sampler with few steps would miss them without whitening; with it, every sampler reproduces them. The
+    U-Net learns the residual; its input includes the unwhitened estimate of the clean latents.
     """
 
     @recorded
@@ -54,13 +54,13 @@ class Denoiser(RecordedNetwork):
         times: torch.Tensor,
         condition: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What is to be added to the prediction that would be best of Gaussian latents.
+        """Return the residual to the prediction that is optimal for Gaussian latents.
 
         Args:
             noisy: (n, c, i, j, k) whitened latents.
-            guess: what is known of the clean ones, whitened.
+            guess: whitened estimate of the clean latents, same shape.
             times: (n,) between 0 and the number of diffusion steps.
-            condition: (n, k) standardised measures, NaN where they are withheld.
+            condition: (n, k) standardised measures, NaN where withheld.
         """
         i, j, k = noisy.shape[2:]
         padding = [(-n) % self.multiple for n in (k, j, i)]
@@ -74,6 +74,6 @@ class Denoiser(RecordedNetwork):
             folded = torch.cat([folded, planes], dim=1)
         result: torch.Tensor = self.network(folded.contiguous(memory_format=LAYOUT), timesteps=times)
         learned = unfold(result.float(), self.patch)[:, :, :i, :j, :k]
-        # Along the components the Gaussian is all that a few dozen skulls can tell, and an error that many
-        # places share would add up there.
+        # No residual along the components: a few dozen skulls determine no more than the Gaussian there,
+        # and errors shared by many positions would accumulate.
         return learned - self.gaussian.along(learned)

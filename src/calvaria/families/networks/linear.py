@@ -1,4 +1,4 @@
-"""What networks start from: means and principal components."""
+"""Linear models from which networks start: means and principal components."""
 
 import torch
 
@@ -9,7 +9,7 @@ BLOCK_CHANNELS = 16
 
 
 def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
-    """From folded blocks of voxels to a few channels, and back."""
+    """Return 1 x 1 x 1 convolutions from folded blocks of voxels to a few channels, and back."""
     return (
         torch.nn.Conv3d(folded, channels, 1, bias=False),
         torch.nn.Conv3d(channels, folded, 1, bias=False),
@@ -19,7 +19,7 @@ def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d
 def start_linear(
     project: torch.nn.Conv3d, expand: torch.nn.Conv3d, differences: torch.Tensor, factor: int
 ) -> None:
-    """Set what ``linear`` gave to the principal components of the blocks of (n, c, x, y, z) differences."""
+    """Set the layers of ``linear`` to the principal components of blocks of (n, c, x, y, z) differences."""
     covariance = torch.zeros(project.in_channels, project.in_channels, dtype=torch.float64)
     for difference in differences:
         rows = fold(difference[None], factor)[0].flatten(1).double()
@@ -31,16 +31,16 @@ def start_linear(
         expand.weight.copy_(found[..., None, None, None])
 
 
-def silent(channels: int) -> torch.nn.Conv3d:
-    """A last layer from which nothing comes before training."""
-    layer = torch.nn.Conv3d(channels, channels, 1)
+def silent(inputs: int, outputs: int) -> torch.nn.Conv3d:
+    """Return a last layer whose output is zero before training."""
+    layer = torch.nn.Conv3d(inputs, outputs, 1)
     for parameter in layer.parameters():
         torch.nn.init.zeros_(parameter)
     return layer
 
 
 class Gaussian(torch.nn.Module):
-    """A Gaussian of volumes: a mean, principal components, and the same variance in all other directions.
+    """A Gaussian of volumes: mean, principal components, and the same variance in all other directions.
 
     Source: Tipping and Bishop 1999, Probabilistic principal component analysis.
     """
@@ -58,7 +58,7 @@ class Gaussian(torch.nn.Module):
         self.register_buffer("rest", torch.ones(()))
 
     def start(self, values: torch.Tensor) -> None:
-        """Fit it to (n, c, i, j, k) values."""
+        """Fit the Gaussian to (n, c, i, j, k) values."""
         self.mean.copy_(values.mean(0))
         rows = (values - values.mean(0)).flatten(1).double()
         kept = len(self.deviations)
@@ -70,39 +70,39 @@ class Gaussian(torch.nn.Module):
         self.rest.copy_((squares[kept:].sum() / (rows.shape[1] - kept)).sqrt().clamp(min=1e-3))
 
     def coordinates(self, values: torch.Tensor) -> torch.Tensor:
-        """(n, modes) how far values are along each component, in standard deviations."""
+        """Return the (n, modes) coordinates of values along the components, in standard deviations."""
         return self._inside(values - self.mean) / self.deviations
 
     def at(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """The values (n, c, i, j, k) at coordinates (n, modes)."""
+        """Return the values (n, c, i, j, k) at coordinates (n, modes)."""
         spread = torch.einsum("nm,mcijk->ncijk", coordinates * self.deviations, self.components)
         return self.mean + spread
 
     def whiten(self, values: torch.Tensor) -> torch.Tensor:
-        """Values to such as are distributed like noise, if they are of this Gaussian."""
+        """Return whitened values, which are standard normal for values from this Gaussian."""
         return self._scaled(values - self.mean, 1 / self.deviations, 1 / self.rest)
 
     def colour(self, white: torch.Tensor) -> torch.Tensor:
-        """The inverse of ``whiten``."""
+        """Invert ``whiten``."""
         return self.mean + self._scaled(white, self.deviations, self.rest)
 
     def along(self, values: torch.Tensor) -> torch.Tensor:
-        """The part of values that lies along the components."""
+        """Return the projection of values on the components."""
         return torch.einsum("nm,mcijk->ncijk", self._inside(values), self.components)
 
     def _inside(self, values: torch.Tensor) -> torch.Tensor:
         return torch.einsum("ncijk,mcijk->nm", values, self.components)
 
     def _scaled(self, values: torch.Tensor, along: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-        """Values scaled along every component, and by one factor in all other directions."""
+        """Return values scaled by a factor per component, and by one in all other directions."""
         inside = self._inside(values) * (along - across)
         return across * values + torch.einsum("nm,mcijk->ncijk", inside, self.components)
 
 
 class ShapeModel(torch.nn.Module):
-    """A linear model of skulls: their mean and principal components, of blocks of voxels and then of all.
+    """A linear model of skulls: mean and principal components, of blocks of voxels, then of all blocks.
 
-    Its coordinates are standard normal. It is not trained: the network beside it learns the rest.
+    Its coordinates are modelled as standard normal. It is not trained; a network learns the residual.
     """
 
     mean: torch.Tensor
@@ -117,7 +117,7 @@ class ShapeModel(torch.nn.Module):
         self.requires_grad_(False)
 
     def start(self, mean: torch.Tensor, fields: torch.Tensor) -> None:
-        """Fit it to training fields (n, c, x, y, z), their mirror images and their mean (c, x, y, z)."""
+        """Fit the model to training fields (n, c, x, y, z), their mirror images and mean (c, x, y, z)."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.patch)
         both = torch.cat([fields, fields.flip(2)])
@@ -125,11 +125,11 @@ class ShapeModel(torch.nn.Module):
             self.gaussian.start(torch.cat([self._blocks(field[None]) for field in both]))
 
     def coordinates(self, fields: torch.Tensor) -> torch.Tensor:
-        """(n, modes) of fields."""
+        """Return the (n, modes) coordinates of fields (n, c, x, y, z)."""
         return self.gaussian.coordinates(self._blocks(fields)).float()
 
     def folded(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """Coordinates (n, modes) to folded differences from the mean."""
+        """Return the folded differences from the mean at coordinates (n, modes)."""
         return self.expand(self.gaussian.at(coordinates)).float()
 
     def _blocks(self, fields: torch.Tensor) -> torch.Tensor:

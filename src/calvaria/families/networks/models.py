@@ -1,4 +1,4 @@
-"""Networks as models of a family, and how they are run."""
+"""Storing, restoring, running and training the networks of families."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Network = TypeVar("Network", bound=RecordedNetwork)
 
 
 def recompute_activations(network: torch.nn.Module) -> None:
-    """Let every residual block forget its activations and compute them again for the backward pass."""
+    """Enable gradient checkpointing: recompute residual blocks' activations in the backward pass."""
     with without_init("monai"):
         from monai.networks.nets.autoencoderkl import AEKLResBlock
         from monai.networks.nets.diffusion_model_unet import DiffusionUNetResnetBlock
@@ -34,7 +34,7 @@ def recompute_activations(network: torch.nn.Module) -> None:
 
 
 def model_of(network: RecordedNetwork, tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Model:
-    """A fitted family whose network can be built again from what is saved."""
+    """Return the model of a fitted family, from which ``network_of`` restores its network."""
     parameters = sum(p.numel() for p in network.parameters())
     return Model(
         {**weights(network, "network"), **tensors},
@@ -43,16 +43,16 @@ def model_of(network: RecordedNetwork, tensors: dict[str, np.ndarray], record: d
 
 
 def network_of(kind: type[Network], model: Model, device: torch.device) -> Network:
-    """The network of a fitted family, ready to predict."""
+    """Return the network of a fitted family, in evaluation mode."""
     network: Network = kind(**model.record["network"])
     restore(network, model.tensors, "network", device)
     return network
 
 
 def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw], int]]:
-    """Batches of exactly ``size`` draws, the last one padded, each with the number that really count.
+    """Yield batches of exactly ``size`` draws, the last one padded, each with its number of actual draws.
 
-    A network's result can differ in its last bits with the size of the batch, so that never changes.
+    The size is constant, since the last bits of a network's output may depend on it.
     """
     for first in range(0, len(draws), size):
         batch = list(draws[first : first + size])
@@ -60,7 +60,7 @@ def full_batches(draws: Sequence[Draw], size: int) -> Iterator[tuple[list[Draw],
 
 
 def train_family(training: Training, optimiser: Optimiser, context: Context) -> TrainingState:
-    """Train a family's network; without a workspace, the log and the checkpoint are deleted afterwards."""
+    """Train a family's network; without a workspace, log and checkpoint are deleted afterwards."""
     device = prepare_device(context.compute)
     if context.workspace is not None:
         return train(training, _training_job(optimiser, context, context.workspace), device)

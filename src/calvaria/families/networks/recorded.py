@@ -1,4 +1,4 @@
-"""Networks that can be built again from what a fitted family saves."""
+"""Networks that can be rebuilt from a stored model."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,21 +12,21 @@ Network = TypeVar("Network", bound="RecordedNetwork")
 
 
 class RecordedNetwork(torch.nn.Module):
-    """A network that knows what it was built with; its ``__init__`` is ``recorded``."""
+    """A network with a record of its arguments; its ``__init__`` is decorated with ``recorded``."""
 
     arguments: dict[str, Any]
-    """All arguments of its ``__init__`` by name, as JSON can write them."""
+    """All arguments of ``__init__`` by name, JSON-serialisable."""
 
     @property
     def device(self) -> torch.device:
-        """The device of its parameters."""
+        """Return the device of the parameters."""
         return next(self.parameters()).device
 
 
 def recorded(
     init: Callable[Concatenate[Network, Given], None],
 ) -> Callable[Concatenate[Network, Given], None]:
-    """Keep the arguments of an ``__init__``, defaults included, as ``arguments`` of the network."""
+    """Decorate an ``__init__`` to store its arguments, with defaults, as the network's ``arguments``."""
     parameters = signature(init)
 
     @wraps(init)

@@ -61,7 +61,7 @@ class RegistrationFamily(Family):
         return self.mode == "template"
 
     def registration_batches(self, skulls: int) -> int:
-        """Number of jobs that share the registrations of at most ``skulls`` training skulls."""
+        """Return the number of jobs that share the registrations of at most ``skulls`` training skulls."""
         return max(1, -(-self._registrations(skulls) // self.batch_size))
 
     def _registrations(self, skulls: int) -> int:
@@ -88,7 +88,7 @@ class RegistrationFamily(Family):
             registrations=self._registrations(load.training),
             registration_s=syn_s * _finest_iterations(self.iterations) * field
             + 2 * demons_s * (1 + self.demons_rounds),
-            # float16, in the batch and in the files that an interrupted batch keeps
+            # float16, in the batch and in the files from which an interrupted batch resumes
             registration_bytes=2 * 2 * values * field,
         )
 
@@ -122,5 +122,5 @@ def _field_voxels(load: Load, spacing_mm: float) -> float:
 
 
 def _finest_iterations(iterations: Sequence[int]) -> float:
-    """Return how many iterations of the finest level take as long as those of all levels."""
+    """Return the number of iterations of the finest level with the cost of those of all levels."""
     return sum(n / 8 ** (len(iterations) - 1 - level) for level, n in enumerate(iterations))

@@ -1,8 +1,8 @@
-"""Displacement fields: composing, inverting, folding, and warping thin bone through them.
+"""Displacement fields: composition, inversion, removal of folding, and warping of thin bone.
 
-A field is a (3, x, y, z) float32 tensor of millimetres on a `Grid`: it takes a world position p to
-p + field(p), and a skull pulled through it has at p what the skull had there. Grids share their centre, so a
-field may be coarser than the volumes that it warps.
+A field is a (3, x, y, z) float32 tensor in millimetres on a `Grid`. It maps a world position p to
+p + field(p); a skull warped by it has at p the value of the original skull at p + field(p). Grids share
+their centre, so a field may be coarser than the volumes that it warps.
 """
 
 import math
@@ -16,23 +16,23 @@ from calvaria.geometry.grid import Grid
 from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 
-REACH = 2.0  # spacings of the field: how far from bone a skull's distances are known
+REACH = 2.0  # distance from bone at which signed distances are truncated, in spacings of the field
 
 
 @dataclass(frozen=True)
 class Skull:
-    """A skull that can be looked up between voxels."""
+    """A skull prepared for interpolation."""
 
     grid: Grid
     values: torch.Tensor
-    """(2, x, y, z) float32: depth + ``reach_mm``, where depth is the signed distance in mm, positive in bone,
-    of at most ``reach_mm``; and occupancy, 1 in bone. Both are 0 far outside."""
+    """(2, x, y, z) float32: depth + ``reach_mm``, where depth is the signed distance in mm, positive in
+    bone, truncated at ``reach_mm``; and occupancy, 1 in bone. Both are 0 far outside."""
     reach_mm: float
     volume_ml: float
 
 
 def coarser(grid: Grid, spacing_mm: float) -> Grid:
-    """A grid over the same box with at least this spacing; a volume finer than that keeps its own."""
+    """Return a grid with this spacing over the same extent, or the same grid if its spacing is no finer."""
     if spacing_mm <= grid.spacing_mm:
         return grid
     x, y, z = (max(2, math.ceil(extent / spacing_mm)) for extent in grid.extent_mm)
@@ -40,7 +40,7 @@ def coarser(grid: Grid, spacing_mm: float) -> Grid:
 
 
 def prepare(mask: np.ndarray, grid: Grid, reach_mm: float) -> Skull:
-    """A skull from its (x, y, z) mask, non-zero where there is bone."""
+    """Prepare a skull from its (x, y, z) mask, non-zero where there is bone."""
     bone = np.ascontiguousarray(mask > 0)
     depth = np.clip(signed_depth(bone) * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
     values = torch.from_numpy(np.stack([depth, bone]).astype(np.float32))
@@ -48,7 +48,7 @@ def prepare(mask: np.ndarray, grid: Grid, reach_mm: float) -> Skull:
 
 
 def centres(grid: Grid) -> torch.Tensor:
-    """(x, y, z, 3) float32 world positions of a grid's voxels in mm."""
+    """Return the (x, y, z, 3) float32 world positions of a grid's voxels in mm."""
     lines = [torch.from_numpy(grid.centres(axis).astype(np.float32)) for axis in range(3)]
     return torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
 
@@ -56,10 +56,10 @@ def centres(grid: Grid) -> torch.Tensor:
 def look_up(
     volume: torch.Tensor, grid: Grid, places_mm: torch.Tensor, outside: str = "border"
 ) -> torch.Tensor:
-    """(c, ...) trilinear values of a (c, x, y, z) volume at (..., 3) world positions in mm.
+    """Return (c, ...) trilinear values of a (c, x, y, z) volume at (..., 3) world positions in mm.
 
     Args:
-        outside: what is beyond the outermost voxels: "border" repeats them, "zeros" is empty.
+        outside: values beyond the outermost voxels: "border" repeats the outermost ones, "zeros" is 0.
     """
     half = torch.tensor([(n - 1) / 2 * grid.spacing_mm for n in grid.shape], dtype=torch.float32)
     where = (places_mm / half).flip(-1).reshape(1, 1, 1, -1, 3)
@@ -70,13 +70,13 @@ def look_up(
 
 
 def compose(first: torch.Tensor, second: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """The field that goes along ``first`` and from there along ``second``, both on ``grid``."""
+    """Return the field that applies ``first`` and then ``second``, both on ``grid``."""
     targets = centres(grid) + first.movedim(0, -1)
     return first + look_up(second, grid, targets)
 
 
 def inverse(field: torch.Tensor, grid: Grid, rounds: int = 20) -> torch.Tensor:
-    """The field that goes back, by fixed-point iteration (Chen et al. 2008)."""
+    """Return the inverse of a field, by fixed-point iteration (Chen et al. 2008)."""
     inverted = torch.zeros_like(field)
     for _ in range(rounds):
         inverted = -look_up(field, grid, centres(grid) + inverted.movedim(0, -1))
@@ -84,9 +84,9 @@ def inverse(field: torch.Tensor, grid: Grid, rounds: int = 20) -> torch.Tensor:
 
 
 def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
-    """(x - 2, y - 2, z - 2) determinants of the mapping p + field(p), by central differences.
+    """Return the (x - 2, y - 2, z - 2) Jacobian determinants of p + field(p), by central differences.
 
-    1 keeps volume; 0 and less is folded.
+    A determinant of 1 preserves volume; 0 and less means folding.
     """
     rows = []
     for axis, component in enumerate(field):
@@ -103,9 +103,10 @@ def jacobian(field: torch.Tensor, spacing_mm: float) -> torch.Tensor:
 
 
 def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: int = 30) -> torch.Tensor:
-    """Return the field, smoothed where its Jacobian determinant is below ``least``, until it is nowhere.
+    """Return a field that is smoothed until its Jacobian determinants are all at least ``least``.
 
-    Folds that remain after all rounds are left for the gates to reject.
+    Only the surroundings of lower ones are smoothed; folding that remains after all rounds is left to the
+    gates.
     """
     for _ in range(rounds):
         bad = jacobian(field, spacing_mm) < least
@@ -119,11 +120,11 @@ def unfold(field: torch.Tensor, spacing_mm: float, least: float = 0.02, rounds: 
 
 
 def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
-    """A skull pulled through a field on ``grid``, on the skull's own grid, keeping its thin bone.
+    """Warp a skull by a field on ``grid``; the result is on the skull's grid and preserves thin bone.
 
-    Nearest-neighbour look-up tears thin bone and a fixed threshold on interpolated values eats it. Instead,
-    the signed distance is interpolated, and its threshold is chosen so that the skull has the bone volume
-    that its interpolated occupancy says. Only voxels near warped bone are looked at.
+    Nearest-neighbour interpolation breaks thin bone, and a fixed threshold of interpolated values erodes
+    it. Instead, the signed distance is interpolated, and thresholded such that the bone volume equals the
+    sum of the interpolated occupancy. Only voxels near warped bone are computed.
 
     Returns:
         (x, y, z) uint8, 1 where there is bone.
@@ -154,14 +155,14 @@ def warp(skull: Skull, field: torch.Tensor, grid: Grid) -> np.ndarray:
 def refine(
     skull: Skull, target: torch.Tensor, field: torch.Tensor, grid: Grid, rounds: int, width: int = 3
 ) -> torch.Tensor:
-    """Return a field that warps a skull closer to another than the given one, by diffeomorphic demons.
+    """Refine a field that warps a skull to another one, by diffeomorphic demons.
 
-    Depths are distances, so their difference is how far the surface must move along the slope.
+    Depths are distances, so their difference is the remaining displacement of the surface along the slope.
 
     Args:
         target: (x, y, z) depth of the other skull on ``grid``, plus its reach, as in `Skull`.
-        rounds: how often the field is updated.
-        width: voxels of the moving mean that smooths an update.
+        rounds: number of updates.
+        width: voxels of the moving average that smooths an update.
 
     Source: Vercauteren et al. 2009, Diffeomorphic demons.
     """
@@ -177,7 +178,7 @@ def refine(
 
 
 def smoothed(field: torch.Tensor, width: int) -> torch.Tensor:
-    """A field after two passes of a moving mean of this many voxels."""
+    """Return a field after two passes of a moving average over this many voxels."""
     for _ in range(2):
         padded = functional.pad(field[None], (width // 2,) * 6, mode="replicate")
         field = functional.avg_pool3d(padded, width, 1)[0]

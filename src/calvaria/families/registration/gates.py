@@ -1,4 +1,4 @@
-"""The gates that every warp has to pass before its skull is used."""
+"""Gates that every warp has to pass before its skull is used."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -31,7 +31,7 @@ class Gates(Section):
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of a warp of one skull to another. Whether its vault is closed is seen by the screen."""
+    """Figures of a warp of one skull to another; the screen checks that the vault is closed."""
 
     similarity: float
     """Dice of the warped skull and the target."""
@@ -46,7 +46,7 @@ class Measured:
 
 
 def verdict(measured: Measured, gates: Gates) -> str | None:
-    """Why a warp is rejected, without numbers so that reasons can be counted; None if it is not."""
+    """Return why a warp is rejected, without numbers so that reasons can be counted; None if it passes."""
     if not np.isfinite(measured.least_jacobian) or measured.folded > gates.folded:
         return "warp folded"
     if measured.distorted > gates.distorted:

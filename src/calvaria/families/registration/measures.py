@@ -1,4 +1,4 @@
-"""The figures of a warp by which it is accepted or rejected."""
+"""Figures by which a warp is accepted or rejected."""
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ EIGHTFOLD = 8.0
 def measure(
     warped: np.ndarray, target: np.ndarray | None, skull: Skull, field: torch.Tensor, grid: Grid
 ) -> Measured:
-    """The figures of ``warped``, ``skull`` pulled through ``field``; a shape of no one has similarity 1.
+    """Return the figures of ``warped``, which is ``skull`` warped by ``field``.
 
     Args:
         warped: (x, y, z) uint8.
-        target: (x, y, z), non-zero where there is bone; None if the field leads to nobody.
+        target: (x, y, z), non-zero where there is bone; None if there is none: the similarity is then 1.
         field: (3, x, y, z) on ``grid``.
     """
     determinants = jacobian(field, grid.spacing_mm)

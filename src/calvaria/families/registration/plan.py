@@ -1,4 +1,4 @@
-"""Which registrations there are, and which job makes which."""
+"""The registrations of a family."""
 
 import itertools
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from calvaria.families.registration import RegistrationFamily
 
-TEMPLATE = -1  # the place in the population of whom every skull is registered to in template mode
+TEMPLATE = -1  # place of the template, to which every skull is registered in template mode
 
 
 def registrations(
     settings: RegistrationFamily, skulls: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """(moving, target) of every registration, as places in the population; `TEMPLATE` is the template.
+    """Return (moving, target) of every registration, as places in the population, or `TEMPLATE`.
 
     Raises:
         ValueError: if there are fewer than two skulls.
@@ -29,7 +29,7 @@ def registrations(
 
 
 def _with_partners(pairs: list[tuple[int, int]], partners: int) -> list[tuple[int, int]]:
-    """Return, in order, the pairs in which one skull has fewer than ``partners`` so far."""
+    """Keep, in order, the pairs in which one skull or both have fewer than ``partners`` kept pairs."""
     have: dict[int, int] = {}
     kept = []
     for one, other in pairs:

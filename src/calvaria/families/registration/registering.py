@@ -1,11 +1,12 @@
-"""The registrations of a family: pairwise, or of every skull to a template.
+"""Registrations of a family: pairwise, or of every skull to a template.
 
-pairwise  every unordered pair is registered once with ANTs and serves both directions through its inverse
-template  every skull is registered once to an unbiased template; the way from one skull to another leads
-          through it, in one interpolation, so n registrations serve n (n - 1) ordered pairs
+pairwise  every unordered pair is registered once with ANTs, which gives the forward and inverse fields
+template  every skull is registered once to an unbiased template; fields between skulls are composed through
+          it and need one interpolation, so n registrations serve n (n - 1) ordered pairs
 
-Either way a field may be refined: a few rounds of demons on the two skulls' distances, which take about as
-long as a warp. Registrations run in jobs of their own, so a killed job loses one at most.
+In both modes a field may be refined by a few rounds of demons on the two skulls' distances, which take
+about as long as a warp. Registrations run in separate jobs and are stored one by one, so an interrupted job
+loses at most one.
 
 Sources: Avants et al. 2008 (SyN); as augmentation for cranial defects: Ellis and Aizenberg 2020; through a
 template: Joshi et al. 2004; Vercauteren et al. 2009 (demons).
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_template(settings: RegistrationFamily, population: Population, context: Context) -> np.ndarray:
-    """(x, y, z) uint8 mask of the template, on the grid of the skulls."""
+    """Return the (x, y, z) uint8 mask of the template, on the grid of the skulls."""
     from calvaria.families.registration.template import build
 
     torch.set_num_threads(context.compute.threads)
@@ -46,14 +47,14 @@ def build_template(settings: RegistrationFamily, population: Population, context
 def register(
     settings: RegistrationFamily, population: Population, context: Context, batch: int, batches: int
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Compute the registrations of a batch, both ways, and measure them.
+    """Compute the registrations of a batch in both directions, and measure them.
 
-    With a workspace, each is kept in a file of its own as soon as it is done, named by a digest of all that
-    it depends on, from which an interrupted job resumes.
+    With a workspace, each is stored in a separate file as soon as it is done, named by a digest of
+    everything that it depends on; an interrupted job resumes from these files.
 
     Returns:
         fields (3, x, y, z) float16 in mm by ``NUMBER.there`` and ``NUMBER.back``, with a template also
-        ``NUMBER.depth`` (x, y, z) float16; and a row for each way of each registration.
+        ``NUMBER.depth`` (x, y, z) float16; and a row for each direction of each registration.
     """
     space = Space(settings, population, context.grid, context.compute, context.registered)
     ants = syn.import_ants(context.seed)
@@ -73,14 +74,14 @@ def register(
                 tensors[f"{number}.{way}"] = fields[way]
                 row |= asdict(measured)
             rows.append(row)
-        if settings.mode == "template":  # from which composed fields are refined
+        if settings.mode == "template":  # the target when composed fields are refined
             tensors[f"{number}.depth"] = space.depth(pairs[number][0]).numpy().astype(np.float16)
         progress.advance()
     return tensors, rows
 
 
 def _kept(ants: Any, space: Space, pair: Pair, context: Context) -> dict[str, np.ndarray]:
-    """The fields of a pair, from the workspace if it has been registered before."""
+    """Return the fields of a pair, from the workspace if they are stored there."""
     if context.workspace is None:
         return _register(ants, space, pair, context.name)
     kept = (
@@ -92,7 +93,7 @@ def _kept(ants: Any, space: Space, pair: Pair, context: Context) -> dict[str, np
 
 
 def _register(ants: Any, space: Space, pair: Pair, name: str) -> dict[str, np.ndarray]:
-    """Fields (3, x, y, z) float16 in mm of both ways of a pair; none if ANTs cannot register it."""
+    """Return fields (3, x, y, z) float16 in mm of both directions of a pair; none if ANTs fails."""
     moving, target = pair
     settings, grid = space.settings, space.field_grid
     images = {place: syn.image(space.skull(place), grid) for place in pair}
@@ -115,7 +116,7 @@ def _register(ants: Any, space: Space, pair: Pair, name: str) -> dict[str, np.nd
 
 
 def _key(space: Space, pair: Pair, seed: int, code: str) -> str:
-    """A digest of all that a registration depends on."""
+    """Return a digest of everything that a registration depends on."""
     digest = hashlib.sha256()
     for place in pair:
         digest.update(np.ascontiguousarray(space.mask(place)).data)

@@ -1,4 +1,4 @@
-"""What registering and warping share: the population on its two grids, and the fields that were found."""
+"""Shared parts of registering and warping: the population on its two grids, and registered fields."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -26,7 +26,7 @@ Pair = tuple[int, int]
 
 
 class Space:
-    """The population on its two grids, as warps need it; what is slow to compute is kept."""
+    """The population on the grids of skulls and fields; the template and the last skull are cached."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Space:
         compute: Compute,
         registered: Registered | None = None,
     ) -> None:
-        """``registered`` is needed for its template, in mode template."""
+        """Set the grids and torch's threads; mode template needs ``registered`` for its template."""
         self.settings, self.population, self.grid = settings, population, grid
         self.field_grid = coarser(grid, settings.field_spacing_mm)
         self._registered = registered
@@ -44,7 +44,7 @@ class Space:
         torch.set_num_threads(compute.threads)
 
     def mask(self, place: int) -> np.ndarray:
-        """(x, y, z) uint8 of a skull of the population, or of the template."""
+        """Return the (x, y, z) uint8 mask of a skull of the population, or of the template."""
         return self.template if place == TEMPLATE else self.population.masks[place]
 
     @cached_property
@@ -54,14 +54,14 @@ class Space:
         return self._registered.template
 
     def skull(self, place: int) -> Skull:
-        """Return a prepared skull. The last one is cached, since draws are processed skull by skull."""
+        """Return a prepared skull; the last one is cached, since draws are processed skull by skull."""
         if self._last is None or self._last[0] != place:
             reach = self.settings.reach * self.field_grid.spacing_mm
             self._last = place, prepare(self.mask(place), self.grid, reach)
         return self._last[1]
 
     def depth(self, place: int) -> torch.Tensor:
-        """(x, y, z) depth of a skull on the fields' grid, as refining wants it."""
+        """Return the (x, y, z) depth of a skull on the fields' grid, plus its reach, for ``refined``."""
         return look_up(self.skull(place).values[:1], self.grid, centres(self.field_grid))[0]
 
     def refined(self, moving: int, target: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
@@ -72,7 +72,7 @@ class Space:
 
 
 class Ways:
-    """The fields of a fitted family."""
+    """Fields between skulls, and to and from a template, of a fitted family."""
 
     def __init__(self, settings: RegistrationFamily, model: Model, registered: Registered | None) -> None:
         """Use the registrations that the model was fitted to.
@@ -90,19 +90,19 @@ class Ways:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """Every ordered pair (moving, target) that can be warped."""
+        """Return every ordered pair (moving, target) that can be warped."""
         if not self.through_template:
             return sorted(self._number)
         return [(one, other) for one in self.skulls for other in self.skulls if one != other]
 
     def field(self, moving: int, target: int, grid: Grid) -> torch.Tensor:
-        """The field that pulls one skull onto another; through the template where that is the way."""
+        """Return the field that warps one skull to another, in template mode composed of two."""
         if not self.through_template:
             return self.direct(moving, target)
         return compose(self.direct(TEMPLATE, target), self.direct(moving, TEMPLATE), grid)
 
     def direct(self, moving: int, target: int) -> torch.Tensor:
-        """The (3, x, y, z) field of one registration."""
+        """Return the (3, x, y, z) field of one registration."""
         number = self._number[moving, target]
         first = moving < target if not self.through_template else target == TEMPLATE
         return self._read(number, "there" if first else "back")
@@ -111,10 +111,10 @@ class Ways:
         return torch.from_numpy(self._fields[f"{number}.{name}"].astype(np.float32))
 
     def depth(self, skull: int) -> torch.Tensor:
-        """(x, y, z) depth of a skull on the fields' grid; only with a template."""
+        """Return the (x, y, z) depth of a skull on the fields' grid, plus its reach, in template mode."""
         return self._read(self._number[skull, TEMPLATE], "depth")
 
     def inwards(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """The fields that pull the template onto each skull."""
+        """Yield every skull with the field that warps the template to it."""
         for skull in self.skulls:
             yield skull, self.direct(TEMPLATE, skull)

@@ -1,7 +1,7 @@
-"""One registration of two skulls with ANTs: affine, then SyN, and both its directions as fields.
+"""Registration of two skulls with ANTs: affine, then SyN, with fields in both directions.
 
-ANTs repeats bit for bit only with one ITK thread and ``ANTS_RANDOM_SEED`` set before it starts, so
-parallelism comes from jobs. Its coordinates are used as they are: the images say where their voxels are in
+ANTs is bit-reproducible only with one ITK thread and ``ANTS_RANDOM_SEED`` set before its import, so
+parallelism comes from jobs. Coordinates need no conversion: origin and spacing of the images are those of
 the canonical frame, with identity directions.
 
 Source: Avants et al. 2008, Symmetric diffeomorphic image registration with cross-correlation.
@@ -18,13 +18,13 @@ import torch
 from calvaria.families.registration.fields import Skull, centres, look_up, unfold
 from calvaria.geometry.grid import Grid
 
-AFFINE_ITERATIONS = (100, 50, 0)  # skulls stand in one pose already
+AFFINE_ITERATIONS = (100, 50, 0)  # few, as skulls are already aligned by pose
 
 
 def import_ants(seed: int) -> Any:
-    """ANTs, with all that makes it repeat."""
+    """Import ANTs with the settings for reproducible results."""
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
-    os.environ["ANTS_RANDOM_SEED"] = str(seed % 2**31 or 1)  # ANTs takes 0 for the clock
+    os.environ["ANTS_RANDOM_SEED"] = str(seed % 2**31 or 1)  # 0 seeds ANTs from the clock
     import ants
 
     return ants
@@ -34,7 +34,7 @@ def image(skull: Skull, grid: Grid) -> np.ndarray:
     """Return the image for ANTs: (x, y, z) float32 depth in bone in mm on the fields' grid, truncated."""
     values = skull.values[:1]
     ratio = grid.spacing_mm / skull.grid.spacing_mm
-    if ratio > 1.5:  # smooth before leaving voxels out
+    if ratio > 1.5:  # smooth before downsampling
         width = 2 * round(ratio / 2) + 1
         values = torch.nn.functional.avg_pool3d(values[None], width, 1, width // 2, count_include_pad=False)[
             0
@@ -45,10 +45,10 @@ def image(skull: Skull, grid: Grid) -> np.ndarray:
 def register(
     ants: Any, target: np.ndarray, moving: np.ndarray, grid: Grid, iterations: tuple[int, ...], step: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The fields through which moving is pulled onto target, and target onto moving.
+    """Return the fields that warp moving to target, and target to moving.
 
     Args:
-        target: (x, y, z) float32 on ``grid``, as `image` gives it; ``moving`` likewise.
+        target: (x, y, z) float32 on ``grid``, from `image`; ``moving`` likewise.
         iterations: of SyN per level, coarse to fine; each level halves the spacing, the last is the grid's.
         step: SyN's gradient step.
 
@@ -95,7 +95,7 @@ def register(
 
 
 def _affine(places: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -> torch.Tensor:
-    """(..., 3) places after an affine map."""
+    """Return (..., 3) positions after an affine map."""
     return places @ torch.from_numpy(matrix.T.astype(np.float32)) + torch.from_numpy(
         offset.astype(np.float32)
     )

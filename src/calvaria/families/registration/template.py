@@ -1,7 +1,7 @@
-"""An unbiased template of a population: as near to every skull as to any other.
+"""An unbiased template of a population, equally close to all skulls.
 
-Source: Joshi et al. 2004, Unbiased diffeomorphic atlas construction; Avants et al. 2010, The optimal template
-effect in hippocampus studies of diseased populations.
+Source: Joshi et al. 2004, Unbiased diffeomorphic atlas construction; Avants et al. 2010, The optimal
+template effect in hippocampus studies of diseased populations.
 """
 
 from typing import Any
@@ -20,15 +20,15 @@ from calvaria.utils.progress import Progress
 def build(
     ants: Any, masks: np.ndarray, grid: Grid, field_grid: Grid, settings: RegistrationFamily, name: str
 ) -> np.ndarray:
-    """The template's mask, (x, y, z) uint8 on the volumes' grid.
+    """Return the template's mask, (x, y, z) uint8 on the volumes' grid.
 
-    In every round the skulls are registered to the template, averaged there, and the average is moved by the
-    mean of all deformations, so that it drifts to the middle of the population. What is averaged is depth,
-    and the average is cut where it has the population's mean bone volume.
+    In every round the skulls are registered to the template and averaged there; the average is resampled
+    through the inverse of the mean deformation, so that it converges to the centre of the population. The
+    average is one of depths, thresholded to the population's mean bone volume.
 
     Args:
-        masks: (n, x, y, z) uint8 of the skulls that it is built from.
-        field_grid: on which they are registered.
+        masks: (n, x, y, z) uint8 of the skulls to average.
+        field_grid: the grid of the registrations.
     """
     reach = settings.reach * field_grid.spacing_mm
     skulls = [prepare(mask, grid, reach) for mask in masks]
@@ -52,13 +52,13 @@ def build(
 
 
 def _pulled(volume: torch.Tensor, field: torch.Tensor, grid: Grid, field_grid: Grid) -> torch.Tensor:
-    """(x, y, z) volume pulled through a field."""
+    """Return an (x, y, z) volume warped by a field."""
     places = centres(grid)
     targets = places + look_up(field, field_grid, places).movedim(0, -1)
     return look_up(volume[None], grid, targets)[0]
 
 
 def _cut(depth: torch.Tensor, voxels: int) -> np.ndarray:
-    """(x, y, z) uint8: the deepest voxels, this many."""
+    """Return (x, y, z) uint8 with this many of the deepest voxels."""
     values = depth.numpy()
     return (values >= count_keeping_threshold(values, voxels)).astype(np.uint8)

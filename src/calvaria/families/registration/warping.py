@@ -1,4 +1,4 @@
-"""A registration family, fitted to its registrations: which of them are accepted, and warps along them."""
+"""Fit of a registration family: acceptance of its registrations, and warps along their fields."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ def fit(settings: RegistrationFamily, population: Population, context: Context) 
     """Apply the gates to the registrations.
 
     Returns:
-        ``warps``: (n, 3) int32 of each field that passed: moving, target, number of its registration.
+        ``warps``: (n, 3) int32 rows of the accepted fields: moving, target, number of the registration.
 
     Raises:
         ValueError: if the context has no registrations.
-        BudgetError: if too little passed to warp any skull to another.
+        BudgetError: if too few fields passed to warp any skull to another.
     """
     if context.registered is None:
         raise ValueError(f"fit.{context.name}: expected registrations, got none")
@@ -39,7 +39,7 @@ def fit(settings: RegistrationFamily, population: Population, context: Context) 
         listed.append({**row, **people, "fault": fault})
         if fault is None:
             passed.append((row["moving"], row["target"], row["number"]))
-    if settings.mode == "template":  # a skull takes part if both its ways passed
+    if settings.mode == "template":  # a skull is used if both its directions passed
         ways = Counter(number for _, _, number in passed)
         passed = [row for row in passed if ways[row[2]] == 2]
     if len(passed) < (4 if settings.mode == "template" else 1):
@@ -60,12 +60,12 @@ def sample(
     draws: Sequence[Draw],
     context: Context,
 ) -> list[Drawn]:
-    """A draw picks an ordered pair and how far to go along its deformation."""
+    """Warp the skull of one ordered pair per draw along a share of its deformation."""
     space = Space(settings, population, context.grid, context.compute, context.registered)
     ways = Ways(settings, model, context.registered)
     picked = [_pick(settings, ways, draw, context) for draw in draws]
     drawn: dict[int, Drawn] = {}
-    # Skull by skull, so that each is prepared once.
+    # Sorted by skull, so that each is prepared once.
     for number in sorted(range(len(draws)), key=lambda number: picked[number]):
         (moving, target), fraction = picked[number]
         field = ways.field(moving, target, space.field_grid)
@@ -77,7 +77,10 @@ def sample(
 
 
 def _pick(settings: RegistrationFamily, ways: Ways, draw: Draw, context: Context) -> tuple[Pair, float]:
-    """The ordered pair of a draw: rounds of shuffled pairs, so that all serve before one does twice."""
+    """Return the ordered pair and the share of a draw.
+
+    Pairs come in shuffled rounds, so that each is used once before any is repeated; retries draw any pair.
+    """
     rng = context.draw_generator(draw)
     count = len(ways.pairs)
     round_, place = divmod(draw.index, count)
@@ -89,7 +92,10 @@ def _pick(settings: RegistrationFamily, ways: Ways, draw: Draw, context: Context
 
 
 def warp_pair(space: Space, moving: int, target: int, field: torch.Tensor, fraction: float) -> Drawn:
-    """The skull part of the way along a field, and what the gates say of it and of the whole way."""
+    """Return a skull warped along a share of a field, with the verdict of the gates.
+
+    Its similarity is that of the complete warp to the target, all other figures are those of the share.
+    """
     ids = space.population.ids
     skull = space.skull(moving)
     warped = warp(skull, field, space.field_grid)

@@ -37,7 +37,7 @@ class SsmFamily(Family):
 
     @property
     def depends_on(self) -> str:
-        """The registration family."""
+        """Return the name of the registration family."""
         return self.registration
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:

@@ -1,12 +1,13 @@
-"""A statistical deformation model: where the template goes on its way to the skulls, and how that varies.
+"""A statistical deformation model: mean and principal components of the template's deformations to skulls.
 
-The fields that pull the template onto each skull are turned into stationary velocity fields. Sums of those
-lead to mappings that can be undone again, whatever the sum; sums of displacements do not. A sample draws
-coefficients of the principal components, which gives a shape that no one has, and brings a training skull
-into it through the template, in one interpolation.
+The fields that warp the template to each skull are converted to stationary velocity fields, any sum of
+which gives an invertible mapping, unlike sums of displacements. A sample draws coefficients of the
+principal components, which give a new shape, and warps a training skull to it through the template, with
+one interpolation.
 
-Sources: Arsigny et al. 2006, A log-Euclidean framework for statistics on diffeomorphisms; Bossa et al. 2007,
-Contributions to 3D diffeomorphic atlas estimation; Rueckert et al. 2003 (statistical deformation models).
+Sources: Arsigny et al. 2006, A log-Euclidean framework for statistics on diffeomorphisms; Bossa et al.
+2007, Contributions to 3D diffeomorphic atlas estimation; Rueckert et al. 2003 (statistical deformation
+models).
 """
 
 from collections.abc import Sequence
@@ -30,11 +31,11 @@ LOG_ROUNDS = 8
 
 
 def fit(settings: SsmFamily, population: Population, context: Context) -> Model:
-    """Principal components of the velocity fields.
+    """Compute the principal components of the velocity fields.
 
     Returns:
         ``mean``: (3, x, y, z) float32 in mm; ``modes``: (k, 3, x, y, z) float32, each one standard
-        deviation. The record says how much variance each explains, and by how much fields are missed.
+        deviation. The record has the share of variance of each, and the error of the velocity fields.
     """
     space, ways = _registered(population, context)
     grid = coarser(space.field_grid, settings.velocity_spacing_mm)
@@ -59,13 +60,13 @@ def fit(settings: SsmFamily, population: Population, context: Context) -> Model:
 def sample(
     settings: SsmFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """A draw picks a training skull and coefficients."""
+    """Warp one training skull per draw to a shape with drawn coefficients."""
     space, ways = _registered(population, context)
     grid = coarser(space.field_grid, settings.velocity_spacing_mm)
     mean, modes = torch.from_numpy(model.tensors["mean"]), torch.from_numpy(model.tensors["modes"])
     picked = [_pick(settings, draw, context, ways.skulls, len(modes)) for draw in draws]
     drawn: dict[int, Drawn] = {}
-    # Skull by skull, so that each is prepared once.
+    # Sorted by skull, so that each is prepared once.
     for number in sorted(range(len(draws)), key=lambda number: picked[number][0]):
         moving, coefficients = picked[number]
         weights = torch.from_numpy(coefficients.astype(np.float32))
@@ -78,7 +79,7 @@ def sample(
         measured = measure(warped, None, skull, field, space.field_grid)
         figures = {key: value for key, value in asdict(measured).items() if key != "similarity"}
         parameters = {"moving": population.ids[moving], "coefficients": coefficients.tolist(), **figures}
-        # The shape has something of everyone.
+        # The shape depends on all registered skulls.
         parents = tuple(population.ids[place] for place in ways.skulls)
         drawn[number] = Drawn(warped, parents, parameters, verdict(measured, settings.gates))
         context.on_drawn()
@@ -86,7 +87,7 @@ def sample(
 
 
 def _registered(population: Population, context: Context) -> tuple[Space, Ways]:
-    """The population as the registration family warps it, and the fields of that family.
+    """Return the population on the registration family's grids, and the fields of that family.
 
     Raises:
         ValueError: if the context does not have that family.
@@ -104,7 +105,7 @@ def _registered(population: Population, context: Context) -> tuple[Space, Ways]:
 def _pick(
     settings: SsmFamily, draw: Draw, context: Context, skulls: Sequence[int], modes: int
 ) -> tuple[int, np.ndarray]:
-    """The training skull of a draw, in shuffled rounds, and its (modes,) coefficients."""
+    """Return the training skull of a draw, from shuffled rounds, and its (modes,) coefficients."""
     rng = context.draw_generator(draw)
     round_, place = divmod(draw.index, len(skulls))
     which = int(context.generator("round", round_).permutation(len(skulls))[place])
@@ -115,11 +116,11 @@ def _pick(
 
 
 def components(fields: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, modes and explained shares of (n, ...) fields.
+    """Return the mean, modes and explained shares of (n, ...) fields.
 
     Returns:
-        (...) float32 mean; (k, ...) float32 modes, each a standard deviation long and turned so that its
-        largest value is positive; (k,) shares of the variance, descending.
+        (...) float32 mean; (k, ...) float32 modes, each one standard deviation long, with a positive value
+        of largest magnitude; (k,) shares of the variance, descending.
     """
     count = len(fields)
     mean = fields.mean(axis=0, dtype=np.float64)
@@ -135,7 +136,7 @@ def components(fields: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndar
 
 
 def exponential(velocity: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """The field at which a stationary velocity field arrives, by scaling and squaring."""
+    """Return the displacement field of a stationary velocity field, by scaling and squaring."""
     field = velocity / 2**SQUARINGS
     for _ in range(SQUARINGS):
         field = compose(field, field, grid)
@@ -143,7 +144,7 @@ def exponential(velocity: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 def logarithm(field: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """The stationary velocity field whose exponential is closest to a field, by fixed-point iteration."""
+    """Return the stationary velocity field whose exponential is a field, by fixed-point iteration."""
     velocity = field
     for _ in range(LOG_ROUNDS):
         velocity = velocity + compose(exponential(-velocity, grid), field, grid)

@@ -22,7 +22,7 @@ from calvaria.training.loop import MicroBatch, Scalars, Training, Update, traina
 
 
 def training(settings: VaeFamily, population: Population, context: Context) -> Training:
-    """Reconstruction, and how far the latents' distributions are from a standard normal one."""
+    """Return the training of the autoencoder: reconstruction loss plus KL divergence of its latents."""
     device = prepare_device(context.compute)
     fields = fields_of(population.masks, settings.representation, context.grid)
     validation = fields_of(population.validation, settings.representation, context.grid)
@@ -53,7 +53,7 @@ def training(settings: VaeFamily, population: Population, context: Context) -> T
 
 
 def fit(settings: VaeFamily, population: Population, context: Context) -> Model:
-    """Train the autoencoder; what it leaves: ``autoencoding.finish``."""
+    """Train the autoencoder and return its model, see ``autoencoding.finish``."""
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
     record = {"best_step": position.best_step, "validation_error": position.best}

@@ -1,7 +1,7 @@
-"""A 3-D vector-quantised autoencoder: every place of its latent is one of a codebook's few vectors.
+"""A 3-D vector-quantised autoencoder: every position of its latent consists of vectors of a codebook.
 
 Sources: van den Oord et al. 2017, Neural discrete representation learning; Dhariwal et al. 2020, Jukebox
-(dead codes come back to life at random latents).
+(dead codes are reset to random latents).
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
-FIRST_SKULLS = 8  # whose latents the first codes are
+FIRST_SKULLS = 8  # skulls whose latents initialise the codes
 
 
 def training(settings: VqvaeFamily, population: Population, context: Context) -> Training:
-    """Reconstruction through the codes, and how far latents are from them."""
+    """Return the training of the autoencoder: quantised reconstruction loss plus commitment loss."""
     device = prepare_device(context.compute)
     fields = fields_of(population.masks, settings.representation, context.grid)
     validation = fields_of(population.validation, settings.representation, context.grid)
@@ -39,7 +39,7 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
     with torch.inference_mode():
         latents = [network.encode(field[None].to(device))[0] for field in fields[:FIRST_SKULLS]]
         everywhere = torch.ones(settings.codes, dtype=torch.bool)
-        network.quantiser.embedding.weight.data.zero_()  # so that the first are chosen by their length
+        network.quantiser.embedding.weight.data.zero_()  # the first are drawn by the norm of latents
         move_codes(network, everywhere, torch.cat(latents), context.generator("codes"))
     batch = batches(fields, settings.optimiser.batch_size, context, device)
 
@@ -74,7 +74,7 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
 
 
 def code_use(network: Autoencoder) -> torch.Tensor:
-    """(codes,) fraction of latents assigned to each code, as a moving average."""
+    """Return the (codes,) fraction of latents assigned to each code, as a moving average."""
     sizes = network.quantiser.ema_cluster_size
     return sizes / sizes.sum().clamp(min=1e-12)
 
@@ -87,10 +87,10 @@ def perplexity(use: torch.Tensor) -> torch.Tensor:
 def move_codes(
     network: Autoencoder, which: torch.Tensor, latents: torch.Tensor, rng: np.random.Generator
 ) -> None:
-    """Move codes, (codes,) bool, to different latents out of (n, c, i, j, k), each with an even share.
+    """Move selected codes, (codes,) bool, to distinct latents of (n, c, i, j, k), each with an even share.
 
-    Latents far from their codes are chosen more often (by the squared distance, as k-means++ does): most
-    latents are of empty space, and all alike.
+    Latents are drawn with a probability proportional to the squared distance from their codes, as in
+    k-means++, since most latents are of empty space and nearly equal.
     """
     quantiser, count = network.quantiser, int(which.sum())
     width = quantiser.embedding_dim
@@ -109,7 +109,7 @@ def move_codes(
 
 
 def fit(settings: VqvaeFamily, population: Population, context: Context) -> Model:
-    """Train the autoencoder; what it leaves: ``autoencoding.finish``. The record has how codes are used."""
+    """Train the autoencoder and return its model (``autoencoding.finish``), with the use of its codes."""
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
     network: Autoencoder = trained.averaged  # type: ignore[assignment]

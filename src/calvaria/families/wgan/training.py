@@ -27,20 +27,20 @@ from calvaria.training.folding import fold
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 from calvaria.training.precision import autocast
 
-POOLED = 4  # voxels per edge that the validation figure takes together
-BETAS = (0.0, 0.9)  # as Gulrajani et al.
+POOLED = 4  # voxels per edge that are averaged for the validation figure
+BETAS = (0.0, 0.9)  # as in Gulrajani et al.
 
 
 def training(settings: WganFamily, population: Population, context: Context) -> Training:
-    """Critic and generator; a step is one generator update after several critic updates."""
+    """Return the training; a step is several critic updates followed by one generator update."""
     device = prepare_device(context.compute)
     shape, size = context.grid.shape, settings.optimiser.batch_size
     inputs = CHANNELS[settings.representation]
     fields = fields_of(population.masks, settings.representation, context.grid)
     validation = fields_of(population.validation, settings.representation, context.grid)
     mean = symmetric_mean(fields)
-    # The length by which skulls differ from their mean is the unit of the critic's slope; a slope of one
-    # per voxel value would take thousands of steps to learn.
+    # The mean norm of skulls' differences from their mean is the unit of the critic's slope; a slope of 1
+    # per unit of voxel values would take thousands of steps to learn.
     unit = float((fields - mean).flatten(1).norm(dim=1).mean())
     with seeded(context.torch_generator("weights")):
         generator = SkullGenerator(
@@ -98,8 +98,8 @@ def fit(settings: WganFamily, population: Population, context: Context) -> Model
     """Train generator and critic.
 
     Returns:
-        ``network.*``: the generator, its weights averaged; ``threshold``: () float32, at which samples have
-        the real skulls' mean bone volume.
+        ``network.*``: the generator, its weights averaged; ``threshold``: () float32 at which samples have
+        the mean bone volume of real skulls.
     """
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
@@ -113,16 +113,16 @@ def fit(settings: WganFamily, population: Population, context: Context) -> Model
 
 
 def _judged(generator: SkullGenerator, settings: WganFamily, context: Context) -> torch.Tensor:
-    """The same ``CALIBRATION`` samples at every call, as (n, c, x, y, z) fields."""
+    """Generate (n, c, x, y, z) fields from the same ``CALIBRATION`` noise vectors at every call."""
     rng = context.torch_generator("judged")
     noise = torch.randn(CALIBRATION, settings.latent_size, generator=rng).to(generator.device)
     return torch.cat([generator(one[None]) for one in noise])
 
 
 def energy_distance(samples: torch.Tensor, others: torch.Tensor) -> float:
-    """Energy distance of two sets of vectors, (n, d) and (m, d); 0 if they are of one distribution.
+    """Return the energy distance of two sets of vectors, (n, d) and (m, d); 0 for equal distributions.
 
-    Source: Székely and Rizzo 2013, Energy statistics; the unbiased form, which can be a little below 0.
+    Source: Székely and Rizzo 2013, Energy statistics; the unbiased form, which can be slightly negative.
     """
     n, m = len(samples), len(others)
     across = torch.cdist(samples, others).mean()
@@ -132,7 +132,11 @@ def energy_distance(samples: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float) -> torch.Tensor:
-    """Mean squared deviation of the critic's slope, per ``unit``, from one at (n, c, x, y, z) points."""
+    """Return the mean squared deviation from 1 of the critic's slope, per ``unit``, at ``points``.
+
+    Args:
+        points: (n, c, x, y, z) folded differences.
+    """
     points = points.requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).float().sum(), points, create_graph=True)
     return ((unit * gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
@@ -141,6 +145,6 @@ def gradient_penalty(critic: torch.nn.Module, points: torch.Tensor, unit: float)
 def sample(
     settings: WganFamily, model: Model, population: Population, draws: Sequence[Draw], context: Context
 ) -> list[Drawn]:
-    """Generates one skull from the noise of each draw."""
+    """Generate one skull from noise per draw."""
     network = network_of(SkullGenerator, model, prepare_device(context.compute))
     return sample_prior(network, settings.latent_size, model, population, draws, context)

@@ -20,14 +20,14 @@ class Change:
     """The parameters of one case's augmentation."""
 
     matrix: np.ndarray  # (3, 4) float32, output to input positions, both in grid_sample's units of half a box
-    low: tuple[int, int, int]  # voxels before and from these on are cut off
+    low: tuple[int, int, int]  # voxels below low, or from high on, are cut off
     high: tuple[int, int, int]
     edge_noise: float  # probability that a voxel at the remaining bone's surface changes
     noise_seed: int
 
 
 def sample_change(rng: np.random.Generator, settings: Geometric, grid: Grid) -> Change:
-    """Draw one change; each transform is used with the config's probability, independently of the others."""
+    """Draw one change; each transform is applied independently with the configured probability."""
     use = rng.random(6) < settings.probability
     angles = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg, 3)) * use[0]
     reach = settings.translate_voxels * grid.spacing_mm
@@ -75,10 +75,10 @@ def apply_changes(labels: torch.Tensor, changes: list[Change]) -> torch.Tensor:
 def _move(labels: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
     """Transform cases by their (n, 3, 4) matrices.
 
-    Bone is interpolated as occupancy, and each case's threshold is chosen so that the interpolated
-    bone volume is kept: nearest neighbour would tear thin bone, one half would eat it.
+    Bone is interpolated as occupancy, and each case's threshold is chosen to preserve the interpolated
+    bone volume: nearest-neighbour sampling would break up thin bone, and a threshold of 0.5 would erode it.
     """
-    # grid_sample names the last axis first, so the matrix is turned round with the axes.
+    # grid_sample expects the last axis first, so the axes of the matrix are reversed, too.
     flipped = np.concatenate([matrices[:, ::-1, 2::-1], matrices[:, ::-1, 3:]], axis=2)
     theta = torch.from_numpy(np.ascontiguousarray(flipped)).to(labels.device)
     both = torch.stack([(labels > 0).float(), (labels == IMPLANT).float()], dim=1)

@@ -1,7 +1,7 @@
 """Linear completion of a defective skull by principal components of complete skulls.
 
-The estimate is blurred, but it shows where bone is missing and its approximate shape; the network learns the
-rest in a fraction of the steps.
+The estimate is blurred, but it gives the location and approximate shape of the missing bone, so that the
+network needs a fraction of the training steps.
 
 Sources: Tipping and Bishop 1999, Probabilistic principal component analysis; the trimmed least squares are
 those of Rousseeuw 1984.
@@ -20,7 +20,7 @@ ITERATIONS = 2
 class Completion(torch.nn.Module):
     """Map remaining bone, (n, 1, x, y, z) from 0 to 1, to the estimated complete skull, same shape and range.
 
-    The model is one of blocks of ``patch`` cubed voxels; the estimate is interpolated between their centres.
+    The model uses blocks of ``patch`` cubed voxels; the estimate is interpolated between their centres.
     """
 
     mean: torch.Tensor
@@ -43,7 +43,7 @@ class Completion(torch.nn.Module):
         self.mean.copy_(rows.mean(0))
         kept = min(len(self.components), len(rows) - 1)
         components, variances = principal_components(rows - rows.mean(0), kept)
-        # Few skulls have fewer components than configured; the others stay zero and have no effect.
+        # Few skulls yield fewer components than configured; the others stay zero and have no effect.
         self.components[:kept].copy_(components)
         self.variances[:kept].copy_(variances[:kept].clamp(min=1e-6))
 

@@ -23,7 +23,7 @@ with without_init("monai"):
     from monai.networks.blocks.dynunet_block import UnetResBlock, UnetUpBlock
 
 INITIAL_LOGIT = -4.0  # bias of the output; an implant fills about one voxel in a hundred
-BONE_LOGIT = -20.0  # of the implant in bone, where it never is; learning it there would blur the rim
+BONE_LOGIT = -20.0  # of the implant in bone, where there is none; learning it there would blur the rim
 NORM = ("INSTANCE", {"affine": True})
 
 
@@ -35,7 +35,7 @@ class ReconstructionNetwork(torch.nn.Module):
     Args:
         inputs: c, the number of input channels; the first one is the remaining bone.
         channels: per level, fine to coarse; each further level halves the resolution.
-        heads: number of coarser levels with an output of their own (deep supervision).
+        heads: number of coarser levels with their own output (deep supervision).
         exclude_bone: whether the logits in bone are fixed at ``BONE_LOGIT``, as for an implant.
         completion: estimates the complete skull from the first channel, as a further input channel.
     """
@@ -93,14 +93,15 @@ def _head(channels: int, outputs: int) -> torch.nn.Conv3d:
 
 
 def coarse_architecture(config: Config) -> ReconstructionNetwork:
-    """Return the coarse network to load weights into; draw no random numbers."""
+    """Return the coarse network to load weights into; leave torch's random state unchanged."""
     return without_weights(partial(_build, config))
 
 
 def without_weights(build: Callable[[], ReconstructionNetwork]) -> ReconstructionNetwork:
-    """Build a network to load weights into, and leave torch's random numbers as they are.
+    """Build a network to load weights into, and leave torch's random state unchanged.
 
-    The weights are initialised in vain: using the device "meta" instead imports SymPy, which takes longer.
+    The random initial weights are never used. Building on the device "meta" would avoid them, but imports
+    SymPy, which takes longer.
     """
     with seeded(torch.Generator()):
         return build()
@@ -128,9 +129,9 @@ def _build(config: Config) -> ReconstructionNetwork:
 
 
 def network_input(labels: torch.Tensor, mirror: bool) -> torch.Tensor:
-    """Return the network input of cases (n, x, y, z): the remaining bone, without the kind of defect.
+    """Return the network input of cases (n, x, y, z): the remaining bone alone.
 
-    Heads are nearly symmetric, so with ``mirror`` the other side shows what is missing on this one.
+    Heads are nearly symmetric, so with ``mirror`` the bone of the other side is added as a channel.
 
     Returns:
         (n, 1 or 2, x, y, z) float32, 1.0 where there is bone; the second channel is mirrored.

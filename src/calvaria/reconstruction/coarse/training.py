@@ -81,7 +81,7 @@ class Member:
         return {family: self.run.inject(family).labels for family in self.settings.families}
 
     def batch(self, number: int) -> Batch:
-        """Return a step's cases (n, x, y, z) uint8 and their augmentation; a function of its number alone."""
+        """Return a step's cases (n, x, y, z) uint8 and their augmentation, given its number alone."""
         # The arm's name is not part of the key, so that all arms draw the same random numbers.
         rng = seeds.generator(self.config.seed, "train", "batch", self.seed, number)
         families = sorted(self.settings.families)

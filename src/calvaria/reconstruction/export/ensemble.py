@@ -1,7 +1,8 @@
 """A model's coarse networks as one network, for MONAI bundles and ONNX.
 
-It includes what `calvaria.reconstruction.coarse.inference` does around them: the mean, the mirrored channel,
-the flipped skull, and the exclusion of bone. Pose estimation, scans and the fine network are not included.
+It includes the steps of `calvaria.reconstruction.coarse.inference` around them: the mean, the mirrored
+channel, the flipped skull, and the exclusion of bone. Pose estimation, scans and the fine network are not
+included.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from calvaria.reconstruction.coarse.network import mean_probability, network_inp
 from calvaria.reconstruction.export.model import load_model
 from calvaria.reconstruction.predictor import Predictor
 
-SAME_GRID_MM = 0.01  # headers round their directions and origins
+SAME_GRID_MM = 0.01  # tolerance, as headers contain rounded directions and origins
 
 
 class ImplantNetwork(torch.nn.Module):
@@ -49,7 +50,7 @@ def implant_network(model: Path | str, device: torch.device | str = "cpu") -> Im
     """Load the network of a folder that ``calvaria export`` wrote, in evaluation mode.
 
     Raises:
-        InputError, StoreError: as of `calvaria.reconstruction.export.model.load_model`.
+        InputError, StoreError: as for `calvaria.reconstruction.export.model.load_model`.
     """
     predictor, _ = load_model(Path(model), torch.device(device))
     return ImplantNetwork(predictor).eval()
@@ -74,7 +75,7 @@ def bone_on_grid(labels: torch.Tensor, grid: Grid) -> torch.Tensor:
         (1, x, y, z) float32, 1.0 in the remaining bone, label 1, and 0.0 elsewhere.
 
     Raises:
-        InputError: if they lie on another grid, where predictions would be wrong.
+        InputError: if the labels lie on another grid, where predictions would be wrong.
     """
     affine = np.asarray(getattr(labels, "affine", np.eye(4)), np.float64)
     shape = tuple(labels.shape[1:])

@@ -1,10 +1,10 @@
 """A trained model as a folder: everything needed to reconstruct an implant without the original run.
 
 ==================  ===============================================================
-config.yaml         the complete config of its run, to train it again
+config.yaml         the complete config of the run, to repeat the training
 network-N.safetensors  the arm's networks
 fine.safetensors    the network of the fine grid, if the config has one
-model.json          which arm of which run, its scores on the test people, digests
+model.json          names of arm and run, scores on the test people, digests
 ==================  ===============================================================
 """
 
@@ -36,7 +36,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
 
     Raises:
         InputError: if the folder exists and is not empty, or cannot be written.
-        StoreError: if the run is not finished, or was changed since.
+        StoreError: if the run is not finished, or was changed afterwards.
     """
     check_new(out)
     files = {

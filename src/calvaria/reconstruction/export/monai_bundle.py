@@ -1,7 +1,8 @@
 """A model as a MONAI bundle, a folder that ``python -m monai.bundle run`` executes.
 
 ``models`` is the model's own folder, so its weights are safetensors and checked against their digests, and
-``calvaria reconstruct --model BUNDLE/models`` takes it, too. Running the bundle needs calvaria beside MONAI.
+``calvaria reconstruct --model BUNDLE/models`` accepts it, too. Running the bundle requires calvaria as
+well as MONAI.
 
 Specification: https://docs.monai.io/en/stable/mb_specification.html
 """
@@ -21,9 +22,9 @@ from calvaria.storage.store import read_json
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
-NEEDED = ("nibabel", "pytorch-ignite", "safetensors", "scikit-image")  # beside MONAI, torch and calvaria
+NEEDED = ("nibabel", "pytorch-ignite", "safetensors", "scikit-image")  # besides MONAI, torch and calvaria
 PARTS = Path(__file__).parent / "bundle_parts"
-IF_ANY = {"LICENSE": "LICENSE", "README.md": "docs/MODEL.md"}  # of the model's folder, beside its files
+IF_ANY = {"LICENSE": "LICENSE", "README.md": "docs/MODEL.md"}  # optional files of the model's folder
 NO_LICENCE = (
     "The licence of these weights depends on that of the skulls they were learned from. Write it here\n"
     "before you pass them on. The calvaria software itself is under the Apache License 2.0.\n"

@@ -27,7 +27,7 @@ def write_onnx(model: Path, out: Path) -> None:
 
     Raises:
         InputError: if packages are missing, the folder is not a model, or the file cannot be written.
-        StoreError: if a file of the model is damaged, or the disk becomes full on the way.
+        StoreError: if a file of the model is damaged, or the disk is full.
     """
     if out.suffix.lower() != ".onnx":
         raise InputError(f"--out {out}: expected a name that ends in .onnx")
@@ -82,9 +82,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _solve(system: Any, right: Any, left: bool = True) -> Any:
-    """Replace ``torch.linalg.solve`` for one right side, which ONNX lacks: Gauss-Jordan without pivots.
+    """Replace ``torch.linalg.solve``, which ONNX lacks, by Gauss-Jordan elimination for one right side.
 
-    None are needed: the system of `reconstruction.coarse.completion` is symmetric and positive definite.
+    Pivots are not needed, as the system of `reconstruction.coarse.completion` is symmetric and positive
+    definite.
     """
     op = _operators()
     count = system.shape[0]

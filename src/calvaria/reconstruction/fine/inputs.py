@@ -82,7 +82,7 @@ def fine_input(bone: torch.Tensor, depth: torch.Tensor, window: Window, factor: 
 
     Args:
         bone: (x, y, z) float32 on the whole fine grid, 1.0 in bone.
-        depth: (2, x, y, z) float32 on the window of the fine grid, as of ``depth_channels``.
+        depth: (2, x, y, z) float32 on the window of the fine grid, as returned by ``depth_channels``.
 
     Returns:
         (1, 4, x, y, z) on the window: bone, mirrored bone, depth in the vault, directions of the hole.

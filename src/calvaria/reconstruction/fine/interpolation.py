@@ -17,7 +17,7 @@ import torch
 from calvaria.geometry.grid import Grid
 from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-RIM_PIXELS = 2  # around a hole that belong to it, since its rim may be bevelled
+RIM_PIXELS = 2  # by which a hole is dilated, since its rim may be bevelled
 MAX_DEPTH_MM = 3.0  # below and above the surfaces, at which the depth channel is saturated
 _MIRROR = (-1, 1, 1)
 
@@ -44,8 +44,8 @@ DEFAULT_PROCESS = GaussianProcess()
 def surface_distances(vaults: Sequence[VaultPicture]) -> np.ndarray:
     """Return distances in mm, (n, 2, p) float32, of outer and inner surface in the p directions of the cone.
 
-    Where a skull has no bone, the mean of those that have some is used, shifted by the skull's mean
-    difference to the mean of all, itself included.
+    Where a skull has no bone, the mean of the skulls with bone there is used, shifted by the skull's mean
+    difference from that mean, in which the skull itself is included.
     """
     cone = inside_cone()
     values = np.stack([[vault.outer_mm[cone], vault.inner_mm[cone]] for vault in vaults]).astype(np.float64)
@@ -83,13 +83,13 @@ def interpolate(
 ) -> VaultPicture:
     """Return the vault with its surfaces continued across a hole.
 
-    The hole's extent is known badly and matters: the prediction is best when it starts from the very rim. So
-    observations within the hole are used if they agree with the prediction from all others. Those of a
-    bevelled rim or of a bone fragment do not.
+    The extent of the hole is uncertain but matters: the prediction is best when it starts at the very rim.
+    Observations within the hole are therefore used if they agree with the prediction from all others,
+    unlike those of a bevelled rim or a bone fragment.
 
     Args:
         hole: (SIZE, SIZE) bool, where bone may be missing.
-        known: (n, 2, p) surfaces of other skulls, as of ``surface_distances``.
+        known: (n, 2, p) surfaces of other skulls, as returned by ``surface_distances``.
     """
     cone = inside_cone()
     target = hole[cone]
@@ -108,7 +108,7 @@ def interpolate(
 
 @dataclass(frozen=True)
 class _Prior:
-    """The Gaussian process before this skull is observed; p directions in the cone."""
+    """The Gaussian process before observation of a skull; p directions in the cone."""
 
     process: GaussianProcess
     rays: np.ndarray  # (p, 3) float64 unit vectors
@@ -171,7 +171,7 @@ def _robust_mean(
     for _ in range(process.iterations):
         inliers = np.abs(values - prediction) < process.inlier_tolerance_mm
         used = (context | inliers)[:, candidates].reshape(-1)
-        # torch's solver, as it keeps to the number of threads that results are promised for
+        # torch's solver, as it respects the number of threads on which exact results depend
         factor = torch.linalg.cholesky(torch.from_numpy(between[np.ix_(used, used)]))
         weights = torch.cholesky_solve(torch.from_numpy(residuals[used][:, None]), factor).numpy()[:, 0]
         prediction[:, target] = mean[:, target] + (towards[:, used] @ weights).reshape(2, -1)

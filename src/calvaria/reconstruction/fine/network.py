@@ -10,11 +10,11 @@ from calvaria.reconstruction.coarse.network import INITIAL_LOGIT, Reconstruction
 from calvaria.reconstruction.fine.inputs import CHANNELS
 from calvaria.training.device import seeded
 
-VAULT_LOGIT = 6.0  # deep in the interpolated vault, before training
+VAULT_LOGIT = 6.0  # logit deep in the interpolated vault, before training
 
 
 def fine_architecture(config: Config) -> ReconstructionNetwork:
-    """Return the fine network with uninitialised weights, to load weights into; draw no random numbers."""
+    """Return the fine network to load weights into; leave torch's random state unchanged."""
     return without_weights(partial(_build, config))
 
 

@@ -1,8 +1,8 @@
 """Training of the fine network.
 
-In training, the true implant on the coarse grid, bent and thickened at random, stands in for the coarse
+In training, the true implant on the coarse grid, bent and thickened at random, replaces the coarse
 prediction, so that one fine network serves every arm. The fine network receives only the directions of the
-defect. Given the full coarse prediction it overfits to surfaces that are unavailable at test time.
+defect. Given the full coarse prediction, it would overfit to surfaces that are unavailable at test time.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ from calvaria.training.prefetch import Prefetcher
 from calvaria.training.weights import weights
 from calvaria.utils.progress import Progress
 
-JITTER_VOXELS = 3  # of the coarse grid, of the window's centre
+JITTER_VOXELS = 3  # maximum shift of the window's centre, on the coarse grid
 
 Example = tuple[torch.Tensor, torch.Tensor]  # input (n, 4, x, y, z) and target (n, 1, x, y, z), float32
 
@@ -78,7 +78,7 @@ class ExampleGenerator:
     known: np.ndarray  # (n, 2, p) surfaces of the training skulls
 
     def batch(self, step: int) -> Example:
-        """Return the examples of a training step; a function of its number alone."""
+        """Return the examples of a training step; a function of ``step`` alone."""
         rng = seeds.generator(self.config.seed, "refine", "batch", step)
         chosen = rng.integers(len(self.skulls), size=self.frame.settings.optimiser.batch_size)
         examples = [self.example(self.skulls[n], "case", step, slot) for slot, n in enumerate(chosen)]

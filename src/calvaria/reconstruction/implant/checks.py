@@ -33,7 +33,7 @@ def check(
 ) -> tuple[Check, ...]:
     """Check a fitted implant.
 
-    ``watertight``  every edge belongs to two triangles that agree on what is outside.
+    ``watertight``  every edge belongs to two triangles of consistent orientation.
     ``pieces``      one connected surface.
     ``thickness``   mm, minimum over 95 % of the surface, along rays into it.
     ``overlap``     ml of the implant inside bone.

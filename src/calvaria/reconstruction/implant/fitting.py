@@ -20,7 +20,7 @@ class Fitted:
     """An implant, as a level set of its space."""
 
     level_mm: np.ndarray  # (i, j, k) float32, negative inside
-    direction: np.ndarray  # (3,) unit vector along the scan's axes, of removal
+    direction: np.ndarray  # (3,) unit vector of removal, in the scan's axes
     gap_mm: float
     lost_ml: float  # volume removed for the insertion path, beyond the gap
 
@@ -67,7 +67,7 @@ def clearance(space: Space, positions: np.ndarray, direction: np.ndarray) -> np.
 def freest(space: Space, positions: np.ndarray, directions: np.ndarray, gap_mm: float) -> np.ndarray:
     """Return the direction, (3,), along which the fewest positions (n, 3) come nearer to bone than the gap.
 
-    Of equal directions the first is returned. Counting ends as soon as another is known to be better.
+    Of equally good directions the first is returned. Counting ends once a direction is known to be worse.
     """
     free = positions[space.at(space.bone_mm, positions) >= gap_mm]
     best, fewest = directions[0], len(positions) + 1
@@ -83,7 +83,7 @@ def _blocked(space: Space, positions: np.ndarray, direction: np.ndarray, gap_mm:
     blocked = 0
     for distance in np.arange(STEP_MM, PATH_MM, STEP_MM):
         moved = positions + distance * direction
-        ahead = _is_inside(space, moved)  # what starts inside and leaves does not come back
+        ahead = _is_inside(space, moved)  # positions that leave the space do not re-enter it
         positions, moved = positions[ahead], moved[ahead]
         hit = space.may_be_nearer(moved, gap_mm)
         hit[hit] = space.at(space.bone_mm, moved[hit]) < gap_mm

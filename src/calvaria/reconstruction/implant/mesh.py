@@ -10,7 +10,7 @@ from calvaria.reconstruction.implant.space import Space
 if TYPE_CHECKING:
     import trimesh
 
-LEAST_LEVEL_MM = 1e-3  # samples that lie on the surface would make triangles without area
+LEAST_LEVEL_MM = 1e-3  # samples exactly on the surface would produce triangles without area
 
 
 def surface(fitted: Fitted, space: Space) -> "trimesh.Trimesh":

@@ -17,13 +17,13 @@ class Space:
     """Distance fields around a defect; positions are in mm from the first sample, along the scan's axes."""
 
     bone_mm: np.ndarray  # (i, j, k) float32 signed distance to the remaining bone's surface, positive outside
-    implant_mm: np.ndarray  # (i, j, k) float32 the same of the predicted implant
+    implant_mm: np.ndarray  # (i, j, k) float32, likewise of the predicted implant
     spacing_mm: float
-    to_patient: np.ndarray  # (4, 4) positions to RAS+ millimetres; a reflection where the scan's axes are one
-    outward: np.ndarray  # (3,) unit vector from the middle of the head to the implant
+    to_patient: np.ndarray  # (4, 4) positions to RAS+ millimetres; includes a reflection of the scan's axes
+    outward: np.ndarray  # (3,) unit vector from the centroid of bone to that of the implant
 
     def at(self, field: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return (n,) values of a field at (n, 3) positions; beyond it those of its border."""
+        """Return (n,) values of a field at (n, 3) positions; beyond the field, those of its border."""
         from scipy.ndimage import map_coordinates
 
         index = (positions / self.spacing_mm).T
@@ -31,7 +31,7 @@ class Space:
 
     @cached_property
     def _least_bone_mm(self) -> np.ndarray:
-        """(i, j, k) float32 the least distance from bone of each sample and its 26 neighbours."""
+        """(i, j, k) float32 minimum distance from bone of each sample and its 26 neighbours."""
         from scipy.ndimage import minimum_filter
 
         return np.asarray(minimum_filter(self.bone_mm, 3))
@@ -39,7 +39,7 @@ class Space:
     def may_be_nearer(self, positions: np.ndarray, limit_mm: np.ndarray | float) -> np.ndarray:
         """Return (n,) bool: False where ``at`` finds bone no nearer than a limit at (n, 3) positions.
 
-        An interpolation is at least the least of the samples around it. To look that up is much quicker.
+        An interpolated value is at least the minimum of the samples around it, which is faster to look up.
         """
         samples = [
             np.clip(np.rint(place / self.spacing_mm), 0, n - 1).astype(np.intp)
@@ -54,7 +54,7 @@ def space_around(implant: np.ndarray, bone: np.ndarray, affine: np.ndarray) -> S
     Args:
         implant: (i, j, k) bool, the predicted implant; not empty.
         bone: (i, j, k) bool, the remaining bone; not empty.
-        affine: (4, 4) voxel indices to RAS+ millimetres, its axes perpendicular to each other.
+        affine: (4, 4) voxel indices to RAS+ millimetres, with perpendicular axes.
     """
     from scipy.ndimage import affine_transform, gaussian_filter
 
@@ -90,7 +90,7 @@ def _window(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _signed_distance(occupancy: np.ndarray, spacing: float) -> np.ndarray:
-    """Return the distance in mm to the surface at occupancy one half; sub-voxel near it, by the gradient."""
+    """Return the distance in mm to the surface at occupancy 0.5; near it, sub-voxel by the gradient."""
     import edt
 
     inside = np.asfortranarray(occupancy >= 0.5)

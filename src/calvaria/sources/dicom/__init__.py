@@ -1,9 +1,9 @@
 """Read DICOM as scanners and PACS write it: one head CT in Hounsfield units out of a folder or a file.
 
-``headers`` reads what the files say of themselves, ``series`` groups slices and chooses a series, ``stack``
-finds where its slices lie, and ``pixels`` decodes them. Where a slice lies is taken from its own position and
-not from a spacing tag or from file names; so a tilted gantry, which shifts each slice within its plane, gives
-the sheared affine that is true, and a slice that is missing is noticed.
+``headers`` reads the files' headers, ``series`` groups slices and chooses a series, ``stack`` determines
+the positions of its slices, and ``pixels`` decodes them. The position of a slice is read from its header,
+not from a spacing tag or file names, so that a tilted gantry, which shifts each slice within its plane,
+gives the true, sheared affine, and a missing slice is detected.
 """
 
 import os
@@ -34,11 +34,11 @@ def read_series(folder: Path, series: str | None = None, *, subfolders: bool = T
 
     Objects without an image, images of other modalities, localizers, copies and slices of another geometry
     are left out; ``origin`` of the volume lists them. Of several series the thinnest sharp one of a whole
-    head is read, which a note in ``origin`` says.
+    head is read, and a note in ``origin`` records it.
 
     Args:
         series: the number, UID or part of the description of the series to read.
-        subfolders: whether files in subfolders belong to it.
+        subfolders: whether files in subfolders belong to the series.
 
     Returns:
         (i, j, k) int16 Hounsfield units, or float32 where these do not fit; padding is air.
@@ -49,7 +49,7 @@ def read_series(folder: Path, series: str | None = None, *, subfolders: bool = T
     """
     headers, left_out = [], []
     for path in _files(folder, subfolders):
-        # An unreadable file is an error: it may be a slice at an end, and no gap would show that.
+        # An unreadable file is an error: it may be a slice at an end, whose absence leaves no gap.
         if path.name.upper().startswith("DICOMDIR"):
             left_out.append(LeftOut(_below(folder, path), "directory of a medium"))
         elif begins_like_dicom(path):
@@ -68,10 +68,10 @@ def read_file(path: Path) -> Volume:
     """Read an enhanced CT: one DICOM file with all slices as its frames.
 
     Returns:
-        as ``read_series``.
+        as for ``read_series``.
 
     Raises:
-        InputError: as ``read_series``, or if the file holds a single slice.
+        InputError: as for ``read_series``, or if the file holds a single slice.
     """
     header = read_header(path)
     if len(header.planes) == 1:
@@ -121,7 +121,7 @@ def _ct_planes(folder: Path, headers: list[Header]) -> tuple[list[Plane], list[L
         modalities = sorted({header.modality for header in images})
         what = "the series is of modality" if len(modalities) == 1 else "holds images of modality"
         raise InputError(f"{folder}: {what} {' and '.join(modalities)}, expected CT; get the CT series")
-    # Reconstructions that software has captured are images of a volume, but second to those of the scanner.
+    # Secondary captures may be slices of a volume, but images of the scanner are preferred.
     cts = [header for header in cts if not header.captured] or cts
     taken = {header.path for header in cts if header.planes}
     left_out = [

@@ -79,7 +79,7 @@ def begins_like_dicom(path: Path) -> bool:
     """Return whether a file begins like DICOM, with or without a preamble.
 
     Raises:
-        InputError: if it cannot be opened, or if only its name says so.
+        InputError: if it cannot be opened, or if only its name is that of a DICOM file.
     """
     with open_checked(path) as file:
         start = file.read(132)
@@ -134,7 +134,7 @@ def read_header(path: Path) -> Header:
             return _header(path, dataset, bool(pixels))
         except InputError:
             raise
-        except Exception as error:  # pydicom raises whatever damaged bytes lead to
+        except Exception as error:  # damaged bytes can cause any exception in pydicom
             raise InputError(
                 f"{path}: cannot be read as DICOM, it is cut off or damaged ({error}); copy it again, or "
                 "remove it"
@@ -192,7 +192,7 @@ def _header(path: Path, dataset: "Dataset", pixels: bool) -> Header:
 
 
 def _frames(path: Path, dataset: "Dataset") -> Iterator["Dataset"]:
-    """Yield a flat header for each frame: the file's, with what its functional groups say of the frame."""
+    """Yield a flat header for each frame: the file's, updated by the functional groups of the frame."""
     from pydicom import Dataset
 
     count = int(dataset.get("NumberOfFrames") or 1)
@@ -224,7 +224,7 @@ def _is_localizer(frame: "Dataset") -> bool:
 
 
 def _plane(path: Path, number: int, frame: "Dataset") -> Plane | None:
-    """Return a frame as a plane; None if it does not say where it lies."""
+    """Return a frame as a plane; None if its position is missing or invalid."""
     position = _numbers(frame, "ImagePositionPatient", 3)
     directions = _numbers(frame, "ImageOrientationPatient", 6)
     spacing = _numbers(frame, "PixelSpacing", 2)
@@ -270,7 +270,7 @@ def _text(dataset: "Dataset", keyword: str) -> str:
 
 
 def _numbers(dataset: "Dataset", keyword: str, count: int) -> npt.NDArray[np.float64] | None:
-    """Return (count,) finite numbers; None where these are not."""
+    """Return (count,) finite numbers; None if the value is anything else."""
     try:
         numbers = np.array(dataset.get(keyword), dtype=np.float64).ravel()
     except (TypeError, ValueError):

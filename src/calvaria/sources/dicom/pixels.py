@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _AIR_HU = -1000
-_SOME_AIR_HU = -500  # values below mean that there is air, and so that these are Hounsfield units
+_SOME_AIR_HU = -500  # lower values indicate air, and thus Hounsfield units
 
 
 def read_pixels(planes: Sequence[Plane]) -> npt.NDArray[Any]:
@@ -52,8 +52,8 @@ def hounsfield(
 ) -> npt.NDArray[Any]:
     """Return (j, i) Hounsfield units, int16 where they are whole and fit, else float32.
 
-    Photometric interpretation is about display, and of no account here. Padding becomes air, or
-    where the slice has none the least value inside, so that it does not hide that the intercept is missing.
+    Photometric interpretation concerns display only and is ignored. Padding becomes air or, in a slice
+    without air, the minimum inside, so that a missing intercept remains detectable.
 
     Args:
         stored: (j, i) integers as decoded, in ``BitsAllocated`` bits.
@@ -77,7 +77,7 @@ def hounsfield(
 
 
 def resample(values: npt.NDArray[Any], places: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:
-    """Return (k, j, i) slices at ``places`` among these, linear between two; None leaves them as they are."""
+    """Return (k, j, i) slices at ``places`` among these, linear between two; None leaves them unchanged."""
     if places is None:
         return values
     out = np.empty((len(places), *values.shape[1:]), values.dtype)
@@ -102,10 +102,10 @@ def _decoded(path: Path) -> Iterator[tuple[npt.NDArray[Any], "Dataset"]]:
                 implicit, little = dataset.original_encoding
                 explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
                 dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-            # Unused bits are kept for now, as the value of padding may lie in them.
+            # Unused bits are kept for now, as the padding value may use them.
             for stored in iter_pixels(dataset, raw=True, correct_unused_bits=False):
                 yield stored, dataset
-        except Exception as error:  # pydicom and its decoders raise whatever damaged bytes lead to
+        except Exception as error:  # damaged bytes can cause any exception in pydicom and its decoders
             why = (str(error) or type(error).__name__).splitlines()[-1].split(" - ")[0].strip()
             raise InputError(
                 f"{path}: its pixels cannot be decoded ({why}); copy it again, or if all of the series are "
@@ -114,7 +114,7 @@ def _decoded(path: Path) -> Iterator[tuple[npt.NDArray[Any], "Dataset"]]:
 
 
 def _padding(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.bool_] | None:
-    """Return (j, i) which pixels lie outside of the reconstruction; None if none does."""
+    """Return (j, i) bool: pixels outside of the reconstruction; None if there are none."""
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
@@ -126,6 +126,6 @@ def _padding(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.boo
 
 
 def _without_unused_bits(stored: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[Any]:
-    """Bits above ``BitsStored`` are not part of a value; they once held overlays."""
+    """Return values without the bits above ``BitsStored``, which were once used for overlays."""
     unused = stored.itemsize * 8 - int(dataset.get("BitsStored") or stored.itemsize * 8)
     return (stored << unused) >> unused if unused > 0 else stored

@@ -12,13 +12,13 @@ import numpy as np
 from calvaria.errors import InputError
 from calvaria.sources.dicom.headers import Plane
 
-FEW_SLICES = 3  # series of so few are localizers or pages of text
-_SAME = 1e-3  # part by which directions, spacings and sizes of one series may differ
-_PLACE_MM = 0.01  # slices that are closer lie in one place
+FEW_SLICES = 3  # series of at most this many are localizers or pages of text
+_SAME = 1e-3  # tolerance of directions, spacings and sizes within a series
+_PLACE_MM = 0.01  # slices closer than this have the same position
 
-_THIN_MM = 1.5  # thinner slices add little to a skull; a sharp kernel does
+_THIN_MM = 1.5  # thinner slices add little to a skull; a sharp kernel adds more
 _THIN = 1.3  # spacings up to this multiple of the thinnest count as thin, too
-_WHOLE_MM = (170.0, 230.0)  # height and width of a whole head; a series with this part of it is whole
+_WHOLE_MM = (170.0, 230.0)  # height and width of a whole head; the share below counts as whole
 _WHOLE = 0.7
 
 _HEAD = re.compile(r"head|skull|brain|cran|neck|face|facial|sinus|orbit|\bear\b|\bia[cm]\b|jaw|maxill|mandib")
@@ -40,7 +40,7 @@ class Series:
 
     @cached_property
     def extent_mm(self) -> float:
-        """From the lowest to the highest slice."""
+        """Distance from the lowest to the highest slice."""
         return self.planes[-1].height - self.planes[0].height
 
     @property
@@ -50,7 +50,7 @@ class Series:
 
     @cached_property
     def spacing_mm(self) -> float:
-        """The usual distance of neighbours."""
+        """Median distance of adjacent slices."""
         return float(np.median(np.diff([plane.height for plane in self.planes])))
 
     @property
@@ -66,7 +66,7 @@ class Series:
         return named is not None or _SHARP_KERNEL.fullmatch(plane.kernel) is not None
 
     def oddity(self, plane: Plane) -> str:
-        """Return the reason for which another slice is not one of this series."""
+        """Return the reason why another slice does not belong to this series."""
         if plane.series == self.first.series:
             for what, value, usual in (
                 ("orientation", plane.directions, self.first.directions),
@@ -81,7 +81,7 @@ class Series:
 def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
     """Return each SOP instance once, and the copies.
 
-    Some anonymisers give all slices one UID, so a copy has to be in the same place as well.
+    Some anonymisers give all slices one UID, so a copy must have the same position as well.
     """
     unique: dict[object, Plane] = {}
     copies = []
@@ -96,10 +96,10 @@ def without_copies(planes: list[Plane]) -> tuple[list[Plane], list[Plane]]:
 
 
 def series_of(folder: Path, planes: list[Plane]) -> tuple[list[Series], list[Plane]]:
-    """Return all series of more than ``FEW_SLICES`` slices, and the slices that are left.
+    """Return all series of more than ``FEW_SLICES`` slices, and the remaining slices.
 
-    A series has one study, frame of reference, series UID and geometry. Anonymisers that give each slice a
-    series UID, or a frame of reference, leave short ones, which are put together without it.
+    A series has one study, frame of reference, series UID and geometry. Anonymisers that give each slice
+    its own series UID, or frame of reference, cause short series, which are grouped without it.
 
     Raises:
         InputError: if there is none.
@@ -135,7 +135,7 @@ def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series,
             whole head.
 
     Raises:
-        InputError: if no series has that name, all slices are in one place, or several patients are left.
+        InputError: if no series has that name, all slices are in one place, or several patients remain.
     """
     candidates = every if text is None else _called(folder, every, text)
     volumes = [series for series in candidates if not series.flat]
@@ -161,7 +161,7 @@ def choose(folder: Path, every: list[Series], text: str | None) -> tuple[Series,
 
 
 def describe(series: Series) -> str:
-    """Number, description, kernel, spacing and number of slices in words."""
+    """Return number, description, kernel, spacing and number of slices in words."""
     plane = series.first
     number = plane.number or plane.series or "without a number"
     title = f" '{plane.description}'" if plane.description else ""
@@ -178,7 +178,7 @@ def _sorted(planes: list[Plane]) -> tuple[Plane, ...]:
 
 
 def _by_geometry(planes: list[Plane]) -> list[list[Plane]]:
-    """Slices of equal orientation, size and pixel spacing."""
+    """Group slices of equal orientation, size and pixel spacing."""
     numbers = np.array([(*plane.directions.ravel(), *plane.size, *plane.spacing) for plane in planes])
     left = np.arange(len(planes))
     groups = []
@@ -229,9 +229,9 @@ def _distance_mm(series: Series) -> float:
 
 
 def _check_acquisitions(folder: Path, series: Series) -> None:
-    """Refuse acquisitions, or reconstructions, that lie in the same places or in each other's gaps.
+    """Reject acquisitions, or reconstructions, that lie in the same places or in each other's gaps.
 
-    One scan may have several acquisitions, too: block after block, each with a number of its own.
+    A single scan may also have several acquisitions: block after block, each with its own number.
     """
     for what, of in (
         ("acquisitions", lambda plane: plane.acquisition),

@@ -14,11 +14,11 @@ from calvaria.plugins.scan import LeftOut, describe_left_out
 from calvaria.sources.dicom.headers import Plane
 from calvaria.sources.voxels import check_affine
 
-_UNIFORM = 0.01  # part of the slice distance by which a slice may be off its place, or
-_UNIFORM_MM = 0.06  # this, whichever is more: some scanners round positions to 0.1 mm
-_DOUBLE = 0.05  # part of the slice distance below which two slices are in the same place
+_UNIFORM = 0.01  # maximum deviation of a slice from its place, relative to the slice distance, or
+_UNIFORM_MM = 0.06  # in mm, whichever is larger: some scanners round positions to 0.1 mm
+_DOUBLE = 0.05  # fraction of the slice distance below which two slices are in the same place
 _RUN = 3  # gaps of equal width that make a run of regular slices
-_MISSING = 1.5  # times the usual distance, from which on a slice is missing rather than off its place
+_MISSING = 1.5  # times the usual distance, above which a slice is missing rather than misplaced
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Stack:
     affine: npt.NDArray[np.float64]  # (4, 4) voxel indices (i, j, k) to RAS+ mm
     count: int  # slices of the volume
     places: npt.NDArray[np.float64] | None = (
-        None  # (count,) numbers of original slices, between them if not whole
+        None  # (count,) indices of original slices, fractional between them
     )
     notes: tuple[str, ...] = ()
 
 
 def stack(folder: Path, planes: tuple[Plane, ...], left_out: Sequence[LeftOut] = ()) -> Stack:
-    """Find the even row of slices, sorted by height, or the one that they are to be resampled to.
+    """Fit an even row to slices sorted by height, or choose the row to which they are resampled.
 
-    Slices of several distances, each in a regular run, are resampled to the least one.
+    Slices of several distances, each in a regular run, are resampled to the smallest one.
 
     Args:
-        left_out: other slices, which a refusal names.
+        left_out: other slices, to be named in errors.
 
     Raises:
         InputError: if slices are missing, uneven, or in the same place.
@@ -56,7 +56,7 @@ def stack(folder: Path, planes: tuple[Plane, ...], left_out: Sequence[LeftOut] =
             f"{planes[below].path}: lies in the same place as {planes[below + 1].path.name}{more}; "
             "remove one of the two"
         )
-    # Places are compared with an even row of slices, not gaps with each other: rounding shows twice in a gap.
+    # Positions are compared with an even row, not gaps with each other: a gap contains two rounding errors.
     number = np.arange(len(planes)) - (len(planes) - 1) / 2
     step, off = _row(positions, number)
     if off <= max(_UNIFORM * usual, _UNIFORM_MM):
@@ -80,10 +80,10 @@ def stack(folder: Path, planes: tuple[Plane, ...], left_out: Sequence[LeftOut] =
 def _row(
     positions: npt.NDArray[np.float64], number: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the (3,) step of the even row nearest to (n, 3) positions, and how far they are from it at most.
+    """Return the (3,) step of the even row nearest to (n, 3) positions, and their maximum distance from it.
 
     Args:
-        number: (n,) which of the row's places each has, 0 in the middle.
+        number: (n,) place of each position in the row, 0 in the middle.
     """
     step = np.round((number[:, None] * positions).sum(axis=0) / (number**2).sum(), 9)
     off = np.linalg.norm(positions - positions.mean(axis=0) - number[:, None] * step, axis=1)
@@ -93,10 +93,10 @@ def _row(
 def _distances(
     planes: tuple[Plane, ...], gaps: npt.NDArray[np.float64], usual: float, left_out: Sequence[LeftOut]
 ) -> list[float]:
-    """Return the slice distances in mm of regular runs, of which the gap between two is at most as wide.
+    """Return the slice distances in mm of regular runs, separated by gaps of at most their width.
 
     Raises:
-        InputError: if the gaps are not like that.
+        InputError: if the gaps do not form such runs.
     """
     tolerance = 2 * np.maximum(_UNIFORM * gaps, _UNIFORM_MM)
     starts = [0]  # of stretches of equal gaps
@@ -139,5 +139,5 @@ def _affine(
     affine[:3, 1] = plane.directions[1] * plane.spacing[1]
     affine[:3, 2] = step
     affine[:3, 3] = np.round(first, 9)
-    affine[:2] *= -1  # DICOM's axes grow to the left and to the back
+    affine[:2] *= -1  # DICOM's axes point to the left and to the back
     return check_affine(folder, affine)

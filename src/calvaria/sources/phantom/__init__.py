@@ -1,8 +1,8 @@
-"""Procedural skull phantoms: free, endless and bit-identical stand-ins for real skulls.
+"""Procedural skull phantoms: free, unlimited and bit-identical substitutes for real skulls.
 
 ==========  ===============================================================
-parameters  draws anatomical parameters and nothing else
-build       turns them into voxels and draws nothing
+parameters  random anatomical parameters
+build       voxels from parameters, without random numbers
 anatomy     the parts of a skull as signed distances
 sdf         signed distances to simple solids, and their smooth blends
 ==========  ===============================================================

@@ -2,11 +2,11 @@
 
 Frame: millimetres in the head's own axes (x to the patient's right, y to the front, z up). The plane
 z = 0 is the Frankfurt plane through the ear canals and the lower orbital rims; y = 0 lies at the ear canals
-and x = 0 is the midline. Lengths describe a skull of mean size; `build.py` scales, skews and turns it.
+and x = 0 is the midline. Lengths describe a skull of mean size; `build.py` scales, skews and rotates it.
 
 Method: the braincase is an offset shell around an endocast (the brain's lobes), the face is a smooth
 union of bars and ellipsoids, and the orbits, sinuses and airways are carved out of it. Distances are negative
-inside. Paired parts are modelled once and read through |x|; asymmetry comes from skewing the points.
+inside. Paired parts are modelled once and evaluated at |x|; asymmetry comes from skewing the points.
 
 The arithmetic is that of `sdf.py`, so that the mask is the same on any machine.
 """
@@ -36,7 +36,7 @@ from calvaria.sources.phantom.sdf import (
 
 
 def endocast(p: Points, m: Points, ph: Phantom) -> Field:
-    """The cranial cavity: cerebrum, frontal and occipital poles, temporal lobes, cerebellum, brain stem."""
+    """Return the endocast: cerebrum, frontal and occipital poles, temporal lobes, cerebellum, brainstem."""
     breadth = ph.parietal_breadth
     slope = ph.forehead_slope
     top = ph.vertex_height
@@ -60,7 +60,7 @@ def endocast(p: Points, m: Points, ph: Phantom) -> Field:
 
 
 def vault_waves(p: Points, coefficients: Sequence[float]) -> Field:
-    """Gentle irregularity: a cubic polynomial of the direction seen from the middle of the vault."""
+    """Return a gentle irregularity: a cubic polynomial of the direction from the middle of the vault."""
     w0 = p.z - 45.0
     inverse = 1.0 / np.maximum(np.sqrt(p.x * p.x + p.y * p.y + w0 * w0), 10.0)
     u, v, w = p.x * inverse, p.y * inverse, w0 * inverse
@@ -73,7 +73,7 @@ def vault_waves(p: Points, coefficients: Sequence[float]) -> Field:
 
 
 def shell_thickness(p: Points, m: Points, ph: Phantom, thinnest: float) -> Field:
-    """Thickness of the braincase: stout frontal and occipital bone, thin temporal squama, rough thin base."""
+    """Return the braincase thickness: thick frontal and occipital bone, thin squama, rough thin base."""
     vault = ph.thickness * (1.0 + 0.22 * vault_waves(p, ph.thickness_waves))
     vault = vault + 0.7 * bump(p, (0.0, -10.0, 115.0), (60.0, 70.0, 50.0))
     vault = vault + ph.frontal_thickening * bump(p, (0.0, 92.0, 55.0), (55.0, 45.0, 45.0))
@@ -92,14 +92,14 @@ def temporal_hollow(m: Points, ph: Phantom) -> Field:
 
 
 def relief(p: Points) -> Field:
-    """Irregular roughness between -1 and 1: waves bent by other waves, so that no lattice shows."""
+    """Return irregular roughness in -1 to 1: waves bent by other waves, to avoid a visible lattice."""
     bend = wave(p.x * 0.023 + p.z * 0.017 + 0.4) + wave(p.y * 0.019 - p.x * 0.011)
     first = wave(p.x * 0.047 + p.y * 0.013 + 0.31 * bend)
     return first * wave(p.y * 0.053 - p.z * 0.029 + 0.27 * bend + 0.23 * first)
 
 
 def impressions(p: Points, depth: float) -> Field:
-    """Shallow marks of the brain's gyri on the inner table."""
+    """Return shallow impressions of the brain's gyri on the inner table."""
     first = wave(p.x * 0.041 + p.z * 0.017)
     return depth * wave(p.y * 0.037 - p.z * 0.019 + 0.3 * first) * wave(p.z * 0.043 + 0.2 * first)
 
@@ -108,21 +108,21 @@ def impressions(p: Points, depth: float) -> Field:
 
 
 def occiput(m: Points, ph: Phantom) -> Field:
-    """External occipital protuberance with the superior nuchal lines running off it."""
+    """Return the external occipital protuberance with the superior nuchal lines running off it."""
     s = ph.protuberance
     line = bar(m, [((0.0, -77.0, 12.0), 5.0 + s), ((22.0, -73.0, 12.0), 5.0), ((46.0, -50.0, 6.0), 4.0)])
     return line + 1.0
 
 
 def mastoid(m: Points, ph: Phantom) -> Field:
-    """Mastoid process, a blunt cone behind the ear canal."""
+    """Return the mastoid process, a blunt cone behind the ear canal."""
     s = ph.mastoid_size
     top = capsule(m, (53.0, -18.0, 2.0), (50.0, -14.0, -24.0 * s), 13.0 * s, 7.0 * s)
     return smooth_min(top, capsule(m, (54.0, -30.0, 2.0), (52.0, -18.0, -14.0), 9.0, 9.0), 6.0)
 
 
 def air_cells(p: Points, m: Points) -> Field:
-    """Mastoid and petrous air cells: small irregular holes that never reach the surface."""
+    """Return the mastoid and petrous air cells: small irregular holes that never reach the surface."""
     if p.gap((-60.0, -36.0, -24.0), (60.0, 16.0, 14.0)) > 0.0:
         return np.array(FAR)
     bend = relief(p)
@@ -137,7 +137,7 @@ def air_cells(p: Points, m: Points) -> Field:
 
 
 def skull_base(m: Points) -> Field:
-    """Sphenoid body, clivus, occipital condyles and pterygoid plates."""
+    """Return sphenoid body, clivus, occipital condyles and pterygoid plates."""
     body = ellipsoid(m, (0.0, 27.0, 9.0), (17.0, 20.0, 11.0))
     clivus = capsule(m, (0.0, 14.0, 10.0), (0.0, 4.0, -15.0), 8.0, 4.5, (0.6, 1.0, 1.0))
     condyle = capsule(m, (13.0, -1.0, -21.0), (19.0, -14.0, -20.0), 5.0, 5.0)
@@ -151,23 +151,23 @@ def skull_base(m: Points) -> Field:
 
 
 def petrous(m: Points) -> Field:
-    """Petrous pyramid, the ridge between the middle and the posterior fossa."""
+    """Return the petrous pyramid, the ridge between the middle and the posterior fossa."""
     return capsule(m, (13.0, 13.0, 0.0), (54.0, -14.0, -2.0), 4.5, 7.0, (1.0, 1.0, 0.5))
 
 
 def ear_canal(m: Points) -> Field:
-    """External ear canal, a blind hole in front of the mastoid."""
+    """Return the external ear canal, a blind hole in front of the mastoid."""
     return capsule(m, (42.0, 0.0, 1.0), (80.0, -3.0, 0.0), 3.2, 4.0)
 
 
 def base_holes(m: Points) -> Field:
-    """Jugular and oval foramina, which pierce the base."""
+    """Return jugular and oval foramina, which pierce the base."""
     jugular = capsule(m, (24.0, -8.0, -2.0), (26.0, -4.0, -30.0), 3.5, 4.5)
     return np.minimum(jugular, capsule(m, (24.0, 21.0, 12.0), (25.0, 19.0, -16.0), 2.6, 3.2))
 
 
 def atlas(m: Points) -> Field:
-    """First vertebra: a ring under the condyles, with its transverse processes."""
+    """Return the first vertebra: a ring under the condyles, with its transverse processes."""
     u, v = m.x * (1.0 / 17.0), (m.y + 16.0) * (1.0 / 21.0)
     radial = (np.sqrt(u * u + v * v) - 1.0) * 18.0
     height = (m.z + 34.0) * 0.75
@@ -177,7 +177,7 @@ def atlas(m: Points) -> Field:
 
 
 def clinoids(m: Points) -> Field:
-    """Dorsum sellae, anterior clinoids with the sphenoid ridge, and crista galli."""
+    """Return dorsum sellae, anterior clinoids with the sphenoid ridge, and crista galli."""
     dorsum = capsule(m, (0.0, 14.0, 12.0), (7.0, 14.0, 23.0), 3.5, 2.2)
     ridge = bar(
         m, [((9.0, 32.0, 18.0), 2.2), ((26.0, 39.0, 20.0), 2.2), ((48.0, 47.0, 26.0), 2.6)], (1.0, 1.0, 0.3)
@@ -219,7 +219,7 @@ def orbital_rim(m: Points, ph: Phantom) -> Field:
 
 
 def nasal_bones(m: Points) -> Field:
-    """Nasal bones over the pyramid that the frontal processes of the maxilla form around the aperture."""
+    """Return nasal bones over the pyramid of the maxilla's frontal processes around the aperture."""
     roof = bar(
         m, [((0.0, 83.0, 34.0), 5.5), ((0.0, 90.0, 20.0), 4.5), ((0.0, 96.0, 9.0), 4.0)], (0.7, 1.0, 1.0)
     )
@@ -228,7 +228,7 @@ def nasal_bones(m: Points) -> Field:
 
 
 def zygoma(m: Points, ph: Phantom) -> Field:
-    """Cheek bone and zygomatic arch, a free bar lateral to the temporal fossa."""
+    """Return cheek bone and zygomatic arch, a free bar lateral to the temporal fossa."""
     f = ph.zygoma_flare
     arch = bar(
         m,
@@ -246,7 +246,7 @@ def zygoma(m: Points, ph: Phantom) -> Field:
 
 
 def maxilla(m: Points) -> Field:
-    """Upper jaw: body around the sinuses, alveolar arch and hard palate."""
+    """Return the upper jaw: body around the sinuses, alveolar arch and hard palate."""
     body = ellipsoid(m, (18.0, 57.0, -12.0), (20.0, 21.0, 22.0))
     arch = bar(
         m,
@@ -264,12 +264,12 @@ def maxilla(m: Points) -> Field:
 
 
 def sphenoid_wing(m: Points) -> Field:
-    """Greater wing of the sphenoid, the wall between the orbit and the temporal fossa."""
+    """Return the greater wing of the sphenoid, the wall between the orbit and the temporal fossa."""
     return ellipsoid(m, (37.0, 50.0, 24.0), (7.0, 20.0, 18.0))
 
 
 def mandible(m: Points) -> Field:
-    """Lower jaw: condyle, coronoid process, ramus and body; most fields of view show its upper end only."""
+    """Return the lower jaw: condyle, coronoid process, ramus, body; most scans show only its upper end."""
     neck = bar(
         m, [((49.0, 8.0, -6.0), 4.0), ((48.0, 8.0, -22.0), 4.5), ((46.0, 16.0, -50.0), 6.0)], (1.7, 0.75, 1.0)
     )
@@ -302,13 +302,13 @@ def orbit(m: Points, ph: Phantom) -> Field:
 
 
 def orbital_wall(m: Points, socket: Field, thickness: float) -> Field:
-    """Thin bone around the eye socket behind its rim."""
+    """Return thin bone around the eye socket behind its rim."""
     behind_rim = m.y + 0.5 * np.maximum(m.x - 20.0, 0.0) - 80.0
     return np.maximum(socket - thickness, behind_rim)
 
 
 def airways(m: Points) -> Field:
-    """Nasal cavity with its pear-shaped aperture, maxillary, sphenoid and frontal sinuses."""
+    """Return the nasal cavity with its pear-shaped aperture, maxillary, sphenoid and frontal sinuses."""
     cavity = capsule(m, (4.5, 60.0, -18.0), (3.0, 59.0, 17.0), 9.5, 8.0, (1.0, 0.38, 1.0))
     aperture = bar(m, [((4.0, 74.0, -16.0), 8.5), ((4.0, 110.0, -18.0), 9.0)])
     bridge = capsule(m, (1.0, 74.0, -1.0), (1.0, 110.0, -10.0), 7.0, 11.0)
@@ -320,7 +320,7 @@ def airways(m: Points) -> Field:
 
 
 def conchae(m: Points, thickness: float) -> Field:
-    """Nasal septum, conchae and ethmoid cells: thin plates inside the nasal cavity."""
+    """Return nasal septum, conchae and ethmoid cells: thin plates inside the nasal cavity."""
     half = 0.5 * thickness
     bend = relief(m)
     septum = np.maximum(m.x - half, np.abs(m.z + 2.0) - 30.0)
@@ -340,13 +340,13 @@ def conchae(m: Points, thickness: float) -> Field:
 
 
 def foramen_magnum(p: Points, ph: Phantom) -> Field:
-    """Return the canal by which the spinal cord leaves, slightly tilted to the front."""
+    """Return the canal of the spinal cord, slightly tilted to the front."""
     s = ph.foramen_size
     return capsule(p, (0.0, -15.0, -8.0), (0.0, -18.0, -60.0), 15.0 * s, 15.0 * s, (1.0, 0.86, 1.0))
 
 
 def skull(p: Points, ph: Phantom, spacing: float) -> Field:
-    """Signed distance to bone; plates stay thicker than one voxel so that sampling tears no holes."""
+    """Return the signed distance to bone; plates stay thicker than a voxel, so sampling leaves no holes."""
     plate = max(1.7, 1.2 * spacing)  # a fifth more, as scaling and skewing thin them
     m = p.mirrored()
     outer = endocast(p, m, ph) + vault_waves(p, ph.shape_waves)

@@ -1,7 +1,7 @@
-"""Voxels of a phantom from its parameters; nothing is drawn here.
+"""Voxels of a phantom from its parameters; no random numbers are used.
 
-The anatomy itself, in the head's own frame, is in `anatomy.py`; this file sizes it, skews it (no head is
-symmetric), turns it as a scanner would find it, and cuts it at the lower edge of the field of view.
+The anatomy itself, in the head's own frame, is in `anatomy.py`; this module scales it, skews it (no head
+is symmetric), rotates it to a pose in the scanner, and cuts it at the lower edge of the field of view.
 """
 
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from calvaria.sources.phantom.sdf import Field, Points
 
 # Half extents in mm of the box that holds any phantom, from the origin at the ear canals.
 _LOW, _HIGH = (-92.0, -122.0, -90.0), (92.0, 132.0, 142.0)
-_BRICK = 20  # voxels an edge: small enough to skip most of the box, and for fields to stay in the cache
+_BRICK = 20  # voxels along each edge: few enough to skip most of the box, and to keep fields in the cache
 _MARGIN = 3  # empty voxels left around the bone
 
 
 def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[float, float, float], ...]:
-    """Rows of the rotation about x (pitch), y (roll) and z (yaw), by a normalised quaternion.
+    """Return the rows of the rotation about x (pitch), y (roll) and z (yaw), by a normalised quaternion.
 
-    Half angles stand in for their tangents: right to 0.2 degrees up to 20 degrees, and unlike sine and
-    cosine rounded the same everywhere.
+    Half angles approximate their tangents, to 0.2 degrees up to 20 degrees; unlike sine and cosine, they
+    are rounded the same everywhere.
     """
     half = 3.14159265358979 / 360.0
     a, b, c = pitch_deg * half, roll_deg * half, yaw_deg * half
@@ -34,7 +34,7 @@ def rotation(pitch_deg: float, roll_deg: float, yaw_deg: float) -> tuple[tuple[f
 
 
 def head_points(x: Field, y: Field, z: Field, phantom: Phantom) -> Points:
-    """Scanner positions taken back into the head's frame: unturned, unscaled and without asymmetry."""
+    """Return scanner positions in the head's frame: without rotation, scaling and asymmetry."""
     r = rotation(phantom.pitch_deg, phantom.roll_deg, phantom.yaw_deg)
     u = (r[0][0] * x + r[1][0] * y + r[2][0] * z) * (1.0 / phantom.width)
     v = (r[0][1] * x + r[1][1] * y + r[2][1] * z) * (1.0 / phantom.length)
@@ -47,7 +47,7 @@ def head_points(x: Field, y: Field, z: Field, phantom: Phantom) -> Points:
 
 
 def bricks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Slices that tile a volume; working brick by brick bounds the memory."""
+    """Yield slices that tile a volume; processing brick by brick bounds the memory."""
     for corner in product(*(range(0, n, _BRICK) for n in shape)):
         yield tuple(slice(a, min(a + _BRICK, n)) for a, n in zip(corner, shape, strict=True))
 
@@ -55,13 +55,13 @@ def bricks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 def build_phantom(
     phantom: Phantom, spacing_mm: float
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """The skull's (x, y, z) uint8 mask, 1 for bone, and its (4, 4) affine from voxels to RAS+ millimetres."""
+    """Return the skull's (x, y, z) uint8 mask, 1 for bone, and its (4, 4) affine from voxels to RAS+ mm."""
     first = [int(np.floor(low / spacing_mm)) for low in _LOW]
     last = [int(np.ceil(high / spacing_mm)) for high in _HIGH]
     axes = [np.arange(a, b + 1, dtype=np.float64) * spacing_mm for a, b in zip(first, last, strict=True)]
     mask = np.zeros([len(axis) for axis in axes], np.uint8)
     tiles = list(bricks(mask.shape))
-    # One look at its middle decides a brick that lies far from any surface.
+    # The value at its middle decides a brick that lies far from any surface.
     x, y, z = (
         np.array([axis[(tile[i].start + tile[i].stop) // 2] for tile in tiles]) for i, axis in enumerate(axes)
     )
@@ -82,7 +82,7 @@ def build_phantom(
 def crop(
     mask: npt.NDArray[np.uint8], first: list[int], spacing_mm: float, shift: tuple[float, float, float]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """Return the mask without its empty borders, and the affine that keeps its place in the world."""
+    """Return the mask without its empty borders, and the affine that preserves its world position."""
     affine = np.diag([spacing_mm] * 3 + [1.0])
     box = []
     for axis in range(3):

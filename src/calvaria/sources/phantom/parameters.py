@@ -9,7 +9,7 @@ import numpy as np
 class Phantom:
     """All parameters of one skull; millimetres unless stated otherwise."""
 
-    # Size of the head relative to the mean skull, one factor an axis.
+    # Size of the head relative to the mean skull, one factor per axis.
     width: float
     length: float
     height: float
@@ -55,7 +55,7 @@ def sample_phantom(rng: np.random.Generator) -> Phantom:
     """Draw one skull of the adult population."""
 
     def draw(mean: float, spread: float) -> float:
-        # Three uniforms approach a normal of the given spread, end at three of them, and need no exp or log.
+        # Sum of three uniforms: nearly a normal of sd ``spread``, cut off at 3 sd, without exp or log.
         return round(mean + 2.0 * spread * (rng.random() + rng.random() + rng.random() - 1.5), 4)
 
     def waves(spread: float) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Implicit modelling in exact arithmetic: signed distances to simple solids, and their smooth blends.
 
 A distance is negative inside a solid. Only + - * / sqrt, floor, comparisons and min/max on float64 are used,
-elementwise: IEEE 754 rounds each of them exactly, so every machine finds the same bits.
+elementwise: IEEE 754 rounds each of them exactly, so results are bit-identical on every machine.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-Field = npt.NDArray[np.float64]  # one value a point
+Field = npt.NDArray[np.float64]  # one value per point
 Vector = tuple[float, float, float]
 
-# Beyond any blend's width a part cannot touch the surface: its distance is then given as a lower bound only.
+# Beyond any blend's width a part cannot affect the surface, so its distance is only a lower bound there.
 FAR = 40.0
 
 
 @dataclass(frozen=True)
 class Points:
-    """Positions in the head's frame, one array an axis, all of one shape, and the box around them."""
+    """Positions in the head's frame, one array per axis, all of one shape, and their bounding box."""
 
     x: Field
     y: Field
@@ -32,7 +32,7 @@ class Points:
 
     @classmethod
     def of(cls, x: Field, y: Field, z: Field) -> Points:
-        """Points with their bounding box."""
+        """Return points with their bounding box."""
         low = (x.min().item(), y.min().item(), z.min().item())
         return cls(x, y, z, low, (x.max().item(), y.max().item(), z.max().item()))
 
@@ -47,18 +47,18 @@ class Points:
 
 
 def smooth_min(a: Field, b: Field, width: float) -> Field:
-    """Union of two distances with a fillet of the given width (quadratic blend)."""
+    """Return the union of two distances with a fillet of the given width (quadratic blend)."""
     overlap = np.maximum(width - np.abs(a - b), 0.0)
     return np.minimum(a, b) - overlap * overlap * (0.25 / width)
 
 
 def smooth_max(a: Field, b: Field, width: float) -> Field:
-    """Intersection of two distances with a fillet of the given width."""
+    """Return the intersection of two distances with a fillet of the given width."""
     return -smooth_min(-a, -b, width)
 
 
 def smooth_step(value: Field, low: float, high: float) -> Field:
-    """0 below `low`, 1 above `high`, cubic between."""
+    """Return 0 below `low`, 1 above `high`, and a cubic between."""
     t = np.minimum(np.maximum((value - low) * (1.0 / (high - low)), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
@@ -85,7 +85,7 @@ def box_gap(p: Points, start: Vector, end: Vector, reach: Vector) -> float:
 
 
 def ellipsoid(p: Points, centre: Vector, radii: Vector, lower: float | None = None) -> Field:
-    """Approximate distance to an ellipsoid; `lower` replaces the z radius below its centre."""
+    """Return the approximate distance to an ellipsoid; `lower` replaces the z radius below its centre."""
     reach = (radii[0], radii[1], max(radii[2], lower or 0.0))
     gap = box_gap(p, centre, centre, reach)
     if gap > FAR:
@@ -104,7 +104,10 @@ def ellipsoid(p: Points, centre: Vector, radii: Vector, lower: float | None = No
 def capsule(
     p: Points, start: Vector, end: Vector, r0: float, r1: float, thin: Vector = (1.0, 1.0, 1.0)
 ) -> Field:
-    """Distance to a bar from `start` to `end` with radii r0 and r1; `thin` > 1 flattens it along an axis."""
+    """Return the distance to a bar from `start` to `end`.
+
+    Its radii are r0 and r1; `thin` > 1 flattens it along an axis.
+    """
     radius = max(r0, r1)
     gap = box_gap(p, start, end, (radius / thin[0], radius / thin[1], radius / thin[2]))
     if gap > FAR:
@@ -119,7 +122,7 @@ def capsule(
 
 
 def bar(p: Points, joints: Sequence[tuple[Vector, float]], thin: Vector = (1.0, 1.0, 1.0)) -> Field:
-    """Distance to a chain of capsules through (position, radius) joints."""
+    """Return the distance to a chain of capsules through (position, radius) joints."""
     out = capsule(p, joints[0][0], joints[1][0], joints[0][1], joints[1][1], thin)
     for (a, ra), (b, rb) in pairwise(joints[1:]):
         out = np.minimum(out, capsule(p, a, b, ra, rb, thin))
