@@ -1,9 +1,9 @@
-# calvaria: skulls in; synthetic cases, trained networks and a report out.
+# calvaria: from skulls to synthetic cases, trained networks and a report.
 #
-# One file of rules per phase, in the order of the work; a rule calls the command of the same name.
+# One file of rules per phase, in order of execution; each rule calls the command of the same name.
 
 
-# A config given with --configfile stands for itself; nothing of the demo's is mixed into it.
+# A config given with --configfile replaces the demo config; the two are never merged.
 if not workflow.configfiles:
 
     configfile: f"{workflow.basedir}/config.yaml"

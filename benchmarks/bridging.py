@@ -1,10 +1,10 @@
-"""Accuracy of the interpolation of the vault across the challenge's own defects, and what affects it.
+"""Accuracy of interpolating the vault across the challenge's own defects, and factors that affect it.
 
     python benchmarks/bridging.py --run results/skullfix
 
-Interpolates the holes of training and validation skulls; a training skull is left out of its own model. Test
-people are not used, so this table may be used to choose the constants of
-``reconstruction/fine/interpolation.py``.
+Interpolates the holes of training and validation skulls, leaving each training skull out of its own model.
+Test people are not used, so the constants of ``reconstruction/fine/interpolation.py`` may be chosen by this
+table.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from calvaria.reconstruction.masks import dilate
 from calvaria.skull.vault_map import VaultPicture
 from calvaria.storage.paths import Run
 
-KNOWN = (12, 24)  # skulls, of all
+KNOWN = (12, 24)  # numbers of known skulls
 TOO_WIDE = 3  # voxels of the run's grid
 
-# Changes of the hyper-parameters, one at a time.
+# Changes of the hyperparameters, one at a time.
 CHANGES: dict[str, GaussianProcess] = {
     "as it is": DEFAULT_PROCESS,
     "bone observed in the hole is ignored": replace(DEFAULT_PROCESS, iterations=1),
@@ -47,7 +47,7 @@ CHANGES: dict[str, GaussianProcess] = {
 
 @dataclass(frozen=True)
 class Skull:
-    """A skull with the challenge's own defect, on the window."""
+    """A skull with the challenge's own defect, cropped to the window."""
 
     vault: VaultPicture  # of the remaining bone
     bone: np.ndarray  # (x, y, z) bool on the fine window
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
-    """A skull with its own defect, of labels (x, y, z) on the fine grid."""
+    """Return a skull with its own defect from (x, y, z) labels on the fine grid."""
     factor = frame.settings.factor
     x, y, z = frame.grid.shape
     blocks = (labels == IMPLANT).reshape(x, factor, y, factor, z, factor)
@@ -125,7 +125,7 @@ def skull(labels: np.ndarray, known: np.ndarray, frame: Frame) -> Skull:
 
 
 def dsc(one: Skull, frame: Frame, process: GaussianProcess, wide: int, count: int | None) -> float:
-    """Return the DSC of interpolation and implant for a widened hole and a number of known skulls."""
+    """Return the DSC of interpolation and implant for a widened hole and ``count`` known skulls."""
     missing = dilate(one.missing, wide) if wide else one.missing
     known = one.known[:count]
     depth, hole = frame.interpolated(one.vault, missing[one.window.slices()], known, one.window, process)

@@ -1,4 +1,4 @@
-"""The real cases of the pictures and of the comparison of distributions, ingested at 2 mm."""
+"""The real cases for the contact sheets and the comparison of distributions, ingested at 2 mm."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ CACHE = Path(tempfile.gettempdir()) / "calvaria_skullfix_2mm.npz"
 
 
 def skulls() -> dict[str, np.ndarray]:
-    """(x, y, z) uint8 labels with the real implants by id, of those that ingest accepts; kept in a file."""
+    """Return (x, y, z) uint8 labels with real implants by id, of all cases without a fault; cache them."""
     if not CACHE.is_file():
         path = Path(os.environ.get("CALVARIA_REAL_DATA", ROOT.parent / "shared" / "data"))
         source = FolderSource(kind="folder", path=path / "skullfix_1mm")

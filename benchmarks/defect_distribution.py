@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/defect_distribution.py
 
-The real cases are those of SkullFix at 2 mm (see defect_data.py). The skulls at even places of the list of
-ids set the defaults of the recipe rounded_box; those at odd places are compared with defects that the recipe
-cuts into the same skulls.
+The real cases are those of SkullFix at 2 mm (see defect_data.py). The skulls at even positions in the list
+of ids determine the defaults of the recipe rounded_box; those at odd positions are compared with defects
+that the recipe cuts into the same skulls.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ INJECT = Inject.model_validate({"recipes": {"box": {"kind": "rounded_box"}}})
 
 
 def measure(labels: np.ndarray) -> list[float]:
-    """The measures of one case's implant."""
+    """Return the measures of one case's implant."""
     vault = find_vault((labels > 0).astype(np.uint8), GRID)
     box = bounding_box(labels, IMPLANT)
     assert box is not None
@@ -51,7 +51,7 @@ def measure(labels: np.ndarray) -> list[float]:
     x, y, z = centroid
     azimuth = float(np.rad2deg(np.arctan2(y, x)))
     elevation = float(np.rad2deg(np.arctan2(z, np.hypot(x, y))))
-    # In a slab the mean distance to the nearer face is a quarter of the thickness.
+    # In a slab, the mean distance to the nearer face is a quarter of the thickness.
     depth = edt.edt(np.asfortranarray(np.pad(mask, 1)), anisotropy=(GRID.spacing_mm,) * 3, parallel=1)
     return [volume, *extents, azimuth, elevation, 4 * float(depth[depth > 0].mean())]
 
@@ -59,7 +59,7 @@ def measure(labels: np.ndarray) -> list[float]:
 def generated(
     id: str, skull: np.ndarray, inject: Inject = INJECT, per_skull: int = PER_SKULL
 ) -> list[list[float]]:
-    """The measures of defects that the recipe cuts into a skull."""
+    """Return the measures of defects that the recipe cuts into a skull."""
     return [
         measure(inject_defect(skull, GRID, inject, lambda k, n=n: generator(5, id, n, k)).labels)
         for n in range(per_skull)
@@ -67,9 +67,10 @@ def generated(
 
 
 def energy(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """p-value of a permutation test of the energy distance of (n, d) and (m, d) rows.
+    """Return the p-value of a permutation test of the energy distance of (n, d) and (m, d) rows.
 
-    Szekely and Rizzo 2004, Testing for equal distributions in high dimension; measures are standardised.
+    Columns are standardised. Source: Szekely and Rizzo 2004, Testing for equal distributions in high
+    dimension.
     """
     both = np.concatenate([a, b])
     both = (both - both.mean(axis=0)) / both.std(axis=0)
@@ -87,7 +88,7 @@ def energy(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
 
 
 def figure(real: np.ndarray, ours: np.ndarray, target: Path) -> None:
-    """Histograms of every measure, and where the implants are on the vault."""
+    """Plot histograms of every measure, and the positions of the implants on the vault."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -112,7 +113,7 @@ def figure(real: np.ndarray, ours: np.ndarray, target: Path) -> None:
 
 
 def report(heads: dict[str, np.ndarray]) -> str:
-    """The comparison on the skulls that set no default, as Markdown; draws the figure too."""
+    """Plot the comparison on the skulls that determine no default, and return it as Markdown."""
     ids = list(heads)[1::2]
     real = np.array([measure(heads[id]) for id in ids])
     ours = np.concatenate([generated(id, (heads[id] > 0).astype(np.uint8)) for id in ids])

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/defect_sheets.py [RECIPE ...]
 
-The skulls are the folder skullfix_1mm of CALVARIA_REAL_DATA or ../shared/data; they are ingested at 2 mm once
-and kept in the folder for temporary files.
+The skulls are read from the folder skullfix_1mm of CALVARIA_REAL_DATA or ../shared/data, ingested at 2 mm
+once and cached in the folder for temporary files.
 """
 
 import sys
@@ -52,13 +52,13 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def case(name: str, skull: np.ndarray, number: int) -> Injected:
-    """Case ``number`` of a recipe on this skull."""
+    """Return case ``number`` of a recipe on this skull."""
     inject = Inject.model_validate({"recipes": {name: RECIPES[name]}})
     return inject_defect(skull, GRID, inject, lambda attempt: generator(1, "sheet", name, number, attempt))
 
 
 def tile(made: Injected, id: str) -> Image.Image:
-    """Defective skull above, with its implant below."""
+    """Render the defective skull, and below it the same skull with its implant."""
     labels = made.labels
     view = facing(labels == IMPLANT, GRID)
     image = Image.new("RGB", (SIZE, 2 * SIZE + CAPTION), "white")
@@ -71,7 +71,7 @@ def tile(made: Injected, id: str) -> Image.Image:
 
 
 def sheet(name: str, heads: dict[str, np.ndarray]) -> Image.Image:
-    """Ten cases of a recipe on ten skulls."""
+    """Render ten cases of a recipe on ten skulls."""
     chosen = list(heads.items())[:: len(heads) // CASES][:CASES]
     lines = -(-CASES // COLUMNS)
     image = Image.new("RGB", (COLUMNS * SIZE, lines * (2 * SIZE + CAPTION)), "white")

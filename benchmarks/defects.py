@@ -1,10 +1,10 @@
-"""Benchmark of defects: cases per second by recipe and volume size, profile, memory, other generators.
+"""Benchmark of defects: cases per second by recipe and volume size, profile, memory, another generator.
 
     python benchmarks/defects.py benchmarks/defects.md [generate_defects.py]
 
 The second argument is SkullBreak's own generator (dataset_generation/generate_defects.py of
-github.com/OldaKodym/BUT_autoimplant_public), which is then run on the largest skull as it is published. Times
-are those of one core: the processor's time of one process with one thread.
+github.com/OldaKodym/BUT_autoimplant_public), which is run unmodified on the largest skull. Times are CPU
+times of one process with one thread.
 """
 
 import json
@@ -28,7 +28,7 @@ from calvaria.skull.vault import find_vault
 from calvaria.sources.phantom import PhantomSource
 from calvaria.storage.store import Store, write_shard
 
-SIZES = {128: (1.6, 24), 256: (0.8, 12), 512: (0.4, 4)}  # voxels an edge: spacing in mm, cases
+SIZES = {128: (1.6, 24), 256: (0.8, 12), 512: (0.4, 4)}  # voxels per edge: spacing in mm, cases
 RECIPES = {
     "spheres": {"kind": "spheres"},
     "rounded_box": {"kind": "rounded_box"},
@@ -48,7 +48,7 @@ PUBLIC_DEFECTS = 2
 
 
 def skull_of(size: int) -> tuple[np.ndarray, Grid]:
-    """A phantom as ingested; the largest has the voxels of the middle one, each split into eight."""
+    """Return an ingested phantom; the largest is the middle one with each voxel split into eight."""
     finest = min(size, 256)
     grid = Grid((finest,) * 3, SIZES[finest][0])
     source = PhantomSource(kind="phantom", count=1, spacing_mm=grid.spacing_mm)
@@ -66,7 +66,7 @@ def timed(call, *arguments):
 
 
 def measure(size: int) -> dict:
-    """All recipes at one size, and the store's part."""
+    """Measure all recipes and the writing of a store at one size."""
     skull, grid = skull_of(size)
     cases = SIZES[size][1]
     vault = min(timed(find_vault, skull, grid)[0] for _ in range(3))
@@ -85,7 +85,7 @@ def measure(size: int) -> dict:
             draw, _ = timed(recipe.draw, rng(0), skull, grid, found)
             apply, labels = timed(apply_defect, skull, grid, made.defect)
             check, _ = timed(check_case, labels, grid, inject.implant_ml, made.defect.pieces)
-            if number:  # the first warms up
+            if number:  # the first case is a warm-up
                 voxels = np.count_nonzero(labels == IMPLANT)
                 for key, value in zip(
                     parts, (whole, draw, apply, check, made.attempt + 1, voxels), strict=True
@@ -107,12 +107,12 @@ def measure(size: int) -> dict:
 
 
 def public(path: str) -> float:
-    """Return seconds per defect of SkullBreak's generator at 512 cubed, with its settings, without set-up."""
+    """Return seconds per defect of SkullBreak's generator at 512 cubed and its settings, without set-up."""
     import types
 
     import scipy.ndimage as sn
 
-    # It was written for versions in which this name and SciPy's modules below existed.
+    # The generator needs this name and SciPy's modules below, which newer versions have removed.
     setattr(np, "float", float)  # noqa: B010
     skull, _ = skull_of(512)
     module = types.ModuleType("generate_defects")
@@ -139,7 +139,7 @@ def public(path: str) -> float:
 
 
 def run(*arguments: str) -> dict:
-    """Run a part in a separate process, so that its memory can be measured."""
+    """Run a part in a separate process to measure its memory."""
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

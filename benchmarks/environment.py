@@ -9,7 +9,7 @@ VERSIONED = ("calvaria", "numpy", "scipy", "nibabel", "zarr", "torch", "monai", 
 
 
 def header(title: str, command: str) -> str:
-    """Title, command, commit, machine and versions, as Markdown."""
+    """Return title, command, commit, machine and versions as Markdown."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -27,7 +27,7 @@ def header(title: str, command: str) -> str:
 def peak_gb() -> float:
     """Return the peak memory of this process in GB; Linux only.
 
-    ``getrusage`` would include the memory of the parent at the start of this process.
+    ``getrusage`` would include the parent's memory at the start of this process.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))

@@ -2,8 +2,8 @@
 
     python benchmarks/estimate.py RUN... > benchmarks/estimate.md
 
-Each RUN is the directory of a run with the benchmark files that Snakemake wrote. The time of a job is its CPU
-time if longer than a minute, else its wall time, since Snakemake samples CPU times every 30 seconds.
+Each RUN is the directory of a run with Snakemake's benchmark files. The time of a job is its CPU time if
+longer than a minute, else its wall time, since Snakemake samples CPU times every 30 seconds.
 """
 
 import csv
@@ -25,7 +25,7 @@ LONG_S = 60.0
 
 
 def took(benchmark: Path) -> float:
-    """Seconds of a job."""
+    """Return the seconds of a job."""
     with benchmark.open(encoding="utf-8") as file:
         row = next(csv.DictReader(file, delimiter="\t"))
     return float(row["cpu_time"]) if float(row["s"]) > LONG_S else float(row["s"])

@@ -1,9 +1,9 @@
-"""The audit of every family of a run as a table, and pictures of twenty skulls of each beside real ones.
+"""The audit of every family of a run as a table, and pictures of twenty skulls of each and of real ones.
 
     snakemake audits --cores all --configfile workflow/presets/skullfix.yaml
     python benchmarks/families.py --run results/skullfix
 
-The figures are the run's own (``audit/FAMILY.json``), its times those of Snakemake's benchmark files.
+The figures are read from the run (``audit/FAMILY.json``), the times from Snakemake's benchmark files.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
 def seconds(run: Run, stage: str, family: str) -> float:
     """Return the CPU time of all jobs of a stage for one family.
 
-    Unlike wall time it hardly depends on other work of the machine.
+    Unlike wall time, CPU time hardly depends on the load of the machine.
     """
     root = run.root / "benchmarks" / stage
     files = [root / f"{family}.tsv", *root.glob(f"{family}-*.tsv"), *(root / family).glob("*.tsv")]
@@ -92,7 +92,7 @@ def seconds(run: Run, stage: str, family: str) -> float:
 
 
 def sheet(real: list[np.ndarray], made: list[np.ndarray], grid: Grid, name: str) -> Image.Image:
-    """Real skulls on top, a family's below."""
+    """Render real skulls on top, a family's below."""
     rows = -(-TWENTY // COLUMNS)
     whole = Image.new("RGB", (SIZE * COLUMNS, 2 * (CAPTION + rows * SIZE)), "white")
     draw = ImageDraw.Draw(whole)

@@ -71,7 +71,7 @@ def main() -> None:
     draws = [Draw(index, 0) for index in range(given.count * given.sets)]
     for steps in given.steps:
         quick = settings.model_copy(update={"sampling_steps": steps})
-        quick.sample(model, population, draws[: config.sample.batch_size], context)  # warm
+        quick.sample(model, population, draws[: config.sample.batch_size], context)  # warm-up
         began = time.process_time()
         drawn = np.stack([one.skull for one in quick.sample(model, population, draws, context)])
         audited(settings.sampler, steps, time.process_time() - began, drawn)
@@ -83,7 +83,7 @@ def main() -> None:
 def monai_samples(
     settings: LdmFamily, model: Model, context: Context, count: int
 ) -> tuple[np.ndarray, float]:
-    """Skulls drawn by MONAI's inferer, and the seconds that it took."""
+    """Return skulls drawn by MONAI's inferer, and its CPU seconds."""
     from monai.inferers import LatentDiffusionInferer
     from monai.networks.schedulers import DDPMScheduler
 
@@ -91,14 +91,14 @@ def monai_samples(
     condition = torch.zeros(context.batch_size, len(settings.condition))
 
     class Denoiser(torch.nn.Module):
-        """Our network by MONAI's signature; the linear part is part of the network."""
+        """Calvaria's denoiser, including its linear part, with MONAI's signature."""
 
         def forward(self, x, timesteps, context=None):  # type: ignore[no-untyped-def]
             times = timesteps.expand(len(x))
             return predict(make.denoiser, settings, x, times, condition[: len(x)])
 
     class Decoder(torch.nn.Module):
-        """Our decoder by MONAI's name for it."""
+        """Calvaria's decoder with MONAI's method name."""
 
         def decode_stage_2_outputs(self, latents):  # type: ignore[no-untyped-def]
             return torch.from_numpy(make.fields(latents))
@@ -130,7 +130,7 @@ def monai_samples(
 
 
 def write(out: Path, rows: list[dict], given: argparse.Namespace, config: Config) -> None:
-    """The table, with where and how it was made."""
+    """Write the table, with command, machine and versions."""
     slow = rows[-1]["each"]
     lines = [
         header("Generation: samples a second of latent diffusion", "python " + " ".join(sys.argv)),
@@ -154,7 +154,7 @@ def write(out: Path, rows: list[dict], given: argparse.Namespace, config: Config
 
 
 def spread(values: list[float]) -> str:
-    """The mean, and the range if there are several."""
+    """Format the mean, and the range of several values."""
     mean = f"{np.mean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
 

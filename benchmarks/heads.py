@@ -1,9 +1,9 @@
-"""``calvaria reconstruct`` on CTs of other scanners, as they are and with injected defects that are scored.
+"""``calvaria reconstruct`` on CTs of other scanners, unchanged and with injected defects that are scored.
 
     python benchmarks/heads.py DATA benchmarks/heads.md [PROCESSES]
 
-DATA holds ``heads``. Defects are cut on the scan's own grid by ``calvaria inject`` with the preset's recipes,
-and each implant is scored there.
+DATA holds ``heads``. Defects are cut on the scan's native grid by ``calvaria inject`` with the preset's
+recipes, and each implant is scored on that grid.
 """
 
 import sys

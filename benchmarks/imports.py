@@ -1,11 +1,10 @@
-"""What the commands of a run import: modules and CPU time, before a change and after it.
+"""Imports of a run's commands: modules and CPU time, before and after a change.
 
     python benchmarks/imports.py RUN --before OTHER/src --families real vae ldm > benchmarks/imports.md
 
-Every command is run again on a copy of a finished run, in a process of its own, with the sources in
-OTHER/src and with those of this checkout in turn. CPU time is spent in imports if it passes between the
-beginning and the end of an import that Python has not done yet; that of a package leaves out what it imports
-from other packages.
+Every command is run again on a copy of a finished run, in a separate process, with the sources in OTHER/src
+and with those of this checkout in turn. The CPU time of imports is that between the start and the end of
+each first import; the time of a package excludes its imports from other packages.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from environment import header
 
 ROOT = Path(__file__).parents[1]
 SHOWN = 4  # packages per command
-# Runs a command in this process and writes what it imported to the file that is the first argument.
+# Runs a command in this process and writes its imports to the file named by the first argument.
 MEASURE = """
 import importlib._bootstrap as bootstrap, json, sys, time
 find_and_load, children, packages, total = bootstrap._find_and_load, [0.0], {}, 0.0
@@ -53,7 +52,7 @@ finally:
 
 @dataclass(frozen=True)
 class Imports:
-    """What a command imported."""
+    """Imports of a command."""
 
     modules: int
     imports: float  # CPU seconds
@@ -62,7 +61,7 @@ class Imports:
 
 
 def commands(root: Path, families: Sequence[str]) -> Iterator[list[str]]:
-    """The first job of every stage; of stages that have a job per family, one for each of some families."""
+    """Yield the first job of every stage; of stages with a job per family, one for each given family."""
     from calvaria.config import load
     from calvaria.pipeline.plan import jobs
     from calvaria.stages import STAGES
@@ -82,11 +81,11 @@ def commands(root: Path, families: Sequence[str]) -> Iterator[list[str]]:
 
 
 def measure(command: list[str], run: Path, source: Path) -> Imports:
-    """Run a command on a copy of a run, with the sources in a folder."""
+    """Run a command on a copy of a run, with the sources in a given folder."""
     with tempfile.TemporaryDirectory() as scratch:
         copy, target = Path(scratch) / "run", Path(scratch) / "imports.json"
         shutil.copytree(run, copy)
-        if command[0] in ("fit", "train"):  # else nothing is left to train
+        if command[0] in ("fit", "train"):  # otherwise nothing is left to train
             shutil.rmtree(copy / command[0] / command[2])
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
         process = [sys.executable, "-c", MEASURE, str(target), *command, "--run", str(copy)]
@@ -95,7 +94,7 @@ def measure(command: list[str], run: Path, source: Path) -> Imports:
 
 
 def row(command: list[str], before: Imports, after: Imports) -> str:
-    """A row of the table."""
+    """Format a row of the table."""
     heaviest = sorted(after.packages, key=lambda name: -after.packages[name])[:SHOWN]
     listed = ", ".join(f"{name} {after.packages[name]:.2f}" for name in heaviest)
     figures = [

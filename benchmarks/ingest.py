@@ -33,7 +33,7 @@ from calvaria.sources.phantom import PhantomSource
 from calvaria.sources.skullfix import SkullfixSource
 
 GRIDS = {1.0: (184, 224, 208), 2.0: (96, 112, 104), 3.75: (48, 56, 48)}
-FEW = 15  # skulls for what is too slow for all
+FEW = 15  # skulls in measurements that are too slow for all skulls
 
 
 def grid_of(spacing_mm: float) -> Grid:
@@ -57,7 +57,7 @@ def sources_of(kind: str, data: Path) -> dict:
 
 
 def write_large_ct(folder: Path) -> None:
-    """A head of 512 x 512 x 600 voxels of 0.4 mm: a phantom's bone, its soft tissue, air, and a table."""
+    """Write a head CT of 512 x 512 x 600 voxels of 0.4 mm: phantom bone, soft tissue, air and a table."""
     import nibabel
 
     scan = read(
@@ -78,7 +78,7 @@ def write_large_ct(folder: Path) -> None:
 
 
 def steps(kind: str, data: Path) -> None:
-    """Time the steps of the skulls of one kind in one process and print them as JSON."""
+    """Time the steps for the skulls of one kind in one process and print them as JSON."""
     sources = sources_of(kind, data)
     entries = catalogue(sources)
     totals: dict[str, list[float]] = {}
@@ -138,12 +138,12 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def nearest(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
-    """One sample a voxel."""
+    """Resample with one sample per voxel."""
     return Samples.of(scan.labels).count(np.linalg.inv(pose @ scan.affine), grid, 1)[0]
 
 
 def half(scan: Scan, pose: np.ndarray, grid: Grid) -> np.ndarray:
-    """Partial volume with a fixed threshold of one half."""
+    """Resample by partial volume with a fixed threshold of one half."""
     fineness = max(3, int(np.ceil(grid.spacing_mm / np.linalg.norm(scan.affine[:3, :3], axis=0).min())))
     counts = Samples.of(scan.labels).count(np.linalg.inv(pose @ scan.affine), grid, fineness)[0]
     return counts * 2 >= fineness**3
@@ -163,7 +163,7 @@ def put_back_nearest(mask: np.ndarray, grid: Grid, scan: Scan, pose: np.ndarray)
 
 
 def round_trip_table(data: Path, scans: dict[str, tuple[Scan, Pose]]) -> str:
-    """Bone volume after resampling, and Dice with the scan after putting it back."""
+    """Format a table of bone volume after resampling, and Dice with the scan after restoring."""
     lines = ["| skulls | grid | method | bone volume kept | Dice after putting it back |", "|---" * 5 + "|"]
     sources = sources_of("native triplet, 512 x 512 x 237", data)
     native = [read(sources, entry, 0) for entry in catalogue(sources)]
@@ -234,7 +234,7 @@ def pose_table(scans: dict[str, tuple[Scan, Pose]]) -> str:
 
 
 def resampled(scan: Scan, spacing: tuple[float, float, float]) -> Scan:
-    """Simulate another scan, slightly rotated and with other voxels, by nearest neighbour."""
+    """Simulate another scan, slightly rotated and with another voxel size, by nearest neighbour."""
     from scipy.ndimage import affine_transform
 
     rotation = Rotation.from_euler("xyz", [6, -3, 5], degrees=True).as_matrix()

@@ -2,7 +2,8 @@
 
     python benchmarks/limits.py DATA [COUNT]
 
-DATA holds ``skullfix_1mm``, ``skullfix_native`` and ``heads``; of each the first COUNT heads, by default all.
+DATA holds ``skullfix_1mm``, ``skullfix_native`` and ``heads``. The first COUNT heads of each are used, by
+default all.
 """
 
 import sys
@@ -43,7 +44,7 @@ def measures(scan: Scan) -> dict[str, float]:
 
 
 INFINITE = float("inf")
-# What is limited, the measure, what is allowed, and how severe it is to be beyond.
+# Description of the limit, measure, allowed range, and severity of a violation.
 LIMITS = (
     ("longest side of the bone, mm", "span", quality.SPAN_MM, "fault"),
     ("largest piece, share of the bone", "piece", (quality.LARGEST_PIECE, 1.0), "doubt"),
@@ -65,7 +66,7 @@ LIMITS = (
 
 
 def limits_table(data: Path, count: int | None = None) -> str:
-    """Format every limit and the number of heads beyond it: false alarms, since all heads are sound."""
+    """Format every limit and its number of violations, which are false alarms since all heads are sound."""
     sets: dict[str, dict] = {
         "SkullFix, 1 mm": {"x": FolderSource(kind="folder", path=data / "skullfix_1mm", limit=count)},
         "SkullFix, native": {

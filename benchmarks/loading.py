@@ -1,11 +1,11 @@
-"""Loading cases of 256 cubed: a packed store beside a run's store, NIfTI files and ``.npz`` files.
+"""Loading cases of 256 cubed: a packed store compared with a run's store, NIfTI and ``.npz`` files.
 
     python benchmarks/loading.py DATA
 
-DATA is a folder of label volumes of real skulls. They are resampled as by ``ingest`` and written in every
-format. Reads are random; an item is the defective skull and the implant as two uint8 tensors, and every page
-of both is touched. The files are in the system's cache. Times are CPU times of one thread. ``.nii.gz`` is
-written by nibabel, ``.npz`` by ``numpy.savez_compressed``.
+DATA is a folder of label volumes of real skulls, which are resampled as by ``ingest`` and written in every
+format. Reads are random; an item is the defective skull and the implant as two uint8 tensors, and every
+memory page of both is touched. The files are in the page cache. Times are CPU times of one thread.
+``.nii.gz`` is written by nibabel, ``.npz`` by ``numpy.savez_compressed``.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from calvaria.storage.store import Store, digest, write_shard
 SHAPE = (256, 256, 256)
 TOP_MARGIN_MM = 10.0
 TURNS, WARM = 3, 4
-TWO = ("defective_skull.nii.gz", "implant.nii.gz")  # as SkullFix, SkullBreak and MUG500+ have them
+TWO = ("defective_skull.nii.gz", "implant.nii.gz")  # as in SkullFix, SkullBreak and MUG500+
 NIFTI = "`.nii.gz`, one of labels, nibabel"
 MONAI = "the same file, MONAI's LoadImage"
 TWO_NIFTI = "two `.nii.gz`, as challenges publish them, nibabel"
@@ -45,7 +45,7 @@ Masks = tuple[np.ndarray, np.ndarray]
 
 
 class FileDataset(Dataset[dict[str, torch.Tensor]]):
-    """Items like those of `SkullDataset`, from a path for each case."""
+    """Items like those of `SkullDataset`, from one path per case."""
 
     def __init__(self, paths: Sequence[Path], read: Callable[[Path], Masks]) -> None:
         self.paths, self.read = list(paths), read
@@ -87,7 +87,7 @@ Opened = SkullDataset | FileDataset
 
 @dataclass
 class Format:
-    """One way to keep cases."""
+    """A storage format of cases."""
 
     name: str
     data: Opened
@@ -96,7 +96,7 @@ class Format:
 
 
 def cases(folder: Path, count: int, spacing_mm: float) -> Iterator[np.ndarray]:
-    """(256, 256, 256) uint8 labels of skulls at regular intervals in the folder."""
+    """Yield (256, 256, 256) uint8 labels of skulls at regular intervals in the folder."""
     grid = Grid(SHAPE, spacing_mm)
     named = {"skulls": FolderSource(kind="folder", path=folder)}
     entries = sources.catalogue(named)
@@ -105,7 +105,7 @@ def cases(folder: Path, count: int, spacing_mm: float) -> Iterator[np.ndarray]:
 
 
 def written(place: Path, volumes: np.ndarray, grid: Grid) -> list[Format]:
-    """The same cases in every format."""
+    """Write the same cases in every format."""
     rows = [{"index": i, "sha256": digest(volume)} for i, volume in enumerate(volumes)]
     count = len(volumes)
     packed, store = place / "packed.zarr", place / "run.zarr"
@@ -186,8 +186,8 @@ def read_s(data: Opened, indices: Sequence[int]) -> list[float]:
 def quartile_s(formats: list[Format], reads: int) -> np.ndarray:
     """Return (formats,) CPU seconds per item, the lower quartile of random reads.
 
-    Formats take `TURNS` turns, each in a separate process, because the state of the memory after another
-    format would affect the times. The first reads of a process do not count.
+    Formats take `TURNS` turns, each in a separate process, because the memory state left by another format
+    would affect the times. The first reads of a process are discarded.
     """
     rng = np.random.default_rng(0)
     found: list[list[float]] = [[] for _ in formats]
@@ -201,7 +201,7 @@ def quartile_s(formats: list[Format], reads: int) -> np.ndarray:
 
 
 def loaded_a_second(data: Dataset[dict[str, torch.Tensor]], items: int) -> float:
-    """Return items per second of two spawned workers, collated one by one, including the first."""
+    """Return items per second of two spawned workers with batches of one item, including the first item."""
     order = [int(i) for i in np.random.default_rng(1).integers(len(data), size=items + 2)]
     loader = DataLoader(data, sampler=order, num_workers=2, multiprocessing_context="spawn")
     batches = iter(loader)

@@ -1,9 +1,9 @@
-"""Peak memory of an autoencoder at 256 cubed: one training step, and decoding, each in a process of its own.
+"""Peak memory of an autoencoder at 256 cubed: one training step, and decoding, each in a separate process.
 
     python benchmarks/memory.py
 
-In float32 on the CPU, where the whole process is counted, libraries included; ``imports`` is the process
-before it does anything.
+In float32 on the CPU; the figures are those of the whole process including libraries, and ``imports`` is
+the process before any computation.
 """
 
 import argparse

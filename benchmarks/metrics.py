@@ -3,7 +3,7 @@
     python benchmarks/metrics.py DATA benchmarks/metrics.md
 
 DATA holds ``skullfix_native``. The case is native 000 with its own implant shifted by (2, 1, 0) voxels in
-(z, y, x) as the prediction. Every method runs in a process of its own, on one thread, one after the other.
+(z, y, x) as the prediction. The methods run one after the other, each in a separate process on one thread.
 """
 
 import json
@@ -21,7 +21,7 @@ import numpy as np
 
 SPACING = (0.633, 0.451, 0.451)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-CHALLENGE_S = 47.0  # the challenge's own script for this case, measured while planning
+CHALLENGE_S = 47.0  # the challenge's own script on this case, measured once
 METHODS = ("ours", "MONAI", "plain")
 NAMES = ("dsc", "bdsc_10mm", "bdsc_10vox", "hd95_mm", "surface_dice_1mm", "assd_mm", "rim_gap_mm")
 Values = dict[str, float]
@@ -35,7 +35,7 @@ def ours(masks: Masks, spacing: tuple[float, float, float]) -> Values:
 
 
 def monai(masks: Masks, spacing: tuple[float, float, float]) -> Values:
-    """Compute the four scores that MONAI has; its HD95 is the larger of two percentiles."""
+    """Compute the four scores that MONAI implements; its HD95 is the larger of two percentiles."""
     import torch
     from monai.metrics import (
         compute_average_surface_distance,
@@ -56,7 +56,7 @@ def monai(masks: Masks, spacing: tuple[float, float, float]) -> Values:
 
 
 def plain(masks: Masks, spacing: tuple[float, float, float]) -> Values:
-    """Compute all scores literally by their definitions, with complete distance transforms by SciPy."""
+    """Compute all scores by their definitions, with SciPy's distance transforms of whole volumes."""
     from scipy import ndimage
 
     prediction, reference, defective = masks
@@ -119,7 +119,7 @@ def measured(method: str, files: list[Path], step: int) -> dict:
 
 
 def save_case(data: Path, folder: Path, step: int) -> list[Path]:
-    """The three masks of the case as (z, y, x) bool files, subsampled along each axis."""
+    """Save the three masks of the case as (z, y, x) bool files, subsampled along each axis."""
     from calvaria.sources.volumes import read_mask
 
     native = data / "skullfix_native" / "training_set"

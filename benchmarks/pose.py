@@ -1,9 +1,9 @@
-"""Scatter of the pose when a head is disturbed, and objects that are accepted as heads.
+"""Scatter of the pose when a head is perturbed, and objects that are accepted as heads.
 
     python benchmarks/pose.py DATA benchmarks/pose.md [PROCESSES]
 
-DATA holds ``skullfix_1mm``, ``heads`` and ``clinical_frontal_defect_ct.nii.gz``. Each head's undisturbed pose
-is the reference, so scatter is measured, not anatomical accuracy.
+DATA holds ``skullfix_1mm``, ``heads`` and ``clinical_frontal_defect_ct.nii.gz``. The reference is each
+head's unperturbed pose, so scatter is measured, not anatomical accuracy.
 """
 
 import json
@@ -37,7 +37,7 @@ CTS = (
     "clinical_frontal_defect_ct",
 )
 DONORS = CTS[2:4]  # of jaw and neck
-NECK_MM, NECK_LENGTH_MM = -25.0, 160.0  # from the Frankfurt plane; what hangs below it
+NECK_MM, NECK_LENGTH_MM = -25.0, 160.0  # height above the Frankfurt plane; length below that height
 ORBITS_MM = (0.0, 65.0, 15.0)  # a point at the middle of the orbits
 WRONG = {
     "front and back exchanged": np.diag([1.0, -1, 1]),
@@ -48,7 +48,7 @@ WRONG = {
 
 
 def load(data: Path, name: str) -> Scan:
-    """A head in the canonical storage order and the centred frame."""
+    """Return a head in the canonical storage order and the centred frame."""
     if name in CTS or "ankle" in name:
         path = data / f"{name}.nii.gz"
         sources = {"x": CtSource(kind="ct", path=path.parent, pattern=path.name)}
@@ -69,18 +69,18 @@ def canonical(scan: Scan) -> Scan:
 class Disturbed:
     kind: str
     scan: Scan
-    motion: np.ndarray  # (4, 4) that the head itself has made in the world
+    motion: np.ndarray  # (4, 4) rigid motion of the head in the world
 
 
 def head_positions(scan: Scan, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the bone's voxels, (n, 3), and their positions in the Frankfurt frame."""
+    """Return the (n, 3) indices of bone voxels and their positions in the Frankfurt frame."""
     index = np.argwhere(scan.labels)
     world = index @ scan.affine[:3, :3].T + scan.affine[:3, 3]
     return index, (world - pose.anchor_mm) @ pose.rotation.T + load_template().anchor_mm
 
 
 def to_scan(pose: Pose, scan: Scan) -> np.ndarray:
-    """(4, 4) from the Frankfurt frame to voxel indices."""
+    """Return the (4, 4) matrix from the Frankfurt frame to voxel indices."""
     matrix = np.eye(4)
     matrix[:3, :3] = pose.rotation.T
     matrix[:3, 3] = pose.anchor_mm - pose.rotation.T @ load_template().anchor_mm
@@ -94,7 +94,7 @@ def only(scan: Scan, index: np.ndarray) -> Scan:
 
 
 def cut(scan: Scan, first: int, last: int) -> Scan:
-    """The slices from first to before last."""
+    """Return the slices from ``first`` to ``last`` (exclusive)."""
     affine = scan.affine.copy()
     affine[:3, 3] += affine[:3, 2] * first
     return Scan(scan.labels[:, :, first:last], affine)
@@ -111,14 +111,14 @@ def without_vertex(scan: Scan, depth_mm: float) -> Scan:
 
 
 def with_defect(scan: Scan, pose: Pose, area_cm2: float, rng: np.random.Generator) -> Scan:
-    """A round hole somewhere in the vault."""
+    """Return the scan with a round hole at a random place in the vault."""
     index, positions = head_positions(scan, pose)
     centre = load_template().anchor_mm - [0.0, 0.0, 100.0]
     polar, azimuth = np.deg2rad(rng.uniform(5, 70)), rng.uniform(0, 2 * np.pi)
     axis = [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)]
     away = positions - centre
     radius = np.linalg.norm(away, axis=1)
-    cosine = 1 - area_cm2 * 100 / (2 * np.pi * 85.0**2)  # of a cap on a sphere of a vault's radius
+    cosine = 1 - area_cm2 * 100 / (2 * np.pi * 85.0**2)  # of a cap on a sphere with a vault's radius
     return only(scan, index[~((away @ axis > cosine * radius) & (radius > 40))])
 
 
@@ -284,7 +284,7 @@ def table(rows: list[Row]) -> str:
 
 
 def others(rows: list[Row], learned: set[str]) -> str:
-    """The 95th percentiles of the heads that are in the template, and of those that are not."""
+    """Format the 95th percentiles of heads that are in the template, and of those that are not."""
     lines = ["| heads | scans | angle, 95 % | shift, 95 % |", "|---|---|---|---|"]
     sound = [row for row in rows if not row.kind.startswith("wrong") and row.kind != "as it is"]
     groups = {

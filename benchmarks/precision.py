@@ -1,12 +1,12 @@
-"""Validation figures after training in float32 and in bfloat16, of three kinds of networks.
+"""Validation figures of three kinds of networks after training in float32 and in bfloat16.
 
     python benchmarks/precision.py --run results/precision --steps 200
 
-The run needs its cases and the autoencoder of its ldm family. Each network trains from three seeds in both
-precisions, the same steps on the same batches. Where the processor only emulates bfloat16, many times slower
-than float32, the script rounds instead: operands and results of every product, norm and activation, and the
-gradients that flow back through them, go through bfloat16, and sums are made in float32, as matrix
-instructions do.
+The run needs its cases and the autoencoder of its ldm family. Each network is trained from three seeds in
+both precisions, for the same steps on the same batches. On processors that only emulate bfloat16, which is
+many times slower than float32, the script simulates it: operands and results of every product, norm and
+activation, and their gradients, are rounded to bfloat16 and accumulated in float32, as by matrix
+instructions.
 """
 
 import argparse
@@ -50,7 +50,7 @@ ROUNDED = {
 
 
 class Rounding(TorchFunctionMode):
-    """Rounds operands and results of products, norms and activations to bfloat16."""
+    """Rounding of operands and results of products, norms and activations to bfloat16."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -62,7 +62,7 @@ class Rounding(TorchFunctionMode):
 
 
 def rounded(value: Any) -> Any:
-    """Return a float32 tensor rounded to bfloat16, and anything else as it is."""
+    """Return a float32 tensor rounded to bfloat16, and anything else unchanged."""
     if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
         return value.bfloat16().float()
     return value
@@ -117,7 +117,7 @@ def reconstruction(run: Run, steps: int, config: Config, seed: int, folder: Path
 
 
 def family_training(run: Run, name: str, steps: int) -> Callable[[Config, int, Path], float]:
-    """Return the function that trains a family and returns its best validation figure."""
+    """Return a function that trains a family and returns its best validation figure."""
 
     def figure(config: Config, seed: int, folder: Path) -> float:
         family: Any = config.fit[name]

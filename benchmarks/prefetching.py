@@ -1,11 +1,11 @@
-"""Prefetching of training batches: the threads of `calvaria.training.prefetch`, or processes of a DataLoader.
+"""Prefetching of training batches: threads of `calvaria.training.prefetch` or processes of a DataLoader.
 
     python benchmarks/prefetching.py
 
-Both prepare the coarse network's batches, functions of their step, from a run's store of phantoms: at the
-demo's grid, and at that of `workflow/presets/skullfix.yaml`, whose batches have new defects. Every
-measurement is a forked process of its own, in turns; imports are done before. It asserts that all ways yield
-the same bytes.
+Both prepare the coarse network's batches, which depend only on their step, from a run's store of phantoms:
+on the demo's grid, and on that of `workflow/presets/skullfix.yaml`, whose batches have new defects.
+Measurements take turns, each in a separate process forked after the imports. All methods are asserted to
+yield the same bytes.
 """
 
 import argparse
@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = {"demo": ROOT / "config.yaml", "skullfix": ROOT / "workflow" / "presets" / "skullfix.yaml"}
 ARM = "geometric"
 SKULLS = 8
-# How batches are prepared, and by how many threads or processes.
+# Methods of preparing batches, and their numbers of threads or processes.
 WAYS = [("on demand", 0), ("threads", 1), ("threads", 2), ("fork", 1), ("fork", 2), ("spawn", 1)]
 TRAINED = 6  # steps
 NAMES = {
@@ -74,7 +74,7 @@ def unchanged(batch: object) -> object:
 
 
 def write_run(run: Run, config: Config) -> None:
-    """Write the cases of the real family, of phantoms."""
+    """Write the cases of the real family, cut into phantoms."""
     grid = config.grid.voxels()
     named = {"phantoms": PhantomSource(kind="phantom", count=SKULLS)}
     cases = []
@@ -89,7 +89,7 @@ def write_run(run: Run, config: Config) -> None:
 
 
 def memory_mb() -> float:
-    """Memory that this process and its children share with no other."""
+    """Return the memory that this process and its children share with no other process."""
     kilobytes = 0
     for process in (os.getpid(), *children()):
         lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
@@ -102,7 +102,7 @@ def children() -> list[int]:
 
 
 def measure(config: Config, run: Run, way: str, workers: int, count: int) -> dict[str, object]:
-    """Take the batches of one way, then train with them."""
+    """Measure fetching the batches prepared by one method, then training with them."""
     member = Member(run, config, ARM, 0)
     without = config.model_copy(update={"train": config.train.model_copy(update={"completion": 0})})
     network = new_network(without, 0)
@@ -146,13 +146,13 @@ def measure(config: Config, run: Run, way: str, workers: int, count: int) -> dic
 
 
 def forked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own, forked from this one, which has no threads."""
+    """Call a function in a process forked from this one, which has no threads."""
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as alone:
         return alone.submit(function, *arguments).result()
 
 
 def wait_to_be_killed(loader: DataLoader[object], tell: Connection) -> None:
-    """Take a batch, tell the workers' process numbers, and wait."""
+    """Fetch a batch, send the workers' process ids, and wait."""
     batches = iter(loader)
     next(batches)
     tell.send(children())

@@ -1,10 +1,10 @@
-"""Scores of the pretrained model, as shipped, on held-out people, and cases to check it with.
+"""Scores of the shipped pretrained model on held-out people, and cases for its regression test.
 
     calvaria export --run results/skullfix --arm ARM --out data/pretrained
     python benchmarks/pretrained.py --run results/skullfix
 
-Writes a table, and ``data/pretrained/cases.json``: every test case as its scan, pose and defect, with the
-scores. A test recomputes some of them from the scans and expects the same scores.
+Writes a table, and ``data/pretrained/cases.json``: scan, pose, defect and scores of every test case. A test
+recomputes some of these cases from the scans and expects the same scores.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Reading voxels: calvaria's readers beside SimpleITK's, in seconds, memory and noticed damage.
+"""Reading voxels: calvaria's readers compared with SimpleITK's in time, memory and detected damage.
 
     PYTHONPATH=. python benchmarks/readers.py CT MASK
 
 CT is a head CT as NIfTI, MASK a skull as NRRD; both are written in every format. Calvaria's readers check
-the header, unpack in pieces into one array, and compare the checksum. SimpleITK's `ReadImage` unpacks; its
-array is copied, since the view does not outlive the image. Every timed read is a forked process of its own,
-in turns. For the damage, one bit of the packed voxels is changed at evenly spaced places: a reader that
-neither raises an error nor returns the true values is silently wrong.
+the header, decompress in pieces into one array, and compare the checksum. SimpleITK's `ReadImage`
+decompresses; its array is copied, since the view does not outlive the image. Timed reads take turns, each
+in a separate forked process. To simulate damage, one bit of the compressed voxels is flipped at evenly
+spaced places: a reader that neither raises an error nor returns the true values is silently wrong.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from calvaria.sources.dicom import read_series
 from calvaria.sources.volumes import read_volume
 from tests.unit.builders import write_slice
 
-PLACES = 5  # of damage in each file
+PLACES = 5  # damaged bits tested in each file
 PACKAGES = ("SimpleITK", "nibabel", "nrrd", "pydicom", "_gdcm", "gdcm.py")
 
 
@@ -53,7 +53,7 @@ READERS = {"calvaria": ours, "SimpleITK": theirs}
 
 
 def written(folder: Path, ct: Path, mask: Path) -> dict[str, Path]:
-    """The same voxels in every format."""
+    """Write the same voxels in every format."""
     head, skull = read_volume(ct), read_volume(mask)
     files = {}
     for name, values, affine in (("CT", head.values, head.affine), ("mask", skull.values, skull.affine)):
@@ -75,7 +75,7 @@ def written(folder: Path, ct: Path, mask: Path) -> dict[str, Path]:
 
 
 def measure(name: str, path: Path) -> tuple[float, float]:
-    """Return seconds of CPU and MB at most, beyond what the process held before."""
+    """Return CPU seconds and peak memory in MB beyond that before the read."""
     before = peak_gb()
     began = time.process_time()
     values = READERS[name](path)
@@ -93,7 +93,7 @@ def outcome(name: str, path: Path, truth: np.ndarray) -> str:
 
 
 def silently_wrong(name: str, path: Path) -> int:
-    """How many of `PLACES` damaged copies a reader reads as other voxels."""
+    """Return how many of `PLACES` damaged copies are read as wrong voxels without an error."""
     truth, content = ours(path), path.read_bytes()
     damaged = path.with_name(f"damaged-{path.name}")
     outcomes = []
@@ -107,13 +107,13 @@ def silently_wrong(name: str, path: Path) -> int:
 
 
 def forked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own, forked from this one, so that its peak memory is its own."""
+    """Call a function in a process forked from this one, so that its peak memory can be measured."""
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as alone:
         return alone.submit(function, *arguments).result()
 
 
 def installed_mb() -> list[str]:
-    """The size of each package that reads."""
+    """Return the installed size of each reader's packages."""
     place = Path(itk.__file__).parents[1]
     sizes = []
     for package in PACKAGES:

@@ -2,11 +2,11 @@
 
     python benchmarks/reconstruct.py --before FOLDER --picture docs/pictures/reconstruct.png CT.nii.gz ...
 
-Each file is one process of the command, with the pretrained model. The picture shows the first file's bone
-and the predicted implant. If ``../implant/NAME`` exists, as in SkullFix, the implant is scored.
+Each file is processed by one process of the command, with the pretrained model. The picture shows the first
+file's bone and the predicted implant. If ``../implant/NAME`` exists, as in SkullFix, the implant is scored.
 
-With ``--before``, a checkout of an earlier commit, both are also run on one core, taking turns
-(``reconstruct_phases.py``): seconds and memory of every phase, and whether the files are the same.
+With ``--before``, a checkout of an earlier commit, both versions also run in turns on one core
+(``reconstruct_phases.py``): seconds and memory of every phase, and whether the files are identical.
 """
 
 import argparse

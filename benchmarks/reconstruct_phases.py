@@ -2,8 +2,9 @@
 
     python benchmarks/reconstruct_phases.py SCAN FOLDER
 
-``benchmarks/reconstruct.py`` starts it, also with the code of an earlier commit; so what is timed are
-functions that both have. Times are exclusive: what a phase calls of another one is the other's. Linux only.
+``benchmarks/reconstruct.py`` starts this script, also with the code of an earlier commit, so only functions
+of both versions are timed. Times are exclusive: a phase does not include the phases that it calls. Linux
+only.
 """
 
 import builtins
@@ -55,7 +56,7 @@ class Phases:
         self.since = time.process_time(), time.perf_counter()
 
     def settle(self) -> None:
-        """Add what passed since the last change to the current phase."""
+        """Add the time since the last change to the current phase."""
         cpu, wall = time.process_time(), time.perf_counter()
         phase = self.stack[-1]
         self.cpu_s[phase] += cpu - self.since[0]
@@ -63,12 +64,12 @@ class Phases:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         self.peak_mb[phase] = max(self.peak_mb[phase], int(line.split()[1]) / 1024)
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # restart the peak
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset the peak
         self.since = cpu, wall
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what is done within as a phase."""
+        """Time the block as a phase."""
         self.settle()
         self.stack.append(name)
         try:
@@ -102,7 +103,7 @@ def instrument(phases: Phases, module: Any, path: str, name: str) -> None:
 
 
 def time_imports(phases: Phases) -> None:
-    """Time imports as a phase, and what is in TIMED as soon as its module is imported."""
+    """Time imports as a phase, and the functions in TIMED as soon as their modules are imported."""
     original = builtins.__import__
     left = {(f"calvaria.{module}", path): name for module, path, name in TIMED}
 

@@ -3,7 +3,7 @@
     snakemake --cores all --configfile workflow/presets/skullfix.yaml
     python benchmarks/reconstruction.py --run results/skullfix
 
-The figures are the run's own (``evaluate/ARM.zarr``), its times those of Snakemake's benchmark files.
+The figures are read from the run (``evaluate/ARM.zarr``), the times from Snakemake's benchmark files.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/registration.py RUN FOLDER TARGET.md
 
-RUN is a run whose skulls are ingested at 1 mm (results/NAME); FOLDER keeps registrations, so that an
+RUN is a run whose skulls are ingested at 1 mm (results/NAME); FOLDER stores registrations, so that an
 interrupted benchmark resumes. Two processes run at a time. Times are CPU times.
 
 (a) antsRegistrationSyNQuick at 1 mm, once per unordered pair, both directions, nearest-neighbour masks
@@ -76,7 +76,7 @@ def judge(
 
 
 def surface_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean distance in mm between the surfaces of two masks of 1 mm, both ways."""
+    """Return the symmetric mean surface distance in mm of two masks of 1 mm voxels."""
     import edt
     from scipy.ndimage import binary_erosion
 
@@ -87,7 +87,7 @@ def surface_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def nearest_neighbour(setting: Setting) -> None:
-    """(a), as the winner of the 2020 challenge did."""
+    """Measure part (a), the method of the winner of the 2020 challenge."""
     people = population(setting.ingested)
     accepted_ranges(setting, people)
     ants = import_ants(1)
@@ -147,7 +147,7 @@ def register(setting: Setting, family: str, batch: int) -> None:
 
 
 def warps(setting: Setting, family: str) -> None:
-    """(b) and (c): the same ordered pairs as (a), all the way along their fields."""
+    """Measure parts (b) and (c): the ordered pairs of (a), warped by the complete fields."""
     people = population(setting.ingested)
     accepted_ranges(setting, people)
     context = context_of(setting.run, setting.config, family)
@@ -163,12 +163,12 @@ def warps(setting: Setting, family: str) -> None:
             field = space.refined(moving, ways.depth(target), field)
         return warp_pair(space, moving, target, field, 1.0)
 
-    make(*ways.pairs[0])  # warms up
+    make(*ways.pairs[0])  # warm-up
     for moving, target in ordered:
         if (moving, target) not in ways.pairs:
             rows.append({"fault": "registration rejected", "moving": moving, "target": target})
             continue
-        space._last = None  # a skull is prepared for every warp here; the factory does it once per skull
+        space._last = None  # forces preparation of the skull for every warp; a run does so once per skull
         prepare_s, _ = timed(space.skull, moving)
         cost, made = timed(make, moving, target)
         figures = {key: made.parameters[key] for key in Measured.__dataclass_fields__}
@@ -180,7 +180,7 @@ def warps(setting: Setting, family: str) -> None:
 
 
 def model(setting: Setting) -> None:
-    """(d): samples of the statistical deformation model."""
+    """Measure part (d): samples of the statistical deformation model."""
     people = population(setting.ingested)
     family, context = setting.config.fit["ssm"], context_of(setting.run, setting.config, "ssm")
     once, fitted = timed(family.fit, people, context)
@@ -202,7 +202,7 @@ def model(setting: Setting) -> None:
 
 
 def finish(setting: Setting, name: str, people: Population, rows: list, volumes: list, more: dict) -> None:
-    """Diversity, a picture of ten, and the part's file."""
+    """Compute the diversity of a part, and write its results and a picture of ten skulls."""
     import itertools
 
     count = len(volumes)

@@ -15,7 +15,7 @@ from calvaria.storage.store import write_json
 
 
 def interpolation(setting: Setting) -> None:
-    """Ways to look a skull up between voxels, on composed fields; and ants.apply_transforms, side by side."""
+    """Compare interpolation methods of skulls on composed fields, and ants.apply_transforms."""
     people = population(setting.ingested)
     ants = import_ants(1)
     space, ways = setting.warping("template", people, load_model(setting.run.fit("template")))
@@ -88,6 +88,6 @@ def interpolation(setting: Setting) -> None:
 
 
 def roughness(mask: np.ndarray) -> float:
-    """Faces between bone and air per bone voxel: steps and tears raise it."""
+    """Return the number of bone-air faces per bone voxel, which steps and tears increase."""
     faces = sum(np.count_nonzero(np.diff((mask > 0).view(np.int8), axis=axis)) for axis in range(3))
     return float(faces / np.count_nonzero(mask))

@@ -1,4 +1,4 @@
-"""What the parts of benchmarks/registration.py share: the run, its config, its skulls and pairs."""
+"""Setting shared by the parts of benchmarks/registration.py: the run, its config, skulls and pairs."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ from calvaria.storage.paths import Run
 
 
 def config(run: Run) -> Config:
-    """All skulls are trained on; otherwise the defaults."""
+    """Return a config that trains on all skulls, with defaults otherwise."""
     grid = run.ingest.labels.shape[1:]
     return parse(
         {
@@ -43,7 +43,7 @@ def config(run: Run) -> Config:
 
 
 def population(run: Run) -> Population:
-    """All skulls, each once."""
+    """Return all distinct skulls."""
     masks, ids = {}, []
     for row, labels in zip(run.ingest.rows(), run.ingest.volumes(run.ingest.rows()), strict=True):
         mask = (labels > 0).astype(np.uint8)
@@ -55,7 +55,7 @@ def population(run: Run) -> Population:
 
 
 class Setting:
-    """What all parts share."""
+    """Setting shared by all parts."""
 
     def __init__(self, ingested: str, folder: str) -> None:
         self.ingested = Run(Path(ingested))
@@ -68,13 +68,13 @@ class Setting:
         self.grid: Grid = self.config.grid.voxels()
 
     def warping(self, family: str, people: Population, model: Model) -> tuple[Space, Ways]:
-        """The skulls and the fields of a fitted registration family."""
+        """Return the skulls and the fields of a fitted registration family."""
         settings, context = self.config.fit[family], context_of(self.run, self.config, family)
         space = Space(settings, people, context.grid, context.compute, context.registered)
         return space, Ways(settings, model, context.registered)
 
     def pairs(self, people: Population) -> list[tuple[int, int]]:
-        """The unordered pairs that every way is measured on."""
+        """Return the unordered pairs on which every method is measured."""
         rng = new_context(self.run, self.config, "pairwise").generator("pairs")
         return registrations(self.config.fit["pairwise"], len(people), rng)[:PAIRS]
 

@@ -2,10 +2,10 @@
 
     python benchmarks/scale.py > benchmarks/scale.md
 
-The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty, since none is
-opened. Times on many nodes are those of `calvaria estimate`. Two cores against one are timed on jobs of
-`benchmarks/scale.yaml`, from the start of the first to the end of the last, as Snakemake recorded them; the
-machine must be idle.
+The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty since none is
+opened. Times on many nodes are those of `calvaria estimate`. Two cores are compared with one on jobs of
+`benchmarks/scale.yaml`, timed by Snakemake from the start of the first to the end of the last; the machine
+must be idle.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def nodes(config: Config) -> list[str]:
 
 
 def span(where: Path, some: list[Job]) -> float:
-    """Seconds from the start of the first of these jobs to the end of the last, as Snakemake recorded."""
+    """Return the seconds from the start of the first job to the end of the last, recorded by Snakemake."""
     outputs = {str(path) for job in some for path in job.outputs}
     times = []
     for record, name in snakemake_records(where / ".snakemake" / "metadata"):
@@ -105,7 +105,7 @@ def span(where: Path, some: list[Job]) -> float:
 
 
 def speed_up(where: Path, rounds: int) -> list[str]:
-    """The table of one core against two, in turns."""
+    """Return the table of one core compared with two, measured in turns."""
     config = load(TIMED)
     run = Run(Path("results") / config.name)
     all_jobs = jobs(STAGES, run, config, 8)
@@ -127,7 +127,7 @@ def speed_up(where: Path, rounds: int) -> list[str]:
                 shutil.rmtree(where / run.root / stage, ignore_errors=True)
                 make(stage, cores)
                 took.setdefault((stage, cores), []).append(span(where, of[stage]))
-                make("screen", 2)  # or it would be made beside what is timed next
+                make("screen", 2)  # otherwise it would be made during the next timing
     lines = [
         f"| stage | jobs | one core | two cores | times as fast (median of {rounds} rounds, and each) |",
         "|---|---|---|---|---|",

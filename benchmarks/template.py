@@ -1,9 +1,9 @@
-"""Make the template that heads are aligned to: the mean of real skulls, as a signed distance.
+"""Build the template to which heads are aligned: the mean of real skulls as a signed distance map.
 
     python benchmarks/template.py DATA data/pretrained/template.safetensors
 
-DATA holds ``skullfix_1mm``. The people that the pretrained model is tested on are left out. Heads are first
-fitted to the mean phantom, which has the Frankfurt frame, and averaged; then fitted to that mean, and
+DATA holds ``skullfix_1mm``. The people on whom the pretrained model is tested are left out. Heads are first
+aligned to the mean phantom, which defines the Frankfurt frame, and averaged, then aligned to that mean and
 averaged again.
 """
 
@@ -25,13 +25,13 @@ from calvaria.storage.tensors import write_tensors
 
 SPACING_MM = 3.0
 LOW_MM, HIGH_MM = (-108.0, -135.0, -66.0), (108.0, 135.0, 150.0)
-FEWEST = 6  # scans that show a place; with fewer the phantom's distance is kept
+FEWEST = 6  # minimum number of scans that cover a position; with fewer, the phantom's distance is kept
 ROUNDS = 2
 CASES = Path(__file__).parents[1] / "data" / "pretrained" / "cases.json"
 
 
 def signed_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """(x, y, z) mm to the surface halfway between voxels, negative inside."""
+    """Return (x, y, z) distances in mm to the surface halfway between voxels, negative inside."""
     anisotropy = tuple(float(mm) for mm in spacing)
     outside, inside = edt.edt(~mask, anisotropy=anisotropy), edt.edt(mask, anisotropy=anisotropy)
     half = spacing.min() / 2
@@ -45,7 +45,7 @@ def positions() -> np.ndarray:
 
 def of_the_phantom(where: np.ndarray) -> np.ndarray:
     class Middle:
-        """A generator whose every draw is the middle: the mean phantom."""
+        """A generator whose draws are all the middle of their range, for the mean phantom."""
 
         def random(self) -> float:
             return 0.5
@@ -56,7 +56,7 @@ def of_the_phantom(where: np.ndarray) -> np.ndarray:
 
 
 def looked_up(scan: Scan, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distances of a scan's bone at world positions, and whether its field of view has them."""
+    """Return signed distances of a scan's bone at world positions, and whether each was scanned."""
     from scipy.ndimage import map_coordinates
 
     border = 24
@@ -65,12 +65,12 @@ def looked_up(scan: Scan, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inverse = np.linalg.inv(scan.affine)
     index = where @ inverse[:3, :3].T + inverse[:3, 3]
     found = map_coordinates(distance, (index + border).reshape(-1, 3).T, order=1, mode="nearest")
-    seen = index[..., 2] >= 2  # what lies above and beside a head is air, what lies below was not scanned
+    seen = index[..., 2] >= 2  # air is assumed above and beside the scan, not below
     return found.reshape(where.shape[:3]), seen
 
 
 def averaged(scans: list[Scan], template: Template, where: np.ndarray) -> Template:
-    """The mean of heads in the frame of a template, and the mean of their anchors; symmetric."""
+    """Return the symmetric mean of heads in the frame of a template, and the mean of their anchors."""
     total, count = np.zeros(where.shape[:3]), np.zeros(where.shape[:3])
     anchors = []
     for scan in scans:

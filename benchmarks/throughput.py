@@ -1,10 +1,10 @@
-"""Training steps a second of every network at the size of a preset, in both precisions, and their profile.
+"""Training steps per second of every network at a preset's size, in both precisions, and their profile.
 
     python benchmarks/throughput.py --config workflow/presets/skullfix.yaml
 
-The skulls are ellipsoidal shells: a step costs the same whatever the skulls. Every network runs in the
-project's own training loop on one core; the precisions take turns. bfloat16 is measured where the processor
-multiplies it natively, as the probe of `calvaria doctor` finds.
+The skulls are ellipsoidal shells, since the cost of a step does not depend on the skulls. Every network
+runs in calvaria's training loop on one core; the precisions take turns. bfloat16 is measured where the
+processor multiplies it natively, according to the probe of `calvaria doctor`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from calvaria.training.precision import measure
 
 SIZES = (0.9, 0.95, 1.0, 1.05)
 WARM_UP = 2  # steps
-# The first group with a word of an operation's name; what is in none is "other".
+# An operation belongs to the first group with a word of its name, or else to "other".
 GROUPS = {
     "convolution": ("conv",),
     "norm": ("norm", "var_mean"),
@@ -87,7 +87,7 @@ def networks(config: Config) -> Iterator[Network]:
 def family_start(
     config: Config, name: str, family: NetworkFamily, population: Population
 ) -> Callable[[Precision, Path], tuple[Training, TrainingJob]]:
-    """Return how the training of a family starts; the one that it depends on is fitted in a step."""
+    """Return a function that starts a family's training; fit the family that it depends on for one step."""
 
     def start(precision: Precision, folder: Path) -> tuple[Training, TrainingJob]:
         compute = ComputeSettings(device="cpu", precision=precision)
@@ -132,7 +132,7 @@ def reconstruction(
 
 
 def job(compute: ComputeSettings, settings: Optimiser, folder: Path) -> TrainingJob:
-    """Return a job without checkpoints on the way."""
+    """Return a job without intermediate checkpoints."""
     waiting = replace(compute, checkpoint_s=1e9)
     return TrainingJob(
         "benchmark", "", folder / "steps.jsonl", folder / "checkpoint.safetensors", waiting, settings
@@ -149,7 +149,7 @@ def shells(grid: Grid) -> np.ndarray:
 def rates_of(
     network: Network, precisions: tuple[Precision, ...], steps: int, turns: int
 ) -> dict[Precision, float]:
-    """Return steps a second by precision, the median of all turns' steps."""
+    """Return steps per second by precision, the median over the steps of all turns."""
     seconds: dict[Precision, list[float]] = {name: [] for name in precisions}
     for _ in range(turns):
         for name in precisions:
@@ -177,7 +177,7 @@ def timed_steps(network: Network, precision: Precision, steps: int) -> list[floa
 
 
 def profiled(network: Network, precision: Precision) -> dict[str, float]:
-    """Return the shares of groups of operations in the time of a few steps."""
+    """Return the share of each group of operations in the time of a few steps."""
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as recorded:
         timed_steps(network, precision, 3)
     totals = dict.fromkeys([*GROUPS, "other"], 0.0)

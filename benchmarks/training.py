@@ -2,9 +2,10 @@
 
     python benchmarks/training.py --run results/skullfix --arm geometric
 
-All run the training step of the reconstruction network. Some get their batches as in every training: read
-from the run's stores, with new defects if configured, prefetched by ``loaders`` threads. One gets the same
-batches as tensors in memory. They take turns, so that other work of the machine affects all of them.
+All variants run the training step of the reconstruction network. Some load their batches as in every
+training: from the run's stores, with new defects if configured, prefetched by ``loaders`` threads. One uses
+the same batches as tensors in memory. Variants take turns, so that the load of the machine affects all of
+them.
 """
 
 import argparse
@@ -93,7 +94,7 @@ def stepper(member: Member, device: torch.device, batch: Callable[[int], Batch])
             loss = update.loss(number, 0, MicroBatch())["loss"]
         loss.backward()
         optimiser.step()
-        float(loss.detach())  # as the loop does, which looks at every loss
+        float(loss.detach())  # as in the training loop, which reads every loss
 
     return step
 

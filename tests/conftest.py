@@ -1,4 +1,4 @@
-"""Shared by all tests: where the real skulls are, and a small analytic skull."""
+"""Fixtures of all tests: the folder of real skulls, and a small analytic skull."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def real_skulls() -> Path:
-    """The folder of real label volumes; tests that need it skip, visibly, where it is absent."""
+    """The folder of real label volumes; dependent tests are skipped where it is absent."""
     shared = Path(os.environ.get("CALVARIA_REAL_DATA", ROOT.parent / "shared" / "data"))
     folder = shared / "skullfix_1mm"
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What the documentation tells users to type: its fenced blocks, and the commands in them."""
+"""Fenced blocks of the documentation, and the commands in them."""
 
 import re
 import shlex
@@ -34,18 +34,18 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that this block is, if its first line is a comment that names one."""
+        """Name of the file that the block represents, if its first line is a comment with a file name."""
         named = re.match(r"# (\S+\.py)\n", self.text)
         return named[1] if named else None
 
     def commands(self) -> list[list[str]]:
-        """The words of every command, if it is a block of them."""
+        """Return the words of every command, if it is a block of commands."""
         lines = self.text.replace("\\\n", " ").splitlines()
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def blocks(*languages: str, pages: tuple[Path, ...] = PAGES) -> list[Block]:
-    """The blocks in these languages, in the order in which they are read."""
+    """Return the blocks in these languages, in reading order."""
     found = []
     for page in pages:
         text = page.read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def blocks(*languages: str, pages: tuple[Path, ...] = PAGES) -> list[Block]:
 
 
 def commands(pages: tuple[Path, ...] = PAGES) -> list[tuple[str, list[str]]]:
-    """Every command of sh blocks and of indented examples: where it stands, and its words."""
+    """Return every command of sh blocks and indented examples: its location and its words."""
     found = [(str(block), words) for block in blocks("sh", pages=pages) for words in block.commands()]
     for page in pages:
         for match in INDENTED.finditer(FENCE.sub("", page.read_text(encoding="utf-8"))):

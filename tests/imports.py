@@ -1,11 +1,11 @@
-"""What jobs may import, by what they need."""
+"""Imports that jobs may have, by their needs."""
 
 from enum import Enum
 
 from calvaria.config import Config
 from calvaria.pipeline.stage import FAMILY, Job
 
-# Each takes from 0.3 s to several seconds.
+# Each import takes from 0.3 s to several seconds.
 HEAVY = {
     *("ants", "diffusers", "matplotlib", "monai.transforms", "pandas", "scipy.stats", "skimage", "sklearn"),
     *("torch", "torch._dynamo"),
@@ -13,7 +13,7 @@ HEAVY = {
 
 
 class Needs(Enum):
-    """What a job needs to import."""
+    """Packages that a job needs to import."""
 
     ARRAYS = "NumPy, SciPy and zarr"
     NETWORK = "torch, and the modules of MONAI of which its network is built"
@@ -29,7 +29,7 @@ HEAVY_OF = {
     Needs.ANTS: {"ants", "matplotlib", "pandas", "scipy.stats", "sklearn", "torch"},
     Needs.FIGURES: {"matplotlib", "scipy.stats", "skimage"},
 }
-# A tenth more than are loaded with all optional packages.
+# Ten per cent above the number loaded with all optional packages.
 MODULES = {
     Needs.ARRAYS: 1100,
     Needs.NETWORK: 2900,
@@ -49,7 +49,7 @@ OF_STAGE = {
 
 
 def needs(job: Job, config: Config) -> Needs:
-    """What a job needs to import."""
+    """Return the packages that a job needs to import."""
     if job.stage.key is not FAMILY or job.stage.name in OF_STAGE:
         return OF_STAGE.get(job.stage.name, Needs.ARRAYS)
     family = config.fit[job.subject]
@@ -59,7 +59,7 @@ def needs(job: Job, config: Config) -> Needs:
 
 
 def too_much(loaded: set[str], job: Job, config: Config) -> str | None:
-    """What a job has imported beyond what it needs, if anything."""
+    """Describe unneeded imports of a job, if any."""
     what = needs(job, config)
     allowed, most = HEAVY_OF[what], MODULES[what]
     if job.stage.name == "audit":

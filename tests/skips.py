@@ -1,11 +1,11 @@
-"""In continuous integration a test may skip for a few reasons alone; any other skip fails the session."""
+"""In continuous integration, any skip for a reason that is not listed here fails the session."""
 
 import os
 
 import pytest
 
 MAY_SKIP = (
-    "no real skulls",  # no data beside the clone
+    "no real skulls",  # no data next to the clone
     "no native",
     "no clinical CT",
     "fewer than 10 kills",  # make test-faults KILLS=6

@@ -1,4 +1,4 @@
-"""The report in a real browser: silent, offline, drawn, and within reach of a keyboard and of a phone.
+"""The report in a real browser: no errors, no requests, rendered, usable by keyboard and on a phone.
 
 Needs Chromium (``make test-report`` installs it on Debian); CALVARIA_CHROMIUM names another one.
 """
@@ -17,7 +17,7 @@ from calvaria.stages import STAGES
 from tests.unit.made_up import a_config, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium's own software renderer stands for a graphics card.
+# Chromium's software renderer replaces a graphics card.
 OPTIONS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 800}
 
@@ -46,7 +46,7 @@ def report(tmp_path_factory) -> Path:
 
 
 class Watched:
-    """A page, with its console errors and the network requests that it made."""
+    """A page with its console errors and network requests."""
 
     def __init__(self, browser, report: Path, size: dict, script: str = "") -> None:
         self.page = browser.new_page(viewport=size)
@@ -63,12 +63,12 @@ class Watched:
             self.trouble.append(f"requested {request.url}")
 
     def drawn(self) -> None:
-        """Waits until the 3-D view shows what was chosen."""
+        """Wait until the 3-D view shows the selection."""
         self.page.locator("#viewer").scroll_into_view_if_needed()
         self.page.wait_for_selector("#viewer[data-state=drawn]", timeout=30_000)
 
     def pixels(self) -> np.ndarray:
-        """(h, w, 3) int: the 3-D view as it is on the screen."""
+        """Return the 3-D view as it is on the screen, (h, w, 3) int."""
         picture = self.page.locator("#viewer canvas").screenshot()
         return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
 
@@ -82,7 +82,7 @@ def wide(browser, report):
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> float:
-    """The share of pixels that differ."""
+    """Return the share of pixels that differ."""
     return float((np.abs(before - after).max(axis=-1) > 8).mean())
 
 

@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "anchors.npz"
 
 
 def skulls(run: Run) -> dict[str, np.ndarray]:
-    """The real skulls on the grid, and the first draw of every family: (n, x, y, z) bool."""
+    """Return the real skulls on the grid, and the first draw of every family: (n, x, y, z) bool."""
     families = {f"sample/{name}": run.sample(name) for name in load(run.config).fit}
     chosen = {"ingest": (run.ingest, run.ingest.rows())}
     chosen |= {name: (store, store.rows()[:1]) for name, store in families.items()}
@@ -23,7 +23,7 @@ def skulls(run: Run) -> dict[str, np.ndarray]:
 
 
 def stored() -> dict[str, np.ndarray]:
-    """What ``skulls`` gave on the machine that wrote the file."""
+    """Return the result of ``skulls`` on the machine that wrote the file."""
     with np.load(FILE, allow_pickle=False) as packed:
         shape = tuple(packed["shape"])
         return {
@@ -34,7 +34,7 @@ def stored() -> dict[str, np.ndarray]:
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """The least Dice of pairs of (n, x, y, z) masks."""
+    """Return the minimum Dice of pairs of (n, x, y, z) masks."""
     pairs = zip(one, other, strict=True)
     return min(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)) for a, b in pairs)
 

@@ -1,4 +1,4 @@
-"""Whole runs of the tiny config, as a user starts them."""
+"""Complete runs of the tiny config, started as by a user."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ import pytest
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
-LIMIT_S = 1800  # against hanging alone; a loaded machine may take long
+LIMIT_S = 1800  # only to detect hanging; a loaded machine may be slow
 
 
 def environment(project: Path = ROOT, **more: str) -> dict[str, str]:
-    """The environment in which commands of the tested installation, and a project's sources, come first.
+    """Return an environment that prefers the tested installation's commands and a project's sources.
 
-    Compiled modules are written even if the caller forbids it, or a hundred jobs would compile them again.
+    Bytecode is written even if the caller forbids it, since otherwise every job would compile all modules.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     sources = os.pathsep.join([str(project / "src"), os.environ.get("PYTHONPATH", "")])
@@ -32,13 +32,13 @@ def environment(project: Path = ROOT, **more: str) -> dict[str, str]:
 def command(
     where: Path, cores: int, *more: str, config: Path = TINY, project: Path = ROOT
 ) -> list[str | Path]:
-    """The command that makes a run below ``where``."""
+    """Return the command that executes a run below ``where``."""
     place = ["--snakefile", project / "Snakefile", "--directory", where, "--configfile", config]
     return ["snakemake", *place, "--cores", str(cores), *more]
 
 
 def finish(where: Path, cores: int, config: Path = TINY, project: Path = ROOT, **variables: str) -> Path:
-    """Makes a run, or what is missing of it, and says where it lies."""
+    """Complete a run and return its directory."""
     done = subprocess.run(
         command(where, cores, config=config, project=project),
         env=environment(project, **variables),
@@ -53,5 +53,5 @@ def finish(where: Path, cores: int, config: Path = TINY, project: Path = ROOT, *
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory) -> Path:
-    """The tiny run, made on two cores without a disturbance; tests only read it."""
+    """The tiny run, executed on two cores without disturbance; tests only read it."""
     return finish(tmp_path_factory.mktemp("reference"), 2)

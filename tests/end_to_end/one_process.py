@@ -1,4 +1,4 @@
-"""Makes a run, every job in this process: ``python -m tests.end_to_end.one_process CONFIG RUN``."""
+"""Execute all jobs of a run in this process: ``python -m tests.end_to_end.one_process CONFIG RUN``."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from calvaria.storage.store import write_atomically
 
 
 def main(source: Path, root: Path) -> None:
-    """Make the run of a config, in the order of the work."""
+    """Run all jobs of a config in order of execution."""
     config, run = load(source), Run(root)
     write_atomically(run.config, dump(config))
     for job in jobs(STAGES, run, config, len(sources.catalogue(config.ingest.sources))):

@@ -1,4 +1,4 @@
-"""The same config gives the same bytes: however it is cut into jobs, wherever and with whatever it is run.
+"""The same config gives the same bytes, regardless of the division into jobs and the environment.
 
 Three runs of the tiny config: ``here`` on two cores; ``elsewhere``, a copy of the project at another path, on
 one core, with another hash seed, killed and resumed; ``cut``, with other shard sizes and more loaders, in one
@@ -31,14 +31,14 @@ from tests.end_to_end.anchors import dice, skulls, stored
 from tests.end_to_end.conftest import LIMIT_S, TINY, command, environment, finish
 from tests.imports import too_much
 
-# Least Dice with the skulls of another machine (docs/determinism.md); that of two phantoms is 0.75 at most.
+# Minimum Dice with the skulls of another machine (docs/determinism.md); two phantoms have at most 0.75.
 NEAR = {"ingest": 0.98, "sample": 0.9}
-# Every job prints into its log which modules it imports.
+# Every job logs the modules that it imports.
 ELSEWHERE = {"PYTHONHASHSEED": "12345", "PYTHONPROFILEIMPORTTIME": "1"}
 
 
 def run_elsewhere(place: Path) -> Path:
-    """Runs a copy of the project, kills it and its jobs while the autoencoder trains, and starts it again."""
+    """Run a copy of the project, kill it and its jobs while the autoencoder trains, and restart it."""
     project, where = place / "copy of the project", place / "elsewhere"
     told = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -79,13 +79,13 @@ def run_elsewhere(place: Path) -> Path:
 
 
 def run_cut(place: Path) -> Path:
-    """Runs the config with whatever must not matter to a sample changed, all jobs in one process."""
+    """Run the config in one process, changing all settings that must not affect a sample."""
     raw = yaml.safe_load(TINY.read_text()) | {"loaders": 3, "checkpoint_s": 60}
     raw["ingest"]["shard_size"] = raw["sample"]["shard_size"] = 3
     config, made = place / "cut.yaml", place / "results" / "tiny"
     place.mkdir()
     config.write_text(yaml.safe_dump(raw, sort_keys=False))
-    env = environment(PYTHONHASHSEED="0", OMP_NUM_THREADS="1")  # a thread, as Snakemake sets it
+    env = environment(PYTHONHASHSEED="0", OMP_NUM_THREADS="1")  # one thread, as set by Snakemake
     once = [sys.executable, "-m", "tests.end_to_end.one_process", config, made]
     done = subprocess.run(
         once, env=env, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
@@ -100,16 +100,16 @@ def run_cut(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, reference) -> dict[str, Path]:
-    """Three runs, each in a directory of its own."""
+    """Three runs, each in a separate directory."""
     place = tmp_path_factory.mktemp("runs")
-    with ThreadPoolExecutor(2) as pool:  # two runs of one core each, side by side
+    with ThreadPoolExecutor(2) as pool:  # two runs of one core each at the same time
         elsewhere = pool.submit(run_elsewhere, place)
         cut = pool.submit(run_cut, place / "cut")
         return {"here": reference, "elsewhere": elsewhere.result(), "cut": cut.result()}
 
 
 def calvaria(*arguments: str | Path, where: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """One command of the tested installation."""
+    """Run a command of the tested installation."""
     return subprocess.run(
         ["calvaria", *arguments], env=environment(), cwd=where, capture_output=True, text=True, check=False
     )
@@ -127,7 +127,7 @@ def test_cores_path_hash_seed_and_interruptions_do_not_matter(runs):
 
 
 def test_skulls_come_near_those_of_another_machine(runs):
-    """Bit by bit they are only promised to be equal on the same hardware and versions."""
+    """Bit-identical results are guaranteed only on the same hardware and versions."""
     found, expected = skulls(Run(runs["here"])), stored()
     assert found.keys() == expected.keys()
     near = {name: dice(found[name], expected[name]) for name in expected}
@@ -135,7 +135,7 @@ def test_skulls_come_near_those_of_another_machine(runs):
 
 
 def test_shards_and_loaders_do_not_matter_to_a_sample(runs):
-    """Every volume with its row, every weight file and record is the same; only shards are cut otherwise."""
+    """Every volume, row, weight file and record is the same; only the shards differ."""
     here, cut = Run(runs["here"]), Run(runs["cut"])
     for one, other in zip(*(stores(run, load(run.config)) for run in (here, cut)), strict=True):
         assert one.rows() == other.rows(), one.path
@@ -151,11 +151,11 @@ def test_shards_and_loaders_do_not_matter_to_a_sample(runs):
 
 
 def test_jobs_import_only_what_their_identity_knows(runs):
-    """Else an edited module would not make its stages run again."""
+    """Otherwise editing a module would not re-run its stages."""
     run = Run(runs["elsewhere"])
     config = load(run.config)
     # Loaded before a stage begins. Plugins among them are part of the identities of the stages that run them;
-    # what the config says is part of an identity by its values.
+    # the config is part of an identity by its values.
     declarations = loaded_to_declare(run.config)
     for job in jobs(STAGES, run, config, len(run.ingest)):
         log = run.log(job.name).read_text(encoding="utf-8")
@@ -166,7 +166,7 @@ def test_jobs_import_only_what_their_identity_knows(runs):
 
 
 def test_jobs_import_only_what_they_need(runs):
-    """Else each waits for it, as often as there are jobs."""
+    """Otherwise every job would wait for unneeded imports."""
     run = Run(runs["elsewhere"])
     config = load(run.config)
     beyond = []
@@ -177,7 +177,7 @@ def test_jobs_import_only_what_they_need(runs):
 
 
 def loaded_to_declare(config: Path) -> set[str]:
-    """The modules that the command line imports to declare its commands and to read a config."""
+    """Return the modules that the command line imports to declare its commands and to read a config."""
     code = (
         "import sys; from pathlib import Path; import calvaria.cli; from calvaria.config import load\n"
         "load(Path(sys.argv[1]))\n"
@@ -208,7 +208,7 @@ def test_ancestry_leads_from_a_prediction_and_from_a_case_to_real_skulls(runs):
 
 
 def test_the_run_is_whole(runs):
-    """Every family and arm left its files, every score is a number or counted as empty."""
+    """Every family and arm has its files; every score is a number or counted as empty."""
     files = read_json(runs["here"] / "manifest.json")["files"]
     for family in ("real", "registration", "vae", "vqvae", "wgan", "introvae", "ldm", "flow"):
         assert f"fit/{family}/model.safetensors" in files
@@ -218,7 +218,7 @@ def test_the_run_is_whole(runs):
 
 
 def test_no_descendant_of_a_held_out_person_is_learned_from(runs):
-    """Every skull and case of every family, from draw to defect, descends from training people alone."""
+    """Every skull and case of every family, from draw to defect, descends only from training people."""
     run = Run(runs["here"])
     cohorts = read_json(run.split)
     ids = {name: {row["id"] for row in rows} for name, rows in cohorts.items()}
@@ -235,7 +235,7 @@ def test_no_descendant_of_a_held_out_person_is_learned_from(runs):
 
 
 def test_two_processes_fit_what_one_does(runs, tmp_path):
-    """The command starts them itself; they share every batch, so only the order of sums differs."""
+    """The command starts both processes; they share every batch, so only the order of summation differs."""
     one, shared = Run(runs["here"]), Run(tmp_path / "shared")
     shared.root.mkdir()
     for name in ("ingest.zarr", "people.json", "split.json", "precision.json"):

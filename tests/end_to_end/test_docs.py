@@ -1,4 +1,4 @@
-"""The commands and code of README and docs run on the tiny run, page by page, in the order of the page."""
+"""The commands and code of README and docs work on the tiny run, page by page, in reading order."""
 
 import os
 import re
@@ -21,18 +21,18 @@ from tests.unit.builders import write_nifti, write_nrrd
 from tests.unit.heads import head, with_hole
 from tests.unit.test_docs import merged
 
-# Commands that are run for real. The others train, or use networks that are too large for a test here; their
-# options are checked in tests/unit/test_docs.py, and what they do in tests of their own.
+# Commands that are executed. The others train, or use networks that are too large for this test; their
+# options are checked in tests/unit/test_docs.py, and their function in separate tests.
 RUN = ("ancestry", "diff", "estimate", "export", "extract", "inject", "score", "status", "verify")
-NOT_RUN = ("--recompute", "--watch")  # .ci/run recomputes shards; watching does not end
-# Pages whose Python is run elsewhere: napari opens a window and ONNX wants the pretrained model, which
-# tests/unit/test_convert.py converts; a published run is loaded in tests/unit/test_publish.py.
+NOT_RUN = ("--recompute", "--watch")  # .ci/run recomputes shards; --watch does not end
+# Pages whose Python is not run here: napari opens a window and ONNX needs the pretrained model, which
+# tests/unit/test_convert.py converts; tests/unit/test_publish.py loads a published run.
 OTHER_TESTS = ("interoperability.md", "publishing.md")
 ARMS = {"ldm": "all", "geometric+registration+ldm": "all"}  # the tiny run has fewer
 
 
 def pieces(*pages: str) -> dict:
-    """The demo's config with the pieces of some pages laid over it."""
+    """Return the demo's config merged with the config fragments of some pages."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     for block in blocks("yaml", pages=tuple(ROOT / "docs" / page for page in pages)):
         config = merged(config, yaml.safe_load(block.text))
@@ -41,7 +41,7 @@ def pieces(*pages: str) -> dict:
 
 @pytest.fixture(scope="module")
 def place(reference, tmp_path_factory) -> Path:
-    """A folder as a user has it after the demo: the run, files of the project, a skull, masks, a config."""
+    """A folder as after the demo: the run, files of the project, a skull, masks, a config."""
     where = tmp_path_factory.mktemp("user")
     (where / "results").mkdir()
     words = " ".join(word for _, command in commands() for word in command)
@@ -74,7 +74,7 @@ def test_a_page_can_be_followed(page, place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(place)
     monkeypatch.setattr(inject_skull, "GRID", Grid((112, 136, 128), 2.0))  # an eighth of the time
-    for made in ("cases", "cases-top", "model"):  # by an earlier page
+    for made in ("cases", "cases-top", "model"):  # created by an earlier page
         shutil.rmtree(made, ignore_errors=True)
     known: dict = {}
     for block in blocks("python", "sh", pages=(page,)):
@@ -88,14 +88,14 @@ def test_a_page_can_be_followed(page, place, monkeypatch):
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
-    """The package of docs/own_family.md, as pip installs it, in a folder for PYTHONPATH."""
+    """The package of docs/own_family.md, installed as by pip into a folder for PYTHONPATH."""
     folder = tmp_path_factory.mktemp("site")
     install(ROOT / "docs" / "own_family.md", folder)
     return folder
 
 
 def with_package(package: Path, *command: str | Path, where: Path) -> str:
-    """What a command prints where the package is installed."""
+    """Return the output of a command with the package installed."""
     variables = environment()
     paths = [str(package), *filter(None, [variables.get("PYTHONPATH")])]
     done = subprocess.run(
@@ -119,7 +119,7 @@ def halfway_run(reference, tmp_path_factory) -> Path:
     )
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["fit"]["halfway"] = {"kind": "halfway", "least": 0.4}
-    config["screen"]["copy_dice"] = 1.0  # at 7.5 mm all skulls are much alike
+    config["screen"]["copy_dice"] = 1.0  # at 7.5 mm all skulls are very similar
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     return run
 
@@ -158,7 +158,7 @@ def test_a_family_is_unknown_without_its_package(halfway_run):
 
 
 def test_every_target_of_a_page_is_planned(package, tmp_path):
-    """All targets that pages give to Snakemake with mine.yaml, in one plan."""
+    """All Snakemake targets of the pages with mine.yaml are planned together."""
     config = pieces("own_family.md", "own_defects.md", "arms.md") | {"name": "mine"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     targets = {

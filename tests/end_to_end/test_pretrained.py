@@ -1,4 +1,4 @@
-"""The pretrained model gives its committed scores again, from the scans on."""
+"""The pretrained model reproduces its committed scores, starting from the scans."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from calvaria.storage.store import read_json
 from calvaria.training.device import prepare_device
 from tests.conftest import ROOT
 
-CASES = (1, 7, 15)  # their defects are ours; those of the challenge are labels of the scan
+CASES = (1, 7, 15)  # with injected defects; the challenge's own are labels of the scan
 
 
 def test_the_model_is_small_and_says_what_it_is():

@@ -1,4 +1,4 @@
-"""A person who has only the published directory can load it, check it and cite it."""
+"""A published directory alone can be loaded, checked and cited."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import environment
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory, reference) -> Path:
-    """The tiny run's data set, published by the command and then moved to another place."""
+    """The tiny run's data set, published by the command and then moved."""
     made, place = tmp_path_factory.mktemp("made") / "set", tmp_path_factory.mktemp("moved") / "a b"
     given = [
         "calvaria",

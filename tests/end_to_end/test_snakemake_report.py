@@ -1,4 +1,4 @@
-"""Snakemake's own report of a finished run, with what the rules say of their files."""
+"""Snakemake's own report of a finished run, with the captions of the rules."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a small run without a disturbance."""
+"""Fixtures of the fault tests: a small undisturbed run."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ SMALL = ROOT / "tests" / "faults" / "small.yaml"
 
 
 def begun(where: Path) -> Run:
-    """A run of which nothing is done."""
+    """Create a run without results."""
     run = Run(where / "results" / "small")
     run.root.mkdir(parents=True)
     shutil.copy(SMALL, run.config)
@@ -22,7 +22,7 @@ def begun(where: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def calm(tmp_path_factory) -> tuple[Run, list[float]]:
-    """The run without a disturbance, and how long its jobs took."""
+    """The undisturbed run, and the seconds of its jobs."""
     starter = Starter(begun(tmp_path_factory.mktemp("calm")))
-    starter.finish(0)  # starts the server, too, so that the times are right
+    starter.finish(0)  # also starts the fork server, which would distort the times
     return starter.run, [starter.finish(number) for number in range(len(starter.jobs))]

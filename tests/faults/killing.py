@@ -1,6 +1,6 @@
-"""Jobs of a run in processes of their own, forked from one that has imported all that is slow.
+"""Jobs of a run in separate processes, forked from one that has imported all slow packages.
 
-They work at once, so a random instant of their time is an instant of their work.
+Jobs have no start-up time, so a random instant of their run time falls into their work.
 """
 
 import multiprocessing
@@ -33,13 +33,13 @@ ONE_THREAD = {
 
 
 def all_jobs(run: Run) -> list[Job]:
-    """The jobs of a run in the order of the work."""
+    """Return the jobs of a run in order of execution."""
     config = load(run.config)
     return jobs(STAGES, run, config, len(sources.catalogue(config.ingest.sources)))
 
 
 class Starter:
-    """Starts jobs of a run."""
+    """Starter of a run's jobs."""
 
     def __init__(self, run: Run) -> None:
         os.environ.update(ONE_THREAD)
@@ -54,7 +54,7 @@ class Starter:
         return process
 
     def finish(self, number: int) -> float:
-        """Does a whole job and says how many seconds that took."""
+        """Complete a job and return its seconds."""
         begun = time.monotonic()
         process = self.start(number)
         process.join()
@@ -63,12 +63,12 @@ class Starter:
 
 
 def log_of(root: Path) -> Path:
-    """What all jobs of a run printed."""
+    """Return the path of the log of all jobs of a run."""
     return root.with_suffix(".log")
 
 
 def work(root: Path, number: int, deadly_write: int) -> None:
-    """A job, in a process of its own."""
+    """Run a job in a separate process."""
     log = os.open(log_of(root), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())

@@ -1,7 +1,7 @@
-"""Killed anywhere and resumed, a run ends with the same bytes.
+"""A run that is killed at any time and resumed ends with the same bytes.
 
-CALVARIA_KILLS and CALVARIA_SEED in the environment say how many kills there are, and which; so do those of
-`make test-faults KILLS=50 SEED=0`.
+The environment variables CALVARIA_KILLS and CALVARIA_SEED set the number of kills and the random seed, as
+does `make test-faults KILLS=50 SEED=0`.
 """
 
 import os
@@ -21,14 +21,14 @@ from tests.faults.killing import Starter
 
 KILLS = int(os.environ.get("CALVARIA_KILLS", "6"))
 SEED = int(os.environ.get("CALVARIA_SEED", "0"))
-TRIES = 30  # a job may be done before it is killed
+TRIES = 30  # a job may finish before it is killed
 LIMIT_S = 900
 
 
 def test_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):
-    """Every stage in turn; half of the kills at any instant, half while a file is written.
+    """Kill every stage in turn: half of the kills at any instant, half while a file is written.
 
-    Half of the time what the job has written is deleted, as Snakemake does, and else it stays.
+    In half of the cases, the outputs of the job are deleted, as by Snakemake; in the others they are kept.
     """
     reference, seconds = calm
     starter, rng = Starter(begun(tmp_path)), np.random.default_rng(SEED)
@@ -53,7 +53,7 @@ def test_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm)
 
 
 def kill(starter: Starter, number: int, seconds: float, rng: np.random.Generator) -> str:
-    """Kills a job before it is done, and says when."""
+    """Kill a job before it ends, and return a description of the instant."""
     outputs = starter.jobs[number].outputs
     for _ in range(TRIES):
         if rng.random() < 0.5:
@@ -77,14 +77,14 @@ def kill(starter: Starter, number: int, seconds: float, rng: np.random.Generator
 
 
 def same(run: Run, reference: Run) -> None:
-    """Every byte, and the digest of all."""
+    """Assert that all files and the digest are identical."""
     found, expected = read_manifest(run), read_manifest(reference)
     assert [name for name, sha in expected["files"].items() if found["files"].get(name) != sha] == []
     assert found["digest"] == expected["digest"]
 
 
 def test_snakemake_and_all_its_jobs_killed_at_random_instants_end_with_the_same_digest(tmp_path, calm):
-    """A tenth of the number of kills; each leaves a lock behind, of which Snakemake says what to do."""
+    """Use a tenth of the kills; each leaves a lock, for which Snakemake prints the remedy."""
     kills = KILLS // 10
     if not kills:
         pytest.skip("fewer than 10 kills were requested; tests/end_to_end kills Snakemake once")
@@ -95,7 +95,7 @@ def test_snakemake_and_all_its_jobs_killed_at_random_instants_end_with_the_same_
                 line, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
             said = tmp_path / f"{number}.log"
-            while "Execute" not in said.read_text() and process.poll() is None:  # it plans for seconds
+            while "Execute" not in said.read_text() and process.poll() is None:  # planning takes seconds
                 time.sleep(0.1)
             time.sleep(rng.uniform(0, 6))
             assert process.poll() is None, "the run ended before it could be killed"

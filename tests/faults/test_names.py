@@ -1,4 +1,4 @@
-"""Through a real Snakemake: names that a shell would run, and the directory of another run."""
+"""Names that a shell would execute, and the directory of another run, with a real Snakemake."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def test_no_string_of_the_config_and_no_file_name_reaches_a_shell(tmp_path):
 
 
 def test_the_directory_of_another_run_is_refused_and_stays_as_it_is(tmp_path):
-    """What is an edit and what another run: tests/unit/test_another_run.py."""
+    """tests/unit/test_another_run.py distinguishes edits from other runs."""
     run = Run(tmp_path / "results" / "small")
     run.root.mkdir(parents=True)
     (run.root / "thesis.tex").write_text("mine")

@@ -18,7 +18,7 @@ LIMIT_S = 300
 
 
 def copied(reference: Run, where: Path, **changes: object) -> Run:
-    """A run of its own in which everything is fitted, with another config."""
+    """Copy a run in which everything is fitted, with another config."""
     run = Run(where / "run")
     shutil.copytree(reference.root, run.root, ignore=shutil.ignore_patterns("sample", "vae.zarr"))
     config = yaml.safe_load(run.config.read_text())
@@ -44,7 +44,7 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
 
 
 def test_a_training_that_is_stopped_loses_no_step_and_ends_with_the_same_bits(calm, tmp_path):
-    """Its checkpoints are an hour apart, so what it goes on from was written when it was stopped."""
+    """Checkpoints are an hour apart, so training resumes from the checkpoint written at the signal."""
     run = copied(calm[0], tmp_path, checkpoint_s=3600.0)
     directory = run.fit("vae")
     expected = (directory / "model.safetensors").read_bytes()
@@ -70,7 +70,7 @@ def test_a_training_that_is_stopped_loses_no_step_and_ends_with_the_same_bits(ca
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_sampling_that_is_stopped_leaves_nothing(calm, tmp_path, number):
-    """However far it is: when it still imports what it needs, and when it draws."""
+    """Stop it both during imports and while drawing."""
     run = copied(calm[0], tmp_path, sample={"count": 4000, "shard_size": 4000, "batch_size": 1})
     process = started("sample", run)
     time.sleep(2)

@@ -1,4 +1,4 @@
-"""A SLURM of one node, started for these tests and stopped afterwards, whatever happens."""
+"""A SLURM cluster of one node, started for these tests and always stopped afterwards."""
 
 import subprocess
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
-ABSENT = 77  # its status where SLURM cannot be had
+ABSENT = 77  # exit status where SLURM is unavailable
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Path]:
-    """The directory of its logs; tests that need it skip, visibly, where SLURM cannot be started."""
+    """The log directory of the cluster; dependent tests are skipped where SLURM cannot be started."""
     place = tmp_path_factory.mktemp("cluster")
     try:
         begun = subprocess.run([CLUSTER, "start", place], capture_output=True, text=True, check=False)

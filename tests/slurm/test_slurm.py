@@ -1,7 +1,7 @@
-"""A run through a real SLURM, with the profile that users take, has the digest of a run without it.
+"""A run on a real SLURM cluster with the shipped profile has the digest of a local run.
 
-On the way a job is cancelled, the node goes down and up, and Snakemake is stopped; the same command then
-makes what is left.
+Meanwhile a job is cancelled, the node goes down and up, and Snakemake is stopped; the same command then
+completes the run.
 """
 
 import signal
@@ -19,14 +19,14 @@ from calvaria.storage.store import read_json
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import LIMIT_S, TINY, environment, finish
 
-FAMILIES = ("real", "vae")  # one without a network and one with one; every rule but those that register
+FAMILIES = ("real", "vae")  # without and with a network; cover every rule except registrations
 PROFILE = ROOT / "profiles" / "slurm"
 OFTEN = ["--slurm-init-seconds-before-status-checks", "1"]  # jobs are short here
 
 
 @dataclass(frozen=True)
 class Job:
-    """One that was submitted."""
+    """A submitted job."""
 
     id: str
     state: str
@@ -34,7 +34,7 @@ class Job:
     restarts: int
     memory: str  # 500M
     gpus: str  # gres:gpu:1 or N/A
-    comment: str  # by which Snakemake names rule and wildcards
+    comment: str  # rule and wildcards, set by Snakemake
 
 
 def mb(job: Job) -> int:
@@ -46,7 +46,7 @@ def slurm(*command: str) -> str:
 
 
 def jobs(comment: str = "", state: str = "all") -> list[Job]:
-    """Those of a rule that SLURM knows, the finished ones, too."""
+    """Return the jobs of a rule that SLURM lists, including finished ones."""
     form = "JobID:|,State:|,Partition:|,RestartCnt:|,MinMemory:|,tres-per-job:|,Comment:256"
     lines = slurm("squeue", "--noheader", f"--states={state}", f"--Format={form}").splitlines()
     rows = [[part.strip() for part in line.split("|")] for line in lines]
@@ -55,7 +55,7 @@ def jobs(comment: str = "", state: str = "all") -> list[Job]:
 
 
 def begin(where: Path, config: Path) -> subprocess.Popen[str]:
-    """The command that a user gives, in the background; it writes to ``snakemake.log``."""
+    """Start the user's command in the background; its output goes to ``snakemake.log``."""
     place = ["--snakefile", ROOT / "Snakefile", "--directory", where, "--configfile", config]
     listening = ["env", "--default-signal=INT"]  # a shell's background jobs would ignore Ctrl-C
     with (where / "snakemake.log").open("a") as log:
@@ -68,7 +68,7 @@ def begin(where: Path, config: Path) -> subprocess.Popen[str]:
 
 
 def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Waits for something to be true while the run goes on."""
+    """Wait until a condition holds while the run continues."""
     deadline = time.monotonic() + LIMIT_S
     while not what():
         assert process.poll() is None, "the run ended too early"
@@ -78,7 +78,7 @@ def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
-    """The tiny config with fewer families, as a job of SLURM's takes some seconds whatever it does."""
+    """The tiny config with fewer families, since every SLURM job takes at least some seconds."""
     settings = yaml.safe_load(TINY.read_text())
     settings["device"] = "auto"
     settings["ingest"]["shard_size"] = settings["ingest"]["sources"]["phantom"]["count"]
@@ -90,7 +90,7 @@ def config(tmp_path_factory) -> Path:
 
 
 def disturb(where: Path, config: Path) -> Path:
-    """A run through SLURM that everything happens to."""
+    """Run on SLURM with all disturbances."""
     process = begin(where, config)
     try:
         until((where / "results/tiny/fit/vae/scratch/checkpoint.safetensors").is_file, process)
@@ -118,7 +118,7 @@ def disturb(where: Path, config: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(cluster, config, tmp_path_factory) -> dict[str, Path]:
-    """One through SLURM, and meanwhile one without it."""
+    """A run on SLURM and a simultaneous local run."""
     place = tmp_path_factory.mktemp("runs")
     (place / "slurm").mkdir()
     with ThreadPoolExecutor(1) as pool:

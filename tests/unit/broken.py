@@ -1,4 +1,4 @@
-"""Builders of broken inputs: each writes one into a folder and returns its path."""
+"""Builders of broken inputs: each writes an input into a folder and returns its path."""
 
 import os
 import zipfile
@@ -42,7 +42,7 @@ def nrrd(name: str = "bad.nrrd", data: bytes | None = None, **lines: str | None)
 
 
 def cut(build: Build, keep: float) -> Build:
-    """What another builder makes, without its end."""
+    """Return a builder that truncates the file of another builder."""
 
     def built(where: Path) -> Path:
         path = build(where)
@@ -54,7 +54,7 @@ def cut(build: Build, keep: float) -> Build:
 
 
 def flipped(build: Build, place: float) -> Build:
-    """What another builder makes, with one byte wrong."""
+    """Return a builder that changes one byte of the file of another builder."""
 
     def built(where: Path) -> Path:
         path = build(where)
@@ -107,7 +107,7 @@ def archive(*names: str) -> Build:
 
 
 def outside(where: Path) -> Path:
-    """A header whose data file exists, in the folder above."""
+    """Write a header whose data file exists in the parent folder."""
     (where / "in").mkdir()
     (where / "secret.raw").write_bytes(mask().tobytes("F"))
     return nrrd_text(where / "in" / "bad.nhdr", b"", data_file="../secret.raw")
@@ -130,7 +130,7 @@ def with_nan() -> np.ndarray:
 
 
 def steps(*levels: float) -> np.ndarray:
-    """A volume of 0 and some values."""
+    """Return a volume of 0 and some values."""
     values = np.zeros(SHAPE, np.float32)
     for place, level in enumerate(levels):
         values[:, place + 1] = level
@@ -138,7 +138,7 @@ def steps(*levels: float) -> np.ndarray:
 
 
 def not_upright(paths: list[Path]) -> None:
-    """Makes rows and columns run the same way, which no library writes."""
+    """Make rows and columns parallel, which libraries never write."""
     for path in paths:
         content = path.read_bytes()
         assert b"1\\0\\0\\0\\1\\0" in content
@@ -146,7 +146,7 @@ def not_upright(paths: list[Path]) -> None:
 
 
 def series(change: Callable[[list[Path]], object] | None = None, **tags: str) -> Build:
-    """A series of DICOM slices in which something is changed."""
+    """Return a builder of a DICOM series with a change."""
 
     def build(where: Path) -> Path:
         folder = where / "bad"

@@ -1,4 +1,4 @@
-"""Small volumes, series and heads that the tests of the sources write."""
+"""Builders of small volumes, series and heads for the tests of sources."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ AFFINE = np.array([[0.9, 0, 0, -12], [0, 0.8, 0, 7], [0, 0, 1.5, 40], [0, 0, 0, 
 
 
 def mask(dtype: Any = np.uint8, value: float = 1) -> np.ndarray:
-    """(6, 5, 4) volume with a box of one value."""
+    """Return a (6, 5, 4) volume with a box of one value."""
     values = np.zeros(SHAPE, dtype)
     values[1:4, 1:3, 1:3] = value
     return values
@@ -27,7 +27,7 @@ def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE) -> 
 def nifti_with(
     path: Path, values: np.ndarray | None = None, data: bytes | None = None, **fields: Any
 ) -> Path:
-    """A NIfTI file whose header fields are as given, however wrong that is."""
+    """Write a NIfTI file with the given header fields, valid or not."""
     import nibabel
 
     values = mask() if values is None else values
@@ -46,7 +46,7 @@ def nifti_with(
 
 
 def write_nrrd(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE, **fields: Any) -> Path:
-    """An NRRD file in left-posterior-superior for a RAS affine; fields are changed, or dropped (None)."""
+    """Write an LPS NRRD file from a RAS affine, with fields changed, or dropped (None)."""
     import nrrd
 
     lps = np.diag([-1.0, -1, 1, 1]) @ affine
@@ -62,7 +62,7 @@ def write_nrrd(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE, **fi
 
 
 def nrrd_text(path: Path, data: bytes | None = None, **lines: str | None) -> Path:
-    """An NRRD file, raw and uint8, with header lines replaced, or dropped (None)."""
+    """Write a raw uint8 NRRD file, with header lines replaced, or dropped (None)."""
     header: dict[str, str | None] = {
         "type": "uint8",
         "dimension": "3",
@@ -81,7 +81,7 @@ def nrrd_text(path: Path, data: bytes | None = None, **lines: str | None) -> Pat
 def write_slice(
     path: Path, pixels: np.ndarray, spacing: tuple[float, float] = (0.9, 0.8), **tags: Any
 ) -> Path:
-    """One CT slice.
+    """Write a CT slice.
 
     Args:
         pixels: (j, i) stored values, or (j, i, 3) colours.
@@ -137,7 +137,7 @@ def write_series(
     spacing: tuple[float, float] = (0.9, 0.8),
     **tags: Any,
 ) -> list[Path]:
-    """A series of (i, j, k) values, slice after slice a step in mm LPS apart; files are named by number."""
+    """Write a series of (i, j, k) values with a slice step in mm LPS; files are named by number."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(values.shape[2]):
@@ -149,17 +149,17 @@ def write_series(
 
 
 def ramp(slices: int = 6) -> np.ndarray:
-    """(7, 5, slices) int16 values from -1000 on, each there once."""
+    """Return (7, 5, slices) distinct int16 values from -1000 upwards."""
     return (np.arange(35 * slices, dtype=np.int16) - 1000).reshape(7, 5, slices)
 
 
 def head_ct(
     spacing: float = 3.0, *, tissue: bool = True, holder_mm: float = 112
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A head in a holder: (i, j, k) int16 HU, its (4, 4) affine, and the (i, j, k) bool of its true bone.
+    """Return a head in a holder: (i, j, k) int16 HU, (4, 4) affine, and (i, j, k) bool of the true bone.
 
-    Skull and lower jaw are apart. A holder of 500 HU, thin and curved, lies behind the head, whose skin
-    touches its cushion; a sandbag lies on the table, and a small calcification in the brain.
+    Skull and lower jaw are separate. A thin curved holder of 500 HU is behind the head, whose skin touches
+    the cushion; a sandbag is on the table, and a small calcification in the brain.
     """
     n = [round(mm / spacing) for mm in (240, 260, 210)]
     x, y, z = np.meshgrid(*((np.arange(m) - m / 2) * spacing for m in n), indexing="ij")

@@ -1,4 +1,4 @@
-"""Fixtures that several unit tests share; they import torch, and other tests need not wait for it."""
+"""Fixtures shared by several unit tests; they import torch only on use."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
-    """Exported models: with a fine network and without; and one that was never trained."""
+    """Exported models: with a fine network, without one, and an untrained one."""
     from calvaria.reconstruction.coarse.network import new_network
     from calvaria.reconstruction.export.model import export
     from calvaria.training.weights import weights
@@ -25,7 +25,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def coarse_head(tmp_path_factory) -> Path:
-    """A mask of the operated head with larger voxels, for tests that look at something else."""
+    """A mask of the operated head with large voxels, for tests that need no resolution."""
     from tests.unit.builders import write_nifti
     from tests.unit.models import operated, remaining
 

@@ -1,4 +1,4 @@
-"""Rare kinds of DICOM that the tests write."""
+"""Writers of rare kinds of DICOM files."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ RLE = "1.2.840.10008.1.2.5"
 
 
 def write_object(path: Path, kind: str, modality: str = "OT") -> Path:
-    """A whole DICOM file of a SOP class that holds no image."""
+    """Write a complete DICOM file of a SOP class without an image."""
     from pydicom import Dataset
     from pydicom.uid import ExplicitVRLittleEndian
 
@@ -59,7 +59,7 @@ def strip_preamble(path: Path, *, implicit: bool) -> None:
 
 
 def compress(path: Path, syntax: str) -> None:
-    """Recode the pixels of a file."""
+    """Transcode the pixels of a file."""
     import gdcm
 
     reader = gdcm.ImageReader()
@@ -79,7 +79,7 @@ def compress(path: Path, syntax: str) -> None:
 def write_enhanced(
     path: Path, values: np.ndarray, order: list[int], step: tuple[float, float, float] = (0, 0, 1.5)
 ) -> Path:
-    """An enhanced CT of (i, j, k) Hounsfield units, its frames in some order, each with its own rescale."""
+    """Write an enhanced CT of (i, j, k) Hounsfield units, frames in any order, with a rescale per frame."""
     from pydicom import Dataset, Sequence, dcmread
 
     def item(**tags: Any) -> Sequence:

@@ -1,4 +1,4 @@
-"""A finished run as its manifest tells it, without its data."""
+"""A finished run as described by its manifest, without data."""
 
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,18 @@ SKULLS = 8
 
 
 def tiny() -> dict[str, Any]:
-    """The smallest config that still has every stage: one family, one arm."""
+    """Return the smallest config that still has every stage: one family, one arm."""
     raw: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
     raw["train"]["arms"] = {"none": {"families": {"real": 1}}}
     return raw | {"fit": {"real": raw["fit"]["real"], "vae": raw["fit"]["vae"]}}
 
 
 def finished(root: Path, raw: dict[str, Any], other: str = "", **made_with: Any) -> tuple[Run, Config]:
-    """A run's config and manifest.
+    """Write a run's config and manifest.
 
     Args:
-        other: files whose name begins with one of these words have other bytes.
-        made_with: what replaces parts of ``code``, ``versions`` or ``hardware``.
+        other: words; files whose name begins with one of them have different bytes.
+        made_with: replacements of parts of ``code``, ``versions`` or ``hardware``.
     """
     run, config = Run(root), parse(raw, "config")
     write_atomically(run.config, dump(config))

@@ -52,7 +52,7 @@ def a_config() -> Config:
 
 
 def write_run(root: Path, config: Config) -> Run:
-    """A finished run with made-up results: one of the two predictions of 'plain' is empty."""
+    """Write a finished run with made-up results: one of the two predictions of 'plain' is empty."""
     run, grid = Run(root), config.grid.voxels()
     x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)

@@ -1,7 +1,7 @@
-"""A small model that knows one operated head by heart, and a finished run that it is exported from.
+"""A small model overfitted to one operated head, and a finished run from which it is exported.
 
-Its networks are trained for seconds, on that one case. They say nothing of other heads, but whatever lies
-between a file of that head and the files that are written is the real thing.
+The networks are trained for seconds on that case only. They are useless for other heads, but the processing
+from input file to output files is the real one.
 """
 
 from collections.abc import Callable
@@ -43,23 +43,23 @@ from tests.unit.heads import head, with_hole
 ARM = "plain"
 FACTOR = 2
 HOLE_MM = 25.0
-FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # outputs of a reconstruction
+FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # outputs of reconstruct
 
 Weights = dict[str, np.ndarray]
 
 
 def operated(spacing_mm: float) -> Scan:
-    """The head: 1 remaining bone, 2 what was taken out at the top right."""
+    """Return the head: 1 remaining bone, 2 the part removed at the top right."""
     return with_hole(head(1, spacing_mm), HOLE_MM, IMPLANT)
 
 
 def remaining(scan: Scan) -> Scan:
-    """A scan without what was taken out, as a mask."""
+    """Return a scan without the removed part, as a mask."""
     return Scan((scan.labels == BONE).astype(np.uint8), scan.affine)
 
 
 def small_config(refine: bool, device: str = "cpu") -> Config:
-    """With a network on a fine grid, or without."""
+    """Return a small config with or without a fine network."""
     fine = {"factor": FACTOR, "window_mm": 60.0, "margin_mm": 6.0, "channels": [8, 8, 16]}
     return parse(
         {
@@ -84,7 +84,7 @@ def small_config(refine: bool, device: str = "cpu") -> Config:
 
 @cache
 def learned() -> tuple[Weights, Weights]:
-    """Weights of the network of the grid, and of that of the fine grid."""
+    """Return the weights of the coarse and of the fine network."""
     config = small_config(refine=True)
     prepare_device(config)
     assert config.refine is not None
@@ -132,7 +132,7 @@ EMPTY = {**dict.fromkeys(SCORES), **dict.fromkeys(("dsc", "bdsc_10mm"), 0.0), "e
 
 
 def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Run:
-    """A finished run, as far as a model is exported from it: two test cases, one of them predicted empty."""
+    """Write the part of a finished run needed for export: two test cases, one with an empty prediction."""
     run = Run(root)
     write_atomically(run.config, dump(config))
     write_tensors(run.train(ARM, 0) / "model.safetensors", first)
@@ -150,7 +150,7 @@ def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Ru
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, files with what is in them."""
+    """Return everything below a folder, with the contents of files."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Our Adam is torch's, to the bit, and can be stopped and resumed like it."""
+"""Calvaria's Adam is bit-identical to torch's, also when stopped and resumed."""
 
 import torch
 
@@ -6,7 +6,7 @@ from calvaria.training.adam import Adam
 
 
 def steps(kind: type[torch.optim.Adam], stop_after: int | None = None) -> bytes:
-    """Weights after some steps; on the way the optimiser may be replaced by one that resumes its state."""
+    """Return the weights after some steps, optionally resuming the state in a new optimiser."""
     generator = torch.Generator().manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(size, generator=generator)) for size in (5, (3, 4))]
     optimiser = kind(weights, lr=0.1, betas=(0.5, 0.9))

@@ -1,4 +1,4 @@
-"""What makes a run another run, and what is only an edit of it."""
+"""Distinction between a different run and an edit of the same run."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""What must come out the same on any machine, to the last bit: who is who's cohort, and the scores of a case.
+"""Results that must be bit-identical on any machine: the cohort of every person, and the scores of a case.
 
-The rest of that promise has golden values where it is tested: seeds, a phantom, a resampled skull, defects
-and the bytes of a shard. docs/determinism.md lists them.
+Other such results have golden values in their own tests: seeds, a phantom, a resampled skull, defects and
+the bytes of a shard. docs/determinism.md lists them.
 """
 
 from dataclasses import asdict
@@ -44,7 +44,7 @@ def test_a_split(tmp_path):
 
 
 def test_the_scores_of_a_case(dome):
-    """An implant, and the same one shifted and with a corner missing."""
+    """The prediction is the implant, shifted and without a corner."""
     implant = dome.copy()
     implant[:, :, :30] = 0
     implant[:14] = 0

@@ -1,4 +1,4 @@
-"""The audit's figures are what their authors defined, and they see what they are meant to see."""
+"""The audit's figures follow their published definitions, and detect what they are designed to detect."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Geometric augmentation truly reaches the network, moves cases as it says, and keeps labels disjoint."""
+"""Geometric augmentation reaches the network, moves cases as specified, and keeps labels disjoint."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def test_a_mirror_image_is_the_flipped_array(case, grid):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_shift_moves_along_its_axis_in_voxels(case, grid, axis):
-    """The matrix says where an output voxel comes from."""
+    """The matrix maps output voxels to input voxels."""
     matrix = np.eye(3, 4, dtype=np.float32)
     matrix[axis, 3] = 2 * grid.spacing_mm / (grid.extent_mm[axis] / 2)
     moved = apply_changes(case, [with_matrix(grid, matrix)])
@@ -122,7 +122,7 @@ def test_a_small_motion_keeps_volumes(case, grid, seed):
 
 
 def test_levels_grow(case, grid):
-    """The network input differs more from the skull, the stronger the level."""
+    """The stronger the level, the more the network's input differs from the skull."""
     overlaps = []
     for level in ("mild", "strong", "extreme"):
         moved = [apply_changes(case, [draw(LEVELS[level], grid, seed)])[0] > 0 for seed in range(12)]

@@ -1,11 +1,11 @@
-"""The moving average of weights has the bits of diffusers' one, whose import takes longer than a job."""
+"""The moving average of weights is bit-identical to diffusers', whose import takes longer than a job."""
 
 import torch
 from diffusers.training_utils import EMAModel
 
 from calvaria.training.average import MovingAverage
 
-DECAY = 0.6  # reached after the fifth step, so that both parts of the schedule count
+DECAY = 0.6  # reached after the fifth step, so that both parts of the schedule are tested
 
 
 def values(parameters: list[torch.nn.Parameter]) -> list[bytes]:

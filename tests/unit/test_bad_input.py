@@ -1,4 +1,4 @@
-"""A corpus of broken inputs: each is refused with a sentence that names it and says what to do."""
+"""A corpus of broken inputs: each is rejected with a sentence that names it and the remedy."""
 
 import gzip
 import os
@@ -47,14 +47,14 @@ REMEDY = re.compile(
     r"; .*\b(download|export|repair|remove|rename|convert|split|move|unpack|copy|keep|resample|replace|read|"
     r"put|set|check|correct|get|lower|ask|give|segment)\b"
 )
-NOBODY = 65534  # a user without rights
-MEMORY = 8 << 20  # bytes that any of these may take, although some claim terabytes
+NOBODY = 65534  # a user without permissions
+MEMORY = 8 << 20  # memory limit in bytes for every input, although some headers claim terabytes
 
 Case = tuple[str, Callable, Build, str]
 
 
 def through(kind: type[FolderSource] | type[CtSource], name: str) -> Callable[[Path], object]:
-    """Reads a file as the entry of a source; its fault, or what reading says, is raised."""
+    """Return a function that reads a file as a source's entry; faults of the entry are raised as errors."""
 
     def read(path: Path) -> object:
         config = {"mine": kind(kind=name, path=path.parent)}
@@ -329,7 +329,7 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def libraries() -> None:
-    """Imported before memory is counted."""
+    """Import the libraries before memory is measured."""
     import nibabel
     import nrrd
     import SimpleITK
@@ -347,7 +347,7 @@ def test_the_corpus_is_large():
     ("read", "build", "message"), [case[1:] for case in CORPUS], ids=[case[0] for case in CORPUS]
 )
 def test_broken_input(tmp_path, read, build, message):
-    """Says which file, what was found and what to do, in little memory, and leaves the input as it is."""
+    """The message names file, fault and remedy; little memory is used, and the input stays unchanged."""
     path = build(tmp_path)
     before = listing(tmp_path)
     tracemalloc.start()
@@ -367,7 +367,7 @@ def test_broken_input(tmp_path, read, build, message):
 
 @pytest.mark.parametrize("name", ["bad.nii", "bad.nrrd"])
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
-    """Simulated, so that it is tested for root as well."""
+    """The error is simulated, so that the test also works as root."""
     path = tmp_path / name
     path.write_bytes(b"x")
 
@@ -381,7 +381,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
 
 @pytest.fixture
 def nobody(tmp_path) -> Iterator[None]:
-    """Root, who may read everything, gives up its rights for a test."""
+    """Drop root's permission to read everything during a test."""
     if os.geteuid():
         yield
         return

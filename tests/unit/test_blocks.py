@@ -1,4 +1,4 @@
-"""Blocks of a volume that have something in them."""
+"""Non-empty blocks of a volume."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A vault is bridged across a hole to a fraction of a millimetre, and changed nowhere else."""
+"""A vault is interpolated across a hole to a fraction of a millimetre, and unchanged elsewhere."""
 
 from dataclasses import replace
 
@@ -21,19 +21,19 @@ from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, di
 CONE = inside_cone()
 KNOWN = 16
 SPHERE_MM = (81.0, 75.0)  # outer and inner radius
-ANCHOR_MM = 70.0  # so the vaults' centre is 30 mm below that of the box
-GRID = Grid((49, 57, 39), 3.0)  # the centre lies in the middle of a voxel
+ANCHOR_MM = 70.0  # the vaults' centre is 30 mm below that of the grid
+GRID = Grid((49, 57, 39), 3.0)  # the centre coincides with a voxel centre
 
 
 def radius(rays: np.ndarray, axes: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Distance in mm along unit vectors (..., 3) to an ellipsoid around the origin."""
+    """Return the distance in mm along unit vectors (..., 3) to an ellipsoid around the origin."""
     square, mixed = ((rays / axes) ** 2).sum(-1), (rays * middle / axes**2).sum(-1)
     rest = ((middle / axes) ** 2).sum() - 1
     return (mixed + np.sqrt(mixed**2 - square * rest)) / square
 
 
 def ellipsoid(axes: np.ndarray, middle: np.ndarray, thickness: float) -> VaultPicture:
-    """The vault of an ellipsoidal shell: outer semi-axes, middle and thickness in mm."""
+    """Return the vault of an ellipsoidal shell with outer semi-axes, centre and thickness in mm."""
     outer, inner = (radius(directions(), one, middle) for one in (axes, axes - thickness))
     return VaultPicture(
         inner.astype(np.float32), outer.astype(np.float32), np.full((SIZE, SIZE), 150, np.float32)
@@ -45,18 +45,18 @@ def sphere() -> VaultPicture:
 
 
 def head(rng: np.random.Generator, size: float = 1.0) -> VaultPicture:
-    """Heads differ in all proportions, and stand a little beside the middle."""
+    """Return a head with random proportions and a small random offset from the centre."""
     axes = np.array([71, 88, 77]) * size * rng.normal(1, 0.04, 3)
     return ellipsoid(axes, rng.normal(0, 2.5, 3), rng.normal(6.5, 0.7))
 
 
 def cap(towards: tuple[float, float, float], angle: float) -> np.ndarray:
-    """(SIZE, SIZE) bool: the directions within an angle in rad of one."""
+    """Return (SIZE, SIZE) bool, the directions within an angle in rad of a given direction."""
     return (directions() @ (np.array(towards) / np.linalg.norm(towards)) > np.cos(angle)) & CONE
 
 
 def without(vault: VaultPicture, hole: np.ndarray) -> VaultPicture:
-    """The vault as it is seen where bone is missing."""
+    """Return the vault image with bone missing in a hole."""
     return replace(
         vault, **{name: np.where(hole, 0, getattr(vault, name)) for name in ("outer_mm", "inner_mm")}
     )
@@ -84,7 +84,7 @@ def known() -> np.ndarray:
 
 
 def rms(errors: np.ndarray) -> np.ndarray:
-    """(2,) root mean square, of the outer and the inner surface."""
+    """Return the (2,) root mean square of the outer and the inner surface."""
     return np.sqrt((errors**2).mean(axis=1))
 
 
@@ -92,7 +92,7 @@ def rms(errors: np.ndarray) -> np.ndarray:
 @SIZES
 @pytest.mark.parametrize("seed", [1, 2])
 def test_both_surfaces_are_continued_to_a_fraction_of_a_millimetre(known, hole, size, seed):
-    """Also of heads that are smaller or larger than all known ones; the mean is off by up to a centimetre."""
+    """This includes heads smaller or larger than all known ones; the mean's error is up to a centimetre."""
     truth = head(np.random.default_rng(seed), size)
     found = images(interpolate(without(truth, hole), hole, known))[:, hole] - images(truth)[:, hole]
     assert rms(found).max() < 0.2
@@ -115,7 +115,7 @@ def test_outside_of_the_hole_nothing_is_changed(known, hole):
 
 
 def wider(hole: np.ndarray) -> np.ndarray:
-    """A hole that is drawn four pixels, about a centimetre and a half, too wide all around."""
+    """Return a hole widened by four pixels, about 1.5 cm, on all sides."""
     return binary_dilation(hole, np.ones((3, 3)), iterations=4) & CONE
 
 
@@ -150,7 +150,7 @@ def test_a_vault_without_hole_is_returned_as_it_is(known):
     vault = head(np.random.default_rng(1))
     found = interpolate(vault, np.zeros((SIZE, SIZE), bool), known)
     assert np.array_equal(images(found), images(vault))
-    found = interpolate(vault, ~CONE, known)  # the corners are not part of the picture
+    found = interpolate(vault, ~CONE, known)  # the corners are not part of the image
     assert np.array_equal(images(found), images(vault))
 
 
@@ -170,7 +170,7 @@ def test_a_second_gap_is_neither_bridged_nor_taken_for_bone(known):
 
 @HOLES
 def test_a_mirrored_vault_is_bridged_mirrored(known, hole):
-    """Although neither the known heads nor this one is symmetric."""
+    """This holds although neither the known heads nor this one is symmetric."""
     open_vault = without(head(np.random.default_rng(1)), hole)
     found = interpolate(open_vault, hole, known)
     again = mirrored(interpolate(mirrored(open_vault), hole[::-1], known))
@@ -186,7 +186,7 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
         return 3 * np.exp(-((np.arccos(np.clip(directions() @ towards, -1, 1)) / 0.3) ** 2))
 
     def told(more: np.ndarray) -> float:
-        """How much further out the hole is bridged if the head has so much more in mm."""
+        """Return the change of the interpolated radius in the hole for a given bump in mm."""
         bumpy = replace(vault, outer_mm=vault.outer_mm + more, inner_mm=vault.inner_mm + more)
         found, usual = (images(interpolate(without(one, SIDE), SIDE, known)) for one in (bumpy, vault))
         return float((found - usual)[:, SIDE].mean())
@@ -198,7 +198,7 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
 
 
 def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
-    """Of spheres, so that it is known what is missing."""
+    """For spheres, the missing surface is known."""
     spheres = [ellipsoid(np.full(3, 66.0 + 2 * number), np.zeros(3), 6) for number in range(10)]
     whole = surface_distances(spheres)
     assert whole.shape == (10, 2, CONE.sum())
@@ -208,7 +208,7 @@ def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
     gap = FRONT[CONE]
     assert np.array_equal(filled[:, :, ~gap], whole[:, :, ~gap])
     assert np.allclose(filled[:-1], whole[:-1], atol=1e-4)
-    assert np.abs(filled - whole).max() < 1.1  # the mean of the others is 10 mm smaller
+    assert np.abs(filled - whole).max() < 1.1  # the mean of the other vaults is 10 mm smaller
     assert (filled[-1, 0, gap] - filled[-1, 1, gap]) == pytest.approx(6, abs=1e-3)
 
 
@@ -222,12 +222,12 @@ def test_a_hole_gets_a_border_within_the_cone():
 
 
 def depth_mm(vault: VaultPicture) -> np.ndarray:
-    """What ``depth_channels`` shows of the whole grid, in mm."""
+    """Return the depth from ``depth_channels`` on the whole grid, in mm."""
     return MAX_DEPTH_MM * depth_channels(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
 
 
 def polar() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every voxel: unit vector from the vault's centre, distance in mm, whether it is well in the cone."""
+    """Return every voxel's unit vector and distance in mm from the vault's centre, and a cone mask."""
     away = np.stack(np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij"), axis=-1)
     away[..., 2] -= ANCHOR_MM + CENTRE_MM[2]
     distance = np.linalg.norm(away, axis=-1)
@@ -237,7 +237,7 @@ def polar() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_the_picture_of_a_spherical_bridge_is_its_depth():
-    """Positive in the bone, negative outside, 0 on both surfaces, and nothing outside of the cone."""
+    """Depth is positive in bone, negative outside, 0 on both surfaces, and 0 outside the cone."""
     depth = depth_mm(sphere())
     rays, distance, cone = polar()
     outer, inner = SPHERE_MM
@@ -252,7 +252,7 @@ def test_the_picture_of_a_spherical_bridge_is_its_depth():
 
 @SIZES
 def test_the_picture_of_a_bridge_is_positive_in_bone_and_negative_elsewhere(size):
-    """All but the voxels within a third of a millimetre of a surface."""
+    """Voxels within a third of a millimetre of a surface are excluded."""
     rng = np.random.default_rng(1)
     axes, middle, thickness = np.array([71, 88, 77]) * size, rng.normal(0, 2.5, 3), 6.5
     depth = depth_mm(ellipsoid(axes, middle, thickness))

@@ -1,4 +1,4 @@
-"""The command line is quick, explains itself, and ends with the exit codes that it documents."""
+"""The command line is fast, has complete help, and uses its documented exit codes."""
 
 import shlex
 import subprocess
@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_help_has_an_example_that_parses(name):
-    """Examples in help go stale unseen; each is given to the command's own parser."""
+    """The command's own parser accepts each example, so that none becomes outdated."""
     about, _, example = COMMANDS[name].help.partition("Example: ")
     assert about.strip()
     program, command, *arguments = shlex.split(example)

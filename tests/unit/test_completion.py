@@ -1,4 +1,4 @@
-"""The linear guess of the complete skull: it fills a hole, leaves what is known alone, and knows no side."""
+"""The linear completion of a skull: fills a hole, preserves observed bone, and is mirror-symmetric."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ HOLE = (slice(14, 21), slice(11, 20), slice(15, 24))  # of the right side of the
 
 
 def shells(count: int, seed: int) -> torch.Tensor:
-    """(n, 1, x, y, z) closed shells of different sizes and thickness, none of them symmetric."""
+    """Return (n, 1, x, y, z) closed asymmetric shells of different sizes and thicknesses."""
     rng = np.random.default_rng(seed)
     x, y, z = np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij")
     masks = []
@@ -41,31 +41,31 @@ def a_completion(skulls: torch.Tensor, patch: int = 2, modes: int = MODES) -> Co
 
 
 def opened(skulls: torch.Tensor) -> torch.Tensor:
-    """Without what lies in the hole."""
+    """Return the skulls with the hole."""
     defective = skulls.clone()
     defective[:, :, *HOLE] = 0
     return defective
 
 
 def in_blocks(skulls: torch.Tensor, patch: int) -> torch.Tensor:
-    """As much of a skull as blocks can show."""
+    """Return the skulls averaged over blocks."""
     pooled = functional.avg_pool3d(skulls, patch)
     return functional.interpolate(pooled, scale_factor=patch, mode="trilinear", align_corners=False)
 
 
 def mean_of(completion: Completion) -> torch.Tensor:
-    """The guess for whom nothing is known of: the mean skull."""
+    """Return the completion without observations: the mean skull."""
     mean = completion.mean.view(1, 1, *completion.blocks)
     return functional.interpolate(mean, scale_factor=completion.patch, mode="trilinear", align_corners=False)
 
 
 def error(guess: torch.Tensor, truth: torch.Tensor, where: torch.Tensor) -> float:
-    """Root mean square, of the voxels that may be bone."""
+    """Return the root mean square error over the voxels that may be bone."""
     return float((guess - truth)[where.expand_as(truth)].square().mean().sqrt())
 
 
 def places(skulls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where there is bone in some skull: within the hole, and further than a block away from it."""
+    """Return masks of possible bone: within the hole, and more than a block away from it."""
     bone, hole, near = (torch.zeros(1, 1, *GRID.shape, dtype=torch.bool) for _ in range(3))
     bone |= skulls.amax(0, keepdim=True) > 0
     hole[:, :, *HOLE] = True
@@ -80,7 +80,7 @@ def skulls() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def others() -> torch.Tensor:
-    """Skulls that no model was fitted to."""
+    """Skulls to which no model was fitted."""
     return shells(3, seed=1)
 
 
@@ -113,11 +113,11 @@ def test_what_is_known_is_hardly_changed(completion, skulls, others):
     truth = in_blocks(others, 2)
     assert error(completion(opened(others)), truth, rest) < 0.08
     assert error(completion(others), truth, rest) < 0.08
-    assert error(torch.zeros_like(truth), truth, rest) > 0.4  # so much there is to be known
+    assert error(torch.zeros_like(truth), truth, rest) > 0.4  # the variation to be explained
 
 
 def test_a_hole_hardly_changes_the_guess(completion, skulls, others):
-    """What is missing is not taken for what the skull is like, near the hole or far away from it."""
+    """Missing bone does not bias the completion, near the hole or far from it."""
     hole, rest = places(skulls)
     assert error(completion(opened(others)), completion(others), hole) < 0.02
     assert error(completion(opened(others)), completion(others), rest) < 0.01
@@ -135,7 +135,7 @@ def test_the_guess_is_a_share_of_bone_and_none_where_no_skull_has_any(completion
 
 
 def test_a_mirrored_skull_is_guessed_mirrored(completion, others):
-    """Although no skull that it knows is symmetric, and the hole is on one side."""
+    """This holds although no training skull is symmetric and the hole is on one side."""
     guess = completion(opened(others))
     assert torch.allclose(completion(opened(others).flip(2)), guess.flip(2), atol=1e-5)
     assert (guess - guess.flip(2)).abs().max() > 0.3
@@ -148,7 +148,7 @@ def test_every_skull_of_a_batch_is_guessed_as_if_alone(completion, others):
 
 
 def test_fewer_skulls_than_components_are_enough(skulls):
-    """Two skulls and their mirror images have three components; the others say nothing."""
+    """Two skulls and their mirror images have three components; the others are zero."""
     completion = a_completion(skulls[:2], modes=MODES)
     lengths = completion.components.norm(dim=1)
     assert torch.allclose(lengths[:3], torch.ones(3), atol=1e-4)
@@ -167,7 +167,7 @@ def test_a_skull_that_comes_twice_and_is_symmetric_does_no_harm(skulls):
 
 
 def test_components_are_those_of_greatest_variance(skulls):
-    """With fewer components than there are skulls, the first ones are kept, and their variances are right."""
+    """With fewer components than skulls, the first ones are kept with correct variances."""
     few, all_of_them = a_completion(skulls, modes=5), a_completion(skulls)
     assert torch.allclose(few.components, all_of_them.components[:5], atol=1e-5)
     rows = functional.avg_pool3d(torch.cat([skulls, skulls.flip(2)]), 2).flatten(1)

@@ -1,4 +1,4 @@
-"""A wrong config is refused, naming the key, what it got and what it wants."""
+"""An invalid config is rejected with the key, its value and the expected values."""
 
 from pathlib import Path
 

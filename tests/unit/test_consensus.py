@@ -1,4 +1,4 @@
-"""The implant of several poses: the poses surround the one that was found, and the majority counts."""
+"""The implant of several poses: the poses surround the estimated one, and the majority decides."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -30,9 +30,9 @@ def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
         implant = np.zeros(case.native_labels.shape, bool)
         implant[2:6, 2:6, 2:6] = True
         implant[6, 2:6, 2:6] = number < votes
-        implant[9 - number, 9, 9] = True  # specks, elsewhere each time
-        implant[0, 0, 0] = True  # a speck in all
-        low = 0 if number % 2 else 1  # a region may leave out what it has nothing in
+        implant[9 - number, 9, 9] = True  # specks, each at a different place
+        implant[0, 0, 0] = True  # a speck common to all
+        low = 0 if number % 2 else 1  # a region may exclude empty borders
         implant[0, 0, 0] &= not low
         return SimpleNamespace(region=Region((slice(low, 10),) * 3, implant[low:, low:, low:], implant.shape))
 
@@ -46,7 +46,7 @@ def test_the_majority_counts_and_one_piece_is_kept(votes, kept):
 
 
 def test_little_more_than_the_implant_is_allocated():
-    """Of a whole scan, only the mask that is returned; the rest is as large as the bone or the implant."""
+    """Only the returned mask has the size of the scan; other arrays are limited to bone or implant."""
     bone = np.zeros((256, 256, 256), bool, order="F")
     bone[80:150, 80:150, 80:150] = True
     region = Region((slice(90, 120),) * 3, np.ones((30, 30, 30), bool), bone.shape)

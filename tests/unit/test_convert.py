@@ -1,4 +1,4 @@
-"""`calvaria convert`: other programs find in a model's networks what calvaria does."""
+"""`calvaria convert`: in other programs, a model's networks give the same predictions."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ from calvaria.storage.nifti_file import ALIGNED, nifti_bytes
 from calvaria.training.weights import weights
 from tests.unit.models import ARM, contents, small_config, write_run
 
-# What MONAI's schema of 2024-07-25 asks of metadata.json, and of every input and output of a network.
+# Keys that MONAI's schema of 2024-07-25 requires in metadata.json, and for every input and output.
 REQUIRED = {
     "schema": str, "version": str, "monai_version": str, "pytorch_version": str, "numpy_version": str,
     "required_packages_version": dict, "task": str, "description": str, "authors": str, "copyright": str,
@@ -42,7 +42,7 @@ def some_config(predicts: str) -> Config:
 
 
 def some_model(folder: Path, predicts: str) -> Path:
-    """Untrained networks whose answers lie around the threshold, with components of random skulls."""
+    """Write untrained networks with predictions around the threshold, and components of random skulls."""
     config = some_config(predicts)
     network = new_network(config, 0)
     generator = torch.Generator().manual_seed(0)
@@ -62,19 +62,19 @@ def model(tmp_path_factory) -> Path:
 
 
 def a_case(model: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y, z) uint8 labels, and the bool implant that calvaria predicts for them on the grid."""
+    """Return (x, y, z) uint8 labels, and calvaria's bool prediction of the implant on the grid."""
     predictor, _ = load_model(model, torch.device("cpu"))
     shape = predictor.grid.shape
     smooth = torch.rand(1, 1, *(n // 4 for n in shape), generator=torch.Generator().manual_seed(1))
     labels = (torch.nn.functional.interpolate(smooth, shape, mode="trilinear")[0, 0] > 0.55).byte().numpy()
-    labels[:4] *= 2  # some implant, of which networks must see nothing
+    labels[:4] *= 2  # an implant, which must not reach the networks
     said = predictor.coarse_probabilities(labels[None])[0]
     return labels, extract_implant(said, labels == BONE, predictor.settings, predictor.predicts)
 
 
 @pytest.mark.parametrize("predicts", ["implant", "skull"])
 def test_one_network_answers_what_the_predictor_finds(tmp_path, predicts):
-    """The mean, the mirrored skulls, where no implant can be."""
+    """Mean probability, mirrored skulls and the exclusion of bone are part of the exported network."""
     model = some_model(tmp_path, predicts)
     labels, wanted = a_case(model)
     assert 100 < np.count_nonzero(wanted) < 0.6 * wanted.size

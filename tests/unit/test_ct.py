@@ -1,4 +1,4 @@
-"""From Hounsfield units to the skull: table, holder and specks go; jaw, teeth and spine stay."""
+"""From Hounsfield units to the skull: table, holder and specks are removed; jaw, teeth and spine stay."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def source_of(path: Path, **fields) -> CtSource:
 
 @pytest.mark.parametrize("spacing", [2.0, 4.0])
 def test_holder_sandbag_and_specks_go_and_the_jaw_stays(spacing):
-    """Holder, sandbag and calcification are as dense as bone; the jaw is a piece of its own."""
+    """Holder, sandbag and calcification are as dense as bone; the jaw is a separate piece."""
     values, affine, expected = head_ct(spacing)
     assert np.array_equal(bones(values, affine, 300), expected)
 
@@ -47,7 +47,7 @@ def test_a_streak_to_the_holder_does_not_bring_it_back():
     middle = values.shape[0] // 2
     values[middle, : values.shape[1] // 2 - 20, values.shape[2] // 2] = 600  # occiput to border
     extra = bones(values, affine, 300) & ~expected
-    assert np.count_nonzero(extra) * 27 < 1000  # mm3 of streak, and nothing of the 50 ml of holder
+    assert np.count_nonzero(extra) * 27 < 1000  # mm3 of streaks, and nothing of the 50 ml holder
 
 
 def test_the_threshold_counts():
@@ -59,7 +59,7 @@ def test_the_threshold_counts():
 
 
 def test_files_and_series_are_found_and_read(tmp_path):
-    """One folder with every kind of CT; the same head from both kinds of file."""
+    """One folder has every kind of CT; both kinds of file give the same head."""
     values, affine, expected = head_ct(5.0)
     write_nifti(tmp_path / "a.nii.gz", values, affine)
     write_nrrd(tmp_path / "b.nrrd", values, affine)
@@ -76,7 +76,7 @@ def test_files_and_series_are_found_and_read(tmp_path):
 
 
 def test_series_are_named_by_their_whole_folders(tmp_path):
-    """By UIDs, or by one name in each person's folder."""
+    """Folders are named by UIDs, or equally in each person's folder."""
     for place in ("1.2.840.1", "1.2.840.2", "p1/ct", "p2/ct"):
         (tmp_path / place).mkdir(parents=True)
         write_series(tmp_path / place, ramp())
@@ -108,7 +108,7 @@ def test_slices_directly_in_the_folder_are_one_series(tmp_path):
 
 
 def test_series_in_subfolders_and_one_of_them_by_name(tmp_path):
-    """An export has a folder for each study and series; loose slices beside them are another head."""
+    """An export has a folder for each study and series; slices outside these are another head."""
     values, _, expected = head_ct(5.0)
     settings = {"step": (0, 0, 5), "spacing": (5.0, 5.0)}
     (tmp_path / "p1").mkdir()
@@ -141,7 +141,7 @@ def test_folders_without_slices_are_faults(tmp_path):
 
 @pytest.mark.real
 def test_a_clinical_ct():
-    """A patient in a head-holder with a right frontal defect: the holder goes, sinus and defect stay."""
+    """A right frontal defect and a head holder: the holder is removed, frontal sinus and defect stay."""
     shared = Path(os.environ.get("CALVARIA_REAL_DATA", ROOT.parent / "shared" / "data"))
     path = shared / "clinical_frontal_defect_ct.nii.gz"
     if not path.is_file():
@@ -151,18 +151,18 @@ def test_a_clinical_ct():
     assert np.count_nonzero(scan.labels) * 0.957**2 * 1.5 / 1000 == pytest.approx(554, abs=2)
     assert places[:, 0].min() > 45
     assert places[:, 0].max() < 205
-    assert scan.labels[131, 190:225, 55].any()  # the thin bone before the frontal sinus
+    assert scan.labels[131, 190:225, 55].any()  # the thin bone anterior to the frontal sinus
 
 
 def circle(values: np.ndarray) -> np.ndarray:
-    """(i, j, 1) bool: where a scanner reconstructs; it fills the corners with a value of its own."""
+    """Return (i, j, 1) bool, the reconstructed field of view; scanners fill the corners with a constant."""
     i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in values.shape[:2]), indexing="ij")
     return (np.hypot(i, j) <= 1)[:, :, None]
 
 
 @pytest.mark.parametrize("padding", [-1000, -1024, -2000, -3024, -32768])
 def test_padding_beside_air_is_no_fault(tmp_path, padding):
-    """Protects CTs in Hounsfield units, whatever their corners hold, and with air set to one value."""
+    """CTs in Hounsfield units are accepted with any corner values, and with air set to one value."""
     values, affine, _ = head_ct(6.0)
     path = write_nifti(tmp_path / "a.nii", np.where(circle(values), values, padding).astype(np.int16), affine)
     ct.check_hounsfield(path, read_volume(path), 300)

@@ -1,4 +1,4 @@
-"""The torch data set: right tensors from both kinds of store, also in spawned workers."""
+"""The torch data set: correct tensors from both kinds of store, also in spawned workers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Defects: drawn once, applied the same everywhere, always on the vault, always a usable case or an error."""
+"""Defects: drawn once, applied identically everywhere, on the vault; a usable case or an error."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from calvaria.geometry.grid import BONE, IMPLANT, Grid
 from calvaria.seeds import generator
 from calvaria.skull.vault import find_vault
 
-# What the golden values below were made with: the box's defaults before they were fitted to aligned heads.
+# Recipe of the golden values below: the box's defaults before they were fitted to aligned heads.
 BOX = {
     "kind": "rounded_box",
     "length_mm": {"mean": 74, "sd": 8},
@@ -41,7 +41,7 @@ EXACT = settings(derandomize=True, deadline=None, max_examples=25)
 
 
 def shell(spacing, thickness=8.0):
-    """An ellipsoidal skull with a flat base, and its grid: 180 x 210 x 180 mm whatever the spacing."""
+    """Return an ellipsoidal skull with a flat base, and its grid of 180 x 210 x 180 mm."""
     grid = Grid((round(180 / spacing), round(210 / spacing), round(180 / spacing)), spacing)
     x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij", sparse=True)
 
@@ -60,7 +60,7 @@ def mesh(grid):
 
 
 def plain_apply(skull, grid, defect):
-    """Every voxel of the volume, no window; pieces by scipy."""
+    """Apply a defect to every voxel of the volume without a window; pieces by SciPy."""
     points = mesh(grid)
     inside = np.any([shape.distance_mm(*points) <= 0 for shape in defect.shapes], axis=0)
     inside &= defect.vault.contains(*points)
@@ -81,7 +81,7 @@ seeds = st.integers(0, 2**40)
 @EXACT
 @given(seed=seeds, name=recipes)
 def test_apply_equals_the_plain_implementation(seed, name):
-    """Protects the window: nothing of the defect may lie outside it; and complete skull == labels > 0."""
+    """No part of the defect may lie outside the window, and complete skull == labels > 0."""
     defect = INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID))
     labels = apply_defect(SKULL, GRID, defect)
     assert labels.dtype == np.uint8
@@ -92,7 +92,7 @@ def test_apply_equals_the_plain_implementation(seed, name):
 @EXACT
 @given(seed=seeds, name=recipes)
 def test_a_stored_defect_rebuilds_its_case(seed, name):
-    """Protects the JSON round trip, rounding, purity, and that a draw depends on its generator alone."""
+    """Guards the JSON round trip, rounding and purity; a draw depends only on its generator."""
     skull = SKULL.astype(np.uint8)
     defect = INJECT.recipes[name].draw(generator(seed), skull, GRID, find_vault(skull, GRID))
     assert defect == INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID))
@@ -126,7 +126,7 @@ def test_a_defect_stays_on_its_side_of_the_vault(seed, name):
     assert ndimage.label(case.labels == IMPLANT, np.ones((3, 3, 3)))[1] == 1
 
 
-# If one of these changes, stored cases no longer rebuild: that is a new major version.
+# A change of these values breaks the rebuilding of stored cases and requires a new major version.
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
@@ -143,7 +143,7 @@ def test_the_same_bytes_on_any_machine(name, sha256):
 
 @pytest.mark.parametrize("name", sorted(INJECT.recipes))
 def test_millimetres_do_not_depend_on_the_spacing(name):
-    """One stored defect has about one volume on a coarse and on a fine grid."""
+    """A stored defect has about the same volume on a coarse and on a fine grid."""
     volumes = []
     defect = INJECT.recipes[name].draw(generator(1), SKULL, GRID, find_vault(SKULL, GRID))
     for spacing in (3.0, 1.5):
@@ -163,7 +163,7 @@ def test_spheres_without_noise_are_a_union_of_spheres(seed):
     points = np.stack(mesh(GRID), axis=1)
     union = np.any([np.linalg.norm(points - s.centre_mm, axis=1) <= s.radius_mm for s in spheres], axis=0)
     assert np.array_equal(defect.distance_mm(*points.T) <= 0, union)
-    # Blending and noise move the boundary no further than the bounds say.
+    # Blending and noise move the boundary no further than the bounds.
     rough = defect.model_copy(update={"blend_mm": 8.0, "roughness_mm": 5.0, "noise_seed": seed})
     low, high = rough.bounds_mm()
     inside = points[rough.distance_mm(*points.T) <= 0]
@@ -173,7 +173,7 @@ def test_spheres_without_noise_are_a_union_of_spheres(seed):
 @EXACT
 @given(seed=seeds)
 def test_rounded_box_is_a_rounded_rectangle_with_burr_holes(seed):
-    """Against the outline as the points within a radius of a smaller rectangle, in a random frame."""
+    """The reference outline is the points within a radius of a smaller rectangle, in a random frame."""
     rng = np.random.default_rng(seed)
     frame = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     frame[1] = np.cross(frame[2], frame[0])
@@ -211,7 +211,7 @@ def test_noise_is_bounded_smooth_and_local(seed):
 
 
 def test_vault_ignores_specks_and_residue():
-    """A head-band above the skull or a speck in the air moved the centre in earlier code."""
+    """A headband above the skull or a speck in the air must not move the centre."""
     skull, grid = shell(2.5)
     vault = find_vault(skull, grid)
     assert vault.semi_axes_mm == pytest.approx((70, 89, 70), abs=3)
@@ -224,7 +224,7 @@ def test_vault_ignores_specks_and_residue():
 
 
 def test_specks_go_back_to_bone():
-    """Bits that the outline grazes elsewhere are not part of the implant."""
+    """Small pieces that the outline touches elsewhere are not part of the implant."""
     skull, grid = shell(2.5)
     skull[36, 42, 61] = True  # a calcification below the vertex
     vault = find_vault(skull, grid)
@@ -252,7 +252,7 @@ def test_check_names_each_fault():
 
 
 def test_injection_redraws_with_a_fresh_generator_and_says_which():
-    """A redraw must be repeatable alone: attempt k needs only its own generator."""
+    """A redraw must be repeatable separately: attempt k needs only its own generator."""
     spheres = {"spheres": INJECT.recipes["spheres"]}
     narrow = INJECT.model_copy(update={"implant_ml": (30.0, 36.0), "recipes": spheres})
     attempts = []

@@ -1,4 +1,4 @@
-"""Every recipe: what holds of all of them, and what is special of each."""
+"""Recipes: properties of all of them, and special properties of each."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ EXACT = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 def ball_on_top(rng, skull, grid, radius_mm):
-    """The recipe of a user's own of docs/defects.md: a ball somewhere near the vertex."""
+    """Draw the custom recipe of docs/defects.md: a ball near the vertex."""
     vault = find_vault(skull, grid)
     x, y, z = vault.centre_mm
     shift = [round(float(value), 4) for value in rng.uniform(-15, 15, 2)]
@@ -74,7 +74,7 @@ def inject(name, seed, skull=SKULL, grid=GRID, **changes):
 
 
 def seen(defect, grid):
-    """(x, y, z) bool: what the scanner saw, voxel by voxel."""
+    """Return (x, y, z) bool, the field of view of the scanner."""
     x, y, z = mesh(grid)
     hidden = np.zeros(x.shape, bool)
     for plane in defect.unseen:
@@ -86,7 +86,7 @@ def seen(defect, grid):
 @EXACT
 @given(seed=seeds, name=names)
 def test_every_case_is_usable_and_can_be_made_again(seed, name):
-    """Skull == labels > 0 where it was seen; one piece per defect; JSON round trip; the same bytes."""
+    """Skull == labels > 0 in the field of view; one piece per defect; JSON round trip; the same bytes."""
     case = inject(name, seed)
     labels, defect = case.labels, case.defect
     assert np.array_equal(labels > 0, SKULL & seen(defect, GRID))
@@ -103,10 +103,10 @@ def test_every_case_is_usable_and_can_be_made_again(seed, name):
 @EXACT
 @given(seed=seeds, name=names)
 def test_implants_stay_within_their_bounds(seed, name):
-    """On the vault, inside the stated box, and nothing but bone is taken."""
+    """Implants are on the vault, inside the stated box, and consist of bone only."""
     case = inject(name, seed)
     x, y, z = (GRID.centres(axis)[index] for axis, index in enumerate(np.nonzero(case.labels == IMPLANT)))
-    # Splinters of bone, at most a tenth of the implant, may lie off the vault.
+    # Bone fragments, at most a tenth of the implant, may lie off the vault.
     assert case.defect.vault.contains(x, y, z).mean() > 0.9
     margin = case.defect.healing.width_mm if case.defect.healing else 0
     inside = np.zeros(x.shape, bool)
@@ -120,7 +120,7 @@ def test_implants_stay_within_their_bounds(seed, name):
 @EXACT
 @given(seed=seeds, name=st.sampled_from(["ellipsoid", "craniotomy", "cuboid", "straight"]))
 def test_no_point_inside_lies_beyond_the_bounds(seed, name):
-    """The window is cut to the bounds: what lies beyond would be lost."""
+    """The window is cropped to the bounds, so points beyond them would be lost."""
     (shape,) = INJECT.recipes[name].draw(generator(seed), SKULL, GRID, find_vault(SKULL, GRID)).shapes
     points = np.random.default_rng(seed).uniform(-130, 130, (3, 20000))
     inside = points[:, shape.distance_mm(*points) <= 0].T
@@ -130,7 +130,7 @@ def test_no_point_inside_lies_beyond_the_bounds(seed, name):
 
 @pytest.mark.parametrize("name", sorted(set(RAW) - {"inner", "outer"}))
 def test_volumes_do_not_depend_on_the_spacing(name):
-    """One stored defect has about one volume on a coarse and on a fine grid."""
+    """A stored defect has about the same volume on a coarse and on a fine grid."""
     defect = inject(name, 3).defect
     volumes = []
     for spacing in (3.0, 1.5):
@@ -141,7 +141,7 @@ def test_volumes_do_not_depend_on_the_spacing(name):
 
 @pytest.mark.parametrize("name", ["inner", "outer"])
 def test_thinned_volumes_hardly_depend_on_the_spacing(name):
-    """Half a voxel of bone more or less is much of a thin rim; 15 percent of the implant for 3 to 1.5 mm."""
+    """Half a voxel is a large share of a thin rim: 15 percent of the implant from 3 to 1.5 mm."""
     defect = inject(name, 3).defect
     volumes = []
     for spacing in (3.0, 1.5):
@@ -152,7 +152,7 @@ def test_thinned_volumes_hardly_depend_on_the_spacing(name):
 
 @pytest.mark.parametrize("name", sorted(set(RAW) - {"custom"}))
 def test_a_head_elsewhere_in_the_box_gets_the_same_defect(name):
-    """Padding shifts the head by whole voxels: the drawn defect moves along with it."""
+    """Padding shifts the head by whole voxels, and the drawn defect moves with it."""
     skull, grid = (
         np.pad(SKULL, ((0, 8), (0, 4), (0, 6))),
         Grid(tuple(n + d for n, d in zip(GRID.shape, (8, 4, 6), strict=True)), GRID.spacing_mm),
@@ -236,11 +236,11 @@ def test_a_plane_hides_what_lies_beyond():
 
 
 def test_splinters_go_to_the_implant_and_large_ones_are_refused():
-    """Bone that hung on the implant alone is not what a surgeon would leave."""
+    """A surgeon would not leave bone that is attached only to the implant."""
     labels = np.zeros((30, 30, 6), np.uint8)
     labels[1:29, 1:29, 2:4] = BONE
     labels[5:25, 5:25, 2:4] = IMPLANT
-    labels[10:12, 10, 2] = BONE  # a splinter
+    labels[10:12, 10, 2] = BONE  # a fragment
     settled = labels.copy()
     settle(settled, (slice(0, 30),) * 2 + (slice(0, 6),))
     assert (settled[5:25, 5:25, 2:4] == IMPLANT).all()
@@ -251,7 +251,7 @@ def test_splinters_go_to_the_implant_and_large_ones_are_refused():
     assert check_case(labels, Grid(labels.shape, 2.0), (0.1, 100)) == "bone cut off"
     labels[8:20, 8:20, 3:4] = 0
     labels[8:20, 8:20, 2] = 0
-    labels[13, 13, 5] = BONE  # was there before, touches nothing
+    labels[13, 13, 5] = BONE  # an isolated piece that existed before the cut
     assert check_case(labels, Grid(labels.shape, 2.0), (0.1, 100)) is None
 
 
@@ -312,7 +312,7 @@ def test_wrong_keys_are_refused(raw, message):
         Inject.model_validate({"recipes": {"it": raw}})
 
 
-# If one of these changes, stored cases no longer rebuild: that is a new major version.
+# A change of these values breaks the rebuilding of stored cases and requires a new major version.
 GOLDEN = {
     "ellipsoid": "c1543343c763cac941548c821af3f3b463f74060b146b09c1cc41194632a4e0a",
     "cuboid": "be826b74ef55c7cc5c9b845bbacda921a2f2592fd65bcffdc272b87b4148e4aa",

@@ -18,7 +18,7 @@ EXACT = settings(derandomize=True, deadline=None, max_examples=60)
 @EXACT
 @given(seed=seeds)
 def test_ellipsoid_is_one(seed):
-    """Against the definition in a random frame; near the boundary the distance is one of first order."""
+    """The reference is the definition in a random frame; distances are first-order near the boundary."""
     rng = np.random.default_rng(seed)
     frame = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     frame[1] = np.cross(frame[2], frame[0])
@@ -41,7 +41,7 @@ def test_ellipsoid_is_one(seed):
 
 
 def flap(**changes):
-    """A straight-edged square flap on top of a head of radius 80 mm."""
+    """Return a straight-edged square flap on top of a head of radius 80 mm."""
     corners = ((30.0, 30.0), (-30.0, 30.0), (-30.0, -30.0), (30.0, -30.0))
     given = {
         "apex_mm": (0, 0, 0),
@@ -59,7 +59,7 @@ def flap(**changes):
 
 
 def test_craniotomy_is_saw_lines_and_burr_holes():
-    """On the chart: a square and four discs; radial cuts; nothing on the other side of the head."""
+    """The chart shows a square and four discs; cuts are radial; the other side of the head is intact."""
     shape = flap()
     rng = np.random.default_rng(0)
     u, v = rng.uniform(-45, 45, (2, 4000))
@@ -78,7 +78,7 @@ def test_craniotomy_is_saw_lines_and_burr_holes():
 
 @pytest.mark.parametrize("up_to", [0.0, 12.0, np.inf])
 def test_squares_of_the_chart_change_no_sign_and_no_distance_that_counts(up_to):
-    """Against the outline's own distance at every point, for a star with deep notches and far places."""
+    """The reference is the outline's distance at near and far points, for a star with deep notches."""
     turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
     radius = np.where(np.arange(22) % 2, 18.0, 44.0)
     outline = tuple(zip(radius * np.cos(turn), radius * np.sin(turn), strict=True))

@@ -1,4 +1,4 @@
-"""A DICOM series gives Hounsfield units where its slices' own positions say, or an error."""
+"""A DICOM series gives Hounsfield units at the positions of its slices, or an error."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ LPS = np.diag([-1.0, -1, 1, 1])
 
 
 def test_values_are_rescaled_and_in_order(tmp_path):
-    """Protects axis order, row and column spacing, and the rescale intercept."""
+    """Guards axis order, row and column spacing, and the rescale intercept."""
     values = ramp()
     write_series(tmp_path, values + 1024, intercept="-1024")
     volume = read_series(tmp_path)
@@ -21,7 +21,7 @@ def test_values_are_rescaled_and_in_order(tmp_path):
 
 
 def test_file_names_and_notes_do_not_matter(tmp_path):
-    """Slices are ordered by position; what is not DICOM is left out."""
+    """Slices are ordered by position; non-DICOM files are ignored."""
     paths = write_series(tmp_path, ramp())
     for path, name in zip(paths, ["5", "zz", "b.ima", "IM0001", "0.dcm", "a.dcm"], strict=True):
         path.rename(tmp_path / name)
@@ -37,7 +37,7 @@ def test_file_names_and_notes_do_not_matter(tmp_path):
 
 
 def test_slices_from_top_to_bottom_and_oblique(tmp_path):
-    """An affine from positions: turned slices whose numbers run downwards stay right-handed and in place."""
+    """The affine follows positions: rotated slices numbered from the top stay right-handed and in place."""
     turn = np.deg2rad(20)
     row, column = np.array([1.0, 0, 0]), np.array([0, np.cos(turn), np.sin(turn)])
     normal = np.cross(row, column)
@@ -51,7 +51,7 @@ def test_slices_from_top_to_bottom_and_oblique(tmp_path):
 
 
 def test_a_tilted_gantry_gives_the_sheared_affine(tmp_path):
-    """Dropping the drift of the slices within their plane would shear the skull instead."""
+    """Ignoring the in-plane shift of the slices would shear the skull."""
     step = (0.0, 1.5 * np.tan(np.deg2rad(25)), 1.5)
     write_series(tmp_path, ramp(), step=step)
     affine = read_series(tmp_path).affine
@@ -59,7 +59,7 @@ def test_a_tilted_gantry_gives_the_sheared_affine(tmp_path):
 
 
 def test_slices_with_their_own_rescale(tmp_path):
-    """Slope and intercept belong to a slice, not to the series; what does not fit int16 gives float32."""
+    """Slope and intercept belong to a slice, not the series; values too large for int16 become float32."""
     for k in range(5):
         tags = {"position": f"0\\0\\{1.5 * k}", "slope": f"{1 + k}", "intercept": f"{-k}"}
         write_slice(tmp_path / f"{k}.dcm", np.full((5, 7), 60, np.int16), **tags)
@@ -82,7 +82,7 @@ def test_rounded_positions_are_uniform_enough(tmp_path):
 
 
 def test_an_unreadable_slice_is_not_skipped(tmp_path):
-    """A lost slice at an end leaves no gap, so it must be an error by itself."""
+    """A missing slice at an end leaves no gap, so an unreadable slice must be an error."""
     last = write_series(tmp_path, ramp())[-1]
     for content in (b"", b"cut", last.read_bytes()[:400], last.read_bytes()[:-20]):
         last.write_bytes(content)

@@ -1,4 +1,4 @@
-"""DICOM as scanners and PACS give it: what is read of it, what is left out, and what is refused."""
+"""DICOM from scanners and PACS: accepted, ignored and rejected files."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def left_out(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16])
 @pytest.mark.parametrize("syntax", [None, dicoms.RLE, dicoms.JPEG_LOSSLESS, dicoms.JPEG_LS, dicoms.JPEG_2000])
 def test_photometric_interpretation_is_about_display(tmp_path, dtype, syntax):
-    """Libraries invert MONOCHROME1, compressed or not; Hounsfield units are the stored value rescaled."""
+    """Libraries invert MONOCHROME1, compressed or not; Hounsfield units are rescaled stored values."""
     values = np.kron(ramp(), np.ones((8, 8, 1), np.int16))  # JPEG 2000 needs more than a few pixels
     stored = (values + (1024 if dtype is np.uint16 else 0)).astype(dtype)
     tags = {"PhotometricInterpretation": "MONOCHROME1", "intercept": "-1024" if dtype is np.uint16 else "0"}
@@ -39,7 +39,7 @@ def test_photometric_interpretation_is_about_display(tmp_path, dtype, syntax):
 
 
 def test_bits_that_are_not_stored_are_no_values(tmp_path):
-    """Old scanners put overlays above BitsStored; negative values need not be extended to them either."""
+    """Old scanners store overlays above BitsStored; negative values need not be sign-extended there."""
     stored = ((ramp() + 1024).astype(np.uint16) & 0x0FFF) | 0x8000
     write_series(tmp_path, stored, intercept="-1024", BitsStored=12, HighBit=11)
     assert np.array_equal(read_series(tmp_path).values, ramp())
@@ -58,7 +58,7 @@ def test_bits_that_are_not_stored_are_no_values(tmp_path):
     ],
 )
 def test_padding_is_air(tmp_path, dtype, values, tags):
-    """63536 read as Hounsfield units is denser than any bone; it may lie above the stored bits, too."""
+    """63536 as Hounsfield units would be denser than bone; padding may also exceed the stored bits."""
     expected = ramp()
     stored = (expected - int(tags.get("intercept", 0))).astype(dtype)
     stored[0] = values[0]
@@ -73,7 +73,7 @@ def test_padding_is_air(tmp_path, dtype, values, tags):
 
 
 def test_padding_does_not_hide_that_the_intercept_is_missing(tmp_path):
-    """-1000 beside stored values of 24 and more would look like air."""
+    """A padding of -1000 with stored values of 24 and more would look like air."""
     stored = ramp() + 1024
     stored[0] = -2000
     write_series(tmp_path, stored, PixelPaddingValue=-2000)
@@ -84,7 +84,7 @@ def test_padding_does_not_hide_that_the_intercept_is_missing(tmp_path):
 @pytest.mark.parametrize("which", [slice(None), slice(-2, None)])
 @pytest.mark.parametrize("ending", [".dcm", ""])
 def test_files_without_preamble(tmp_path, implicit, which, ending):
-    """Those at the ends would vanish without a gap."""
+    """Without them, slices at the ends would be lost without a gap."""
     for path in write_series(tmp_path, ramp())[which]:
         dicoms.strip_preamble(path, implicit=implicit)
         path.rename(path.with_suffix(ending))
@@ -145,7 +145,7 @@ def test_a_folder_without_ct_says_what_it_holds(tmp_path):
     ],
 )
 def test_the_odd_one_is_left_out_and_named(tmp_path, name, tags, why):
-    """The majority counts, not what comes first."""
+    """The majority of slices decides, not the first one."""
     write_series(tmp_path, ramp())
     write_slice(tmp_path / name, np.zeros((5, 7), np.int16), **{"instance": "1.2.3.99", **tags})
     assert np.array_equal(read_series(tmp_path).values, ramp())
@@ -153,7 +153,7 @@ def test_the_odd_one_is_left_out_and_named(tmp_path, name, tags, why):
 
 
 def test_a_series_uid_or_frame_of_reference_for_each_slice(tmp_path):
-    """As bad anonymisers do; localizers beside them stay apart."""
+    """Faulty anonymisers write such files; localizers stay separate."""
     for n, path in enumerate(write_series(tmp_path, ramp(), SeriesNumber="2")):
         dicoms.change(path, SeriesInstanceUID=f"1.2.4.{n + 1}")
     write_series(tmp_path, ramp(2), prefix="scout", series="9.9", orientation=SAGITTAL)
@@ -185,7 +185,7 @@ def test_one_instance_uid_for_all_slices_does_not_make_them_copies(tmp_path):
     ("what", "tag"), [("acquisitions", "AcquisitionNumber"), ("kernels", "ConvolutionKernel")]
 )
 def test_two_acquisitions_are_not_interleaved(tmp_path, rise, what, tag):
-    """Half a slice apart they make an even row, in which two heads alternate."""
+    """Half a slice apart, they would be regularly spaced slices of two alternating heads."""
     write_series(tmp_path, ramp(), **{tag: "1"})
     for path in write_series(tmp_path, ramp(5), prefix="b", **{tag: "2"}):
         height = 1.5 * int(path.stem[1:]) + rise
@@ -203,7 +203,7 @@ def test_acquisitions_block_after_block_are_one_scan(tmp_path):
 
 
 def test_slices_in_one_place_are_no_volume(tmp_path):
-    """Bolus monitoring; beside a head it is not what is read."""
+    """Bolus-monitoring slices are rejected, and ignored next to a head."""
     write_series(tmp_path, ramp(), step=(0, 0, 0), series="9.9", SeriesNumber="7")
     with pytest.raises(InputError, match="no volume: all slices are in one place"):
         read_series(tmp_path)
@@ -212,7 +212,7 @@ def test_slices_in_one_place_are_no_volume(tmp_path):
 
 
 def two_spacings(folder: Path, gaps: list[float], tilt: float = 0.0) -> np.ndarray:
-    """Slices of which all values are ten times their height in mm; their heights."""
+    """Write slices whose values are ten times their height in mm, and return the heights."""
     heights = np.concatenate([[0], np.cumsum(gaps)])
     for k, height in enumerate(heights):
         write_slice(
@@ -234,7 +234,7 @@ def two_spacings(folder: Path, gaps: list[float], tilt: float = 0.0) -> np.ndarr
     ],
 )
 def test_regular_runs_of_two_spacings_are_resampled(tmp_path, gaps, distances, spacing, tilt):
-    """The head protocol with thin slices for the base; a tilted gantry stays sheared."""
+    """Head protocols have thinner slices at the base; a tilted gantry stays sheared."""
     heights = two_spacings(tmp_path, gaps, tilt)
     volume = read_series(tmp_path)
     assert volume.values.shape == (7, 5, int(heights[-1] / spacing + 1e-6) + 1)
@@ -263,7 +263,7 @@ def test_a_missing_slice_is_not_resampled_over(tmp_path, gaps, message):
 
 
 def series(number: str, kernel: str, distance: float, slices: int, **changes: Any) -> Series:
-    """A series of a head of 250 mm width."""
+    """Return a series of a head with a field of view of 250 mm."""
     plane = Plane(
         path=Path("a.dcm"),
         frame=0,
@@ -317,7 +317,7 @@ EVERY = [BRAIN, BONE, THICK, PETROUS, CHEST, MPR, SLAB, BOLUS]
     ],
 )
 def test_the_thinnest_sharp_head_is_chosen(every, best):
-    """Not the sharpest, which shows an ear, nor a reformatted one, nor one for contrast agent."""
+    """Neither the sharpest series, which covers an ear, nor a reformatted or contrast one is chosen."""
     chosen, _ = choose(Path("x"), every, None)
     expected = every[best] if isinstance(best, int) else best
     assert chosen.first.number == expected.first.number
@@ -356,7 +356,7 @@ def test_one_of_two_series_is_read_and_the_other_named(tmp_path):
 
 
 def test_an_enhanced_ct_is_a_volume_in_one_file(tmp_path):
-    """Frames in any order, with a rescale and a place each; alone, in a folder, and without an ending."""
+    """Frames are in any order, each with rescale and position; alone, in a folder, without extension."""
     step = (0, 0.3, 1.5)
     path = dicoms.write_enhanced(tmp_path / "a" / "ct.dcm", ramp(), [3, 0, 1, 5, 4, 2], step)
     shutil.copy(path, tmp_path / "IM0001")

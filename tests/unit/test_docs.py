@@ -17,7 +17,7 @@ from calvaria.config import parse
 from tests.conftest import ROOT
 from tests.documents import PAGES, blocks, commands
 
-# Commands that are not of the project. They are short, and what they name is checked as a path.
+# Commands of other projects; their arguments are checked as paths.
 OTHERS = {
     "cd": "goes into a folder that a command has made",
     "cp": "copies a file of the project",
@@ -27,7 +27,7 @@ OTHERS = {
     "pip": "installs the project with an extra",
     "source": "activates the environment that make has made",
 }
-# Paths that are made by a command, belong to the reader, or are an example's.
+# Paths that a command creates, that belong to the reader, or that are examples.
 NOT_OF_THE_PROJECT = re.compile(r"^(\.venv|results|site|logs|/|data/(?!pretrained|README))|mine|again")
 OF_THE_PROJECT = re.compile(
     r"^(benchmarks|data|docs|envs|profiles|src|tests|workflow)/|^[\w.]+\.(yaml|md|toml|cff)$"
@@ -47,7 +47,7 @@ def check(words: list[str]) -> None:
         from snakemake.cli import get_argument_parser
 
         options = get_argument_parser().parse_args(arguments)
-        # What follows --configfile is another config, until the next option.
+        # Words after --configfile are further configs, until the next option.
         assert all(str(file).endswith(".yaml") for file in options.configfile or ()), options.configfile
     elif program == "make":
         make = shutil.which("make")
@@ -62,7 +62,7 @@ def check(words: list[str]) -> None:
 
 
 def check_path(word: str, page: Path = ROOT / "README.md") -> None:
-    """Raise an error if a word looks like a path of the project but does not exist, from root or page."""
+    """Raise an error if a word looks like a project path but does not exist relative to root or page."""
     path = word.strip("\"'").split("::")[0].rstrip("/")
     if not OF_THE_PROJECT.match(path) or NOT_OF_THE_PROJECT.match(path):
         return
@@ -103,7 +103,7 @@ SNAKEMAKE = re.compile(r"\bsnakemake( --[a-z-]+[^`\"';.]*)")
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield every string and template of the package, with its file."""
+    """Yield every string and template of the package with its file."""
     for path in sorted((ROOT / "src" / "calvaria").rglob("*")):
         name = str(path.relative_to(ROOT))
         if path.suffix == ".py":
@@ -159,7 +159,7 @@ def test_the_paths_that_a_page_names_exist(page: Path):
         assert (page.parent / link).exists(), f"{link}: no such file"
 
 
-# Plugins that a page adds itself; tests/unit/test_packages.py and tests/end_to_end/test_docs.py install them.
+# Plugins defined by a page; tests/unit/test_packages.py and tests/end_to_end/test_docs.py install them.
 ADDED = ("kind: arrays", "kind: halfway")
 
 
@@ -172,7 +172,7 @@ def test_a_piece_of_config_fits_the_demos(block):
 
 
 def merged(config: dict, piece: dict) -> dict:
-    """The config with a piece laid over it; sources, recipes and the like are added to those there are."""
+    """Merge a fragment into the config; sources, recipes and the like are added to existing ones."""
     both = dict(config)
     for key, value in piece.items():
         both[key] = merged(both[key], value) if isinstance(value, dict) and key in both else value

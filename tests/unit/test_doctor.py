@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, says what to do, and finds nothing where nothing is."""
+"""The doctor detects faults, names the remedy, and reports no faults of a sound installation."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from calvaria.cli.doctor import Check
 
 
 def test_this_environment_passes(tmp_path):
-    """Real checks: two registrations and two training steps, files written and renamed."""
+    """The checks are real: two registrations, two training steps, files written and renamed."""
     found = {check.name: check for check in doctor.examine(tmp_path / "results")}
     for name in ("Python", "packages", "writing", "home", "ANTs", "networks"):
         assert found[name].verdict == "ok", found[name]
@@ -106,7 +106,7 @@ def test_a_place_that_cannot_be_written():
 
 
 def read_only(monkeypatch, *places: Path) -> None:
-    """Nothing can be made below these folders; where tests run as root, no permission does that."""
+    """Make these folders read-only by simulation, since permissions do not restrict root."""
     make = tempfile.mkdtemp
 
     def refuse(suffix=None, prefix=None, dir=None):
@@ -118,7 +118,7 @@ def read_only(monkeypatch, *places: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written(monkeypatch, tmp_path):
-    """Snakemake would end in a traceback; a writable cache is enough for it, and Matplotlib is only slow."""
+    """Snakemake would fail with a traceback without a writable cache; Matplotlib would only be slow."""
     home, cache = tmp_path / "home", tmp_path / "cache"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

@@ -1,4 +1,4 @@
-"""pip, conda and the package name the same versions."""
+"""pip, conda and the package require the same versions."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ def pins() -> dict[str, str]:
 
 
 def bounds(requirements: list[str]) -> dict[str, str]:
-    """The lower bound of each package; every requirement has exactly one, and no other condition."""
+    """Return the lower bound of each package, which is the only condition of every requirement."""
     return {canonical(name): bound for name, bound in (line.split(">=") for line in requirements)}
 
 
@@ -42,7 +42,7 @@ def test_every_dependency_is_pinned():
 
 
 def test_every_imported_package_is_declared():
-    """A transitive dependency may bring a package today and no longer tomorrow."""
+    """Transitive dependencies may change."""
     imported = set()
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -65,6 +65,6 @@ def test_conda_has_the_versions_of_pip():
     conda = yaml.safe_load((ROOT / "envs" / "calvaria.yaml").read_text())["dependencies"]
     (pip,) = [entry["pip"] for entry in conda if isinstance(entry, dict)]
     found = {canonical(name): version for name, version in (line.split("==") for line in pip)}
-    # Snakemake itself runs outside of the environments that it makes.
+    # Snakemake runs outside the environments that it creates.
     expected = bounds(project()["dependencies"]).keys() - {"snakemake"}
     assert found == {name: pins()[name] for name in expected}

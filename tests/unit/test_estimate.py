@@ -1,4 +1,4 @@
-"""The estimate of a run covers every stage, grows with the config, and is near measured times."""
+"""The estimate of a run covers every stage, scales with the config, and is close to measured times."""
 
 import json
 import re
@@ -28,8 +28,8 @@ DEMO, SKULLFIX = ROOT / "config.yaml", ROOT / "workflow" / "presets" / "skullfix
 TRAINED = {kind: {"optimiser": {"steps": 9}} for kind in ("vae", "vqvae", "introvae", "wgan", "ldm")}
 PHANTOM, FOLDER = PhantomSource(kind="phantom"), FolderSource(kind="folder", path=ROOT)
 
-# Mean seconds of a job on one core, from the benchmark files of two runs (benchmarks/estimate.md); what takes
-# less than four seconds is mostly imports. The demo's introvae took 150 steps then.
+# Mean seconds of a job on one core, from the benchmark files of two runs (benchmarks/estimate.md); jobs of
+# less than four seconds are mostly imports. The demo's introvae was trained for 150 steps.
 DEMO_TOOK = {
     "ingest": 12.7,
     "template": 15.0,
@@ -59,7 +59,7 @@ SKULLFIX_TOOK = {
 
 
 def config_of(path, **changes: Any) -> Config:
-    """A config file with some values changed; a key is a path such as ``fit.vae.optimiser.steps``."""
+    """Load a config file with some values changed; a key is a path such as ``fit.vae.optimiser.steps``."""
     raw = yaml.safe_load(path.read_text())
     for key, value in changes.items():
         *above, last = key.split("__")
@@ -103,7 +103,7 @@ def test_every_rule_is_a_stage_that_has_a_cost():
 
 @pytest.mark.parametrize("partners", [None, 3])
 def test_registrations_without_a_limit_are_counted(partners):
-    """Every pair of training skulls, or a number of partners of each."""
+    """There is one per pair of training skulls, or a number of partners per skull."""
     few, every = (
         config_of(SKULLFIX, fit__registration__pairs=pairs, fit__registration__partners=partners)
         for pairs in (30, None)
@@ -116,7 +116,7 @@ def test_registrations_without_a_limit_are_counted(partners):
 
 
 class Halfway(Family):
-    """A family that states no cost, as that of docs/own_family.md."""
+    """A family that states no cost, like that of docs/own_family.md."""
 
     kind: Literal["halfway"] = "halfway"
     builds_template: ClassVar[bool] = True

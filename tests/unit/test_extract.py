@@ -1,4 +1,4 @@
-"""`calvaria extract` writes volumes where other programs find them, as nibabel and ITK agree."""
+"""`calvaria extract` writes volumes with the geometry that nibabel and ITK both read."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ POSE = rigid(turn(4, 3, -8), -turn(4, 3, -8) @ CENTRE)
 
 
 def scanned() -> np.ndarray:
-    """(i, j, k) labels of a box of bone with an implant at one corner, no side like another."""
+    """Return (i, j, k) labels of a bone box with an implant at one corner; all sides differ."""
     labels = np.zeros(SHAPE, np.uint8)
     labels[6:24, 9:30, 5:15] = 1
     labels[18:24, 22:30, 5:15] = 2
@@ -50,7 +50,7 @@ def scanned() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """Three scans, two of them empty; a test case, its prediction; cases of a real and of a drawn skull."""
+    """Three scans, two of them empty; a test case and its prediction; a real and a synthetic case."""
     run = Run(tmp_path_factory.mktemp("results") / "small")
     write_atomically(run.config, dump(parse(CONFIG, "test")))
     labels = resample(scanned(), AFFINE, POSE, GRID)
@@ -66,13 +66,13 @@ def run(tmp_path_factory) -> Run:
 
 
 def case_of(run: Run) -> np.ndarray:
-    """(x, y, z) uint8 labels of the test case."""
+    """Return the (x, y, z) uint8 labels of the test case."""
     store = run.inject("test")
     return store.volume(store.rows()[0])
 
 
 def itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Values (i, j, k) and affine to RAS+ millimetres as ITK has them, on which Slicer and ITK-SNAP build."""
+    """Return (i, j, k) values and affine to RAS+ millimetres read by ITK, as in Slicer and ITK-SNAP."""
     image = SimpleITK.ReadImage(str(path))
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()

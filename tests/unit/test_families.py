@@ -1,4 +1,4 @@
-"""What every family promises: draws depend on themselves alone, and what is fitted is what was trained."""
+"""Contract of every family: samples depend only on their draw, and the fitted model is the trained one."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def population(config) -> Population:
 
 @pytest.fixture(scope="module")
 def run(config, population, tmp_path_factory) -> Run:
-    """All families fitted, in the order of the config, so that each finds the one that it stands on."""
+    """A run with all families fitted in the order of the config, so that base families come first."""
     run = Run(tmp_path_factory.mktemp("run"))
     ingested(run, population, config)
     for family in FAMILIES:
@@ -50,13 +50,13 @@ def run(config, population, tmp_path_factory) -> Run:
 
 
 def ingested(run: Run, population: Population, config: Config) -> None:
-    """A run that has these skulls."""
+    """Write a run with these skulls."""
     count = len(population)
     write_shard(run.ingest, 0, count, count, config.grid.voxels(), population.masks, [{}] * count)
 
 
 def fit(run: Run, config: Config, name: str, population: Population) -> None:
-    """Fits a family, after the registrations that it is fitted to."""
+    """Fit a family, after its registrations."""
     family = config.fit[name]
     if family.builds_template:
         mask = family.build_template(population, new_context(run, config, name))
@@ -73,7 +73,7 @@ def fit(run: Run, config: Config, name: str, population: Population) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_sample_depends_on_its_own_draw_alone(run, config, population, family):
-    """Not on its place in a batch, nor on who else is drawn, nor on how many."""
+    """A sample does not depend on its position in a batch, or on other samples and their number."""
     draws = [Draw(0, 0), Draw(3, 1), Draw(1, 0)]
     together = draw_skulls(run, config, family, population, draws)
     for draw, one in zip(draws, together, strict=True):
@@ -118,7 +118,7 @@ def test_real_goes_round_everyone_before_anyone_comes_twice(run, config, populat
 
 @pytest.mark.parametrize("family", ["real", "vae", "wgan"])
 def test_a_family_is_called_with_arrays(run, config, population, family):
-    """Without a run: the model and the samples are those of the run, and nothing is written."""
+    """Without a run, model and samples are those of the run, and nothing is written."""
     settings = config.fit[family]
     context = Context(
         config.grid.voxels(), family, config.seed, compute=config, batch_size=config.sample.batch_size
@@ -133,7 +133,7 @@ def test_a_family_is_called_with_arrays(run, config, population, family):
 
 
 def test_a_family_on_another_is_called_with_arrays(run, config, population):
-    """Registration and the statistical model of its fields, in memory."""
+    """Registration and the statistical model of its fields work in memory."""
     grid, name = config.grid.voxels(), "template"
     below, settings = config.fit[name], config.fit["ssm"]
     context = Context(grid, name, config.seed)
@@ -155,7 +155,7 @@ def test_a_family_names_what_it_is_not_given(config, population, family):
 
 
 def test_a_package_brings_a_family(tmp_path):
-    """That of docs/own_family.md: in the config, with an identity that its file decides."""
+    """The family of docs/own_family.md is configurable, and its file determines its identity."""
     install(ROOT / "docs" / "own_family.md", tmp_path)
     raw = yaml.safe_load((ROOT / "tests" / "end_to_end" / "tiny.yaml").read_text())
     raw["fit"]["halfway"] = {"kind": "halfway"}

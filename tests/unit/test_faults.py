@@ -1,4 +1,4 @@
-"""Damage on disk and disks that are full or read-only: never a wrong result, silence, or half a file."""
+"""Damaged files and full or read-only disks never cause a wrong result, silence or a partial file."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ def a_store(where: Path) -> Store:
 
 
 def damages(content: bytes, count: int = 60) -> Iterator[tuple[str, bytes]]:
-    """A file with one bit of one byte turned over, all along the file, and cut off at some lengths."""
+    """Yield a file with one bit flipped at places all along the file, and truncated to some lengths."""
     for place in np.linspace(0, len(content) - 1, count).astype(int):
         yield f"byte {place}", content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
     for share in (0, 0.01, 0.5, 0.99):
@@ -50,7 +50,7 @@ def damages(content: bytes, count: int = 60) -> Iterator[tuple[str, bytes]]:
 
 
 def seen(path: Path, read: Callable[[], object], right: Callable[[object], bool]) -> int:
-    """How many damages of a file are reported, by its name; all others must not have changed what is read."""
+    """Return how many damages are reported with the file's name; the others must not change the result."""
     content, said = path.read_bytes(), list[str]()
     for what, damaged in damages(content):
         path.write_bytes(damaged)
@@ -76,7 +76,7 @@ def test_a_damaged_shard_is_never_read_as_something_else(tmp_path):
 
 @pytest.mark.parametrize("lost", ["shard", "table", "zarr.json"])
 def test_a_lost_file_of_a_store_is_named(tmp_path, lost):
-    """Zarr takes a shard that is not there for zeros."""
+    """Zarr reads a missing shard as zeros."""
     store = a_store(tmp_path)
     rows = store.rows()
     path = {"shard": store.shard(1), "table": store.table(1), "zarr.json": store.path / "labels/zarr.json"}[
@@ -122,7 +122,7 @@ def test_damaged_weights_are_never_read_as_other_weights(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path, caplog):
-    """Then the training starts from scratch, with a warning."""
+    """The training starts from scratch, with a warning."""
     path, tensors = (
         tmp_path / "checkpoint.safetensors",
         {"w": torch.linspace(0, 1, 99), "n": torch.tensor(3.0)},
@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path, caplog):
 
 
 def tmpfs(where: Path, options: str) -> bool:
-    """Mounts a file system in memory; only root may."""
+    """Mount a file system in memory, which only root may."""
     arguments = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
     return os.geteuid() == 0 and subprocess.run(arguments, capture_output=True, check=False).returncode == 0
 
@@ -165,7 +165,7 @@ def full_disk(where: Path) -> Iterator[Path]:
 
 @contextmanager
 def limited_files(where: Path) -> Iterator[Path]:
-    """No file may get larger than some kB; needs no rights."""
+    """Limit the size of files to some kB, which needs no permissions."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, before[1]))
     try:
@@ -176,7 +176,7 @@ def limited_files(where: Path) -> Iterator[Path]:
 
 @contextmanager
 def read_only(where: Path) -> Iterator[Path]:
-    """As root a mount, since root may write anywhere else."""
+    """Make a folder read-only, as root by a mount since permissions do not restrict root."""
     disk = where / "disk"
     disk.mkdir()
     mounted = tmpfs(disk, "size=128k")
@@ -221,7 +221,7 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing_behind(tmp_path, trou
         with pytest.raises(CalvariaError, match=rf"cannot be written \(({TROUBLE[trouble]})\).*run again"):
             WRITES[what](where)
         left = [path for path in where.rglob("*") if path.is_file()]
-        assert {path.name for path in left} <= {"other", "zarr.json"}  # metadata is small enough, and whole
+        assert {path.name for path in left} <= {"other", "zarr.json"}  # metadata is small
 
 
 def test_truncated_tables_and_records_are_named(tmp_path):

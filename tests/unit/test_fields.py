@@ -1,4 +1,4 @@
-"""Displacement fields and warps have the geometry they claim."""
+"""Displacement fields and warps have the specified geometry."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ GRID = Grid((24, 30, 26), 4.0)
 
 
 def shell(grid: Grid = GRID, size: float = 1.0, thick: float = 0.18, low: float = -30.0) -> np.ndarray:
-    """A vault: half an ellipsoid's shell."""
+    """Return a vault, half of an ellipsoidal shell."""
     x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     r = np.sqrt((x / 36) ** 2 + (y / 46) ** 2 + (z / 38) ** 2) / size
     return ((r > 1 - thick) & (r < 1) & (z > low)).astype(np.uint8)
 
 
 def smooth(seed: int, size_mm: float, grid: Grid = GRID) -> torch.Tensor:
-    """A smooth field of about this size that ends before the box does."""
+    """Return a smooth field of about this magnitude that vanishes at the border of the grid."""
     noise = torch.randn(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(seed))
     field = torch.nn.functional.interpolate(noise, grid.shape, mode="trilinear", align_corners=True)[0]
     x, y, z = (torch.sin(torch.linspace(0, torch.pi, n)) ** 2 for n in grid.shape)
@@ -34,7 +34,7 @@ def test_a_field_of_nowhere_keeps_the_skull():
 
 
 def test_whole_voxels_are_moved_exactly():
-    """A skull pulled through +8 mm in x is found 8 mm further to the left."""
+    """Pulling a skull by +8 mm in x moves it 8 mm to the left."""
     mask = shell()
     field = torch.zeros(3, *GRID.shape)
     field[0] = 8.0
@@ -43,7 +43,7 @@ def test_whole_voxels_are_moved_exactly():
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])
 def test_thin_bone_neither_tears_nor_grows(spacing):
-    """A shell of a voxel and a half, turned and moved by parts of voxels: one piece, and its volume kept."""
+    """A 1.5-voxel shell, rotated and shifted by fractions of voxels, stays one piece of the same volume."""
     import cc3d
 
     fine = Grid((100, 120, 104), 1.0)
@@ -62,7 +62,7 @@ def test_thin_bone_neither_tears_nor_grows(spacing):
 
 
 def test_what_is_outside_of_the_box_is_empty():
-    """Bone that touches the box's floor is not drawn out beyond it."""
+    """Bone that touches the lower border of the grid is not extended beyond it."""
     mask = shell(size=1.45, low=-60.0)
     assert mask[:, :, 0].any()
     field = torch.zeros(3, *GRID.shape)
@@ -73,7 +73,7 @@ def test_what_is_outside_of_the_box_is_empty():
 
 
 def test_fields_compose_in_the_order_in_which_they_are_gone():
-    """First a move, then a stretch about the origin: 2 (p + 5) - p at p."""
+    """A shift followed by scaling about the origin is 2 (p + 5) - p at p."""
     move = torch.full((3, *GRID.shape), 5.0)
     stretch = fields.centres(GRID).movedim(-1, 0).clone()
     both = fields.compose(move, stretch, GRID)
@@ -91,7 +91,7 @@ def test_a_field_and_its_inverse_lead_back():
 
 @pytest.mark.parametrize(("factor", "determinant"), [(0.5, 3.375), (-0.5, 0.125), (-2.0, -1.0)])
 def test_the_jacobian_is_the_change_of_volume(factor, determinant):
-    """Every length times 1 + factor; a box turned inside out is negative."""
+    """Every length is multiplied by 1 + factor; the determinant of an inverted box is negative."""
     field = factor * fields.centres(GRID).movedim(-1, 0)
     assert torch.allclose(fields.jacobian(field, GRID.spacing_mm), torch.tensor(determinant), atol=1e-4)
 
@@ -123,7 +123,7 @@ def test_fields_are_never_finer_than_volumes_and_cover_them():
 
 
 def test_velocities_can_be_undone_however_large():
-    """exp(v) and exp(-v) cancel, and nothing folds, where adding up displacements would."""
+    """exp(v) and exp(-v) cancel without folding, unlike sums of displacements."""
     velocity = smooth(4, 25.0)
     there, back = exponential(velocity, GRID), exponential(-velocity, GRID)
     assert (fields.jacobian(velocity, GRID.spacing_mm) <= 0).any()

@@ -1,4 +1,4 @@
-"""Examples of the fine training are functions of their keys, and never show the skull its own surfaces."""
+"""Examples of the fine training depend only on their keys, and exclude the skull's own surfaces."""
 
 from dataclasses import replace
 
@@ -48,14 +48,14 @@ def example(generator) -> Example:
 
 
 def leaky(generator: ExampleGenerator, changed: int) -> ExampleGenerator:
-    """The generator with other surfaces of one of the known skulls."""
+    """Return the generator with modified surfaces of one of the known skulls."""
     known = generator.known.copy()
     known[changed] += 5
     return replace(generator, known=known)
 
 
 def test_an_example_is_a_function_of_its_keys_and_never_of_the_surfaces_of_its_skull(generator, example):
-    """With them, the target would leak into the input."""
+    """Its own surfaces would leak the target into the input."""
     skull = generator.skulls[0]
     for tensor, again in zip(example, leaky(generator, 0).example(skull, "case", 0, 0), strict=True):
         assert torch.equal(tensor, again)
@@ -69,7 +69,7 @@ def test_an_example_is_a_function_of_its_keys_and_never_of_the_surfaces_of_its_s
 
 
 def test_loss_and_validation_error_are_those_of_the_examples(example):
-    """Of a network that adds nothing to the interpolated vault, which is close to the truth."""
+    """The network adds nothing to the interpolated vault, which is close to the truth."""
     network = ReconstructionNetwork(4, 2, (8, 8, 16)).eval()
     torch.nn.init.zeros_(network.heads[0].weight)
     wrong = (example[0], torch.zeros_like(example[1]))

@@ -1,4 +1,4 @@
-"""A folder's volumes become entries; other files are reported and hide none."""
+"""A folder's volumes become entries; other files are reported and hide no volume."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def source_of(path, **fields) -> FolderSource:
 
 
 def test_entries_and_scans(tmp_path):
-    """Ids are names without their ending, in their order; hidden files and notes are no skulls."""
+    """Ids are sorted names without extension; hidden files and notes are ignored."""
     write_nifti(tmp_path / "b.x.nii.gz", mask())
     write_nrrd(tmp_path / "a.nrrd", mask(np.int32))
     for name in ("README", "LICENSE.txt", ".DS_Store", "people.csv", "dataset.json", "notes.md"):
@@ -44,7 +44,7 @@ def test_pattern_and_limit(tmp_path):
 
 
 def test_people(tmp_path):
-    """Two scans of a person share the person, so that no split can part them."""
+    """Two scans of a person share the person, so that no split can separate them."""
     for name in ("p1_first", "p1_second", "p2_first", "odd"):
         write_nifti(tmp_path / f"{name}.nii", mask())
     found = source_of(tmp_path, person=r"^(p\d+)_").entries("mine")
@@ -72,7 +72,7 @@ def test_equal_ids_are_both_faults_and_stay_apart(tmp_path):
 
 
 def test_ids_are_whole_names(tmp_path):
-    """UIDs have dots; up to the first one, all skulls of TCIA would be 1."""
+    """UIDs contain dots; up to the first dot, all skulls of TCIA would be 1."""
     for name in ("1.3.6.1.4", "1.3.6.1.5", "CQ500CT0 CT 4cc", "x.seg"):
         write_nrrd(tmp_path / f"{name}.nrrd", mask())
     found = source_of(tmp_path).entries("mine")
@@ -81,7 +81,7 @@ def test_ids_are_whole_names(tmp_path):
 
 
 def test_one_name_in_each_persons_folder(tmp_path):
-    """Such files have their path as id, without ending; others keep their names."""
+    """Such files have their path without extension as id; others keep their names."""
     for place in ("p1/ct.nii.gz", "p2/ct.nii.gz", "p2/other.nii.gz", "p3/a.nii", "p3/a.nrrd", "p4/a.nii"):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ def test_one_name_in_each_persons_folder(tmp_path):
 
 
 def test_one_bad_file_among_good_ones_hides_none(tmp_path):
-    """A run goes on without the bad ones, and says what is wrong with each."""
+    """A run continues without the bad files, and reports the fault of each."""
     for name in ("a", "c", "e"):
         write_nifti(tmp_path / f"{name}.nii.gz", mask())
     (tmp_path / "b.nii.gz").write_bytes(b"")
@@ -129,7 +129,7 @@ def test_the_data_of_a_detached_header_is_no_skull_of_its_own(tmp_path):
 
 
 def test_links_are_followed(tmp_path):
-    """Data sets are linked into place, as a whole or skull by skull."""
+    """Data sets may be symbolic links, as a whole or per skull."""
     (tmp_path / "data").mkdir()
     write_nifti(tmp_path / "data" / "x.nii", mask())
     (tmp_path / "mine").mkdir()
@@ -143,7 +143,7 @@ def test_links_are_followed(tmp_path):
 
 @pytest.mark.parametrize("plugin", [FolderSource, CtSource])
 def test_what_stops_a_source_as_a_whole(tmp_path, plugin):
-    """These are mistakes in the config, and the message names its key."""
+    """These are errors in the config, and the message names the key."""
 
     def of(path, **fields):
         kind = plugin.__module__.rsplit(".", 1)[1]

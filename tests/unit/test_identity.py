@@ -1,7 +1,7 @@
-"""What runs again when a key of the config, or a module, is edited: the tables below, and nothing else.
+"""Jobs that run again when a key of the config or a module is edited: those in the tables, and no others.
 
-They name the jobs that change by themselves. What comes after such a job runs again, too, if the job's files
-come out otherwise.
+The tables name the jobs that change directly. Dependent jobs also run again if the files of such a job
+change.
 """
 
 import ast
@@ -22,11 +22,11 @@ from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 RUN = Run(Path("results") / "run")
-SKULLS = 24  # in the sources; decides how many jobs there are, not what they are
+SKULLS = 24  # in the sources; determines only the number of jobs
 
 
 def of(*families: str) -> str:
-    """The jobs of families that make something of the whole family's settings."""
+    """Return the jobs of families that depend on all of the family's settings."""
     return " ".join(f"{stage}/{name}" for name in families for stage in ("fit", "sample", "screen", "audit"))
 
 
@@ -35,8 +35,7 @@ LEARNED = f"{FAMILIES} train refine evaluate"
 SYNTHETIC = "real registration template ssm vae vqvae wgan introvae ldm"
 CASES = " ".join(f"inject/{family}" for family in SYNTHETIC.split())
 
-# A key, or the section that it is in, to the jobs: STAGE for all of a stage, or STAGE/NAME. The report
-# depends on every key.
+# Jobs by key or section: STAGE for all jobs of a stage, or STAGE/NAME. The report depends on every key.
 KEYS = {
     "name": "",
     "seed": f"ingest split inject {LEARNED}",
@@ -90,7 +89,7 @@ KEYS = {
     "evaluate": "train evaluate",
     "report": "",
 }
-# A module to the jobs that run it.
+# Jobs by module that they run.
 EDITS = {
     "families.vae": of("vae"),
     "families.vqvae": of("vqvae", "ldm"),
@@ -114,7 +113,7 @@ EDITS = {
 
 
 def whole() -> dict[str, Any]:
-    """A config that has every section, and every kind of source, family and recipe."""
+    """Return a config with every section, and every kind of source, family and recipe."""
     raw: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
     for kind in ("folder", "skullfix", "skullbreak", "mug500", "ct"):
         raw["ingest"]["sources"][kind] = {"kind": kind, "path": kind}
@@ -123,7 +122,7 @@ def whole() -> dict[str, Any]:
         raw["inject"]["recipes"][kind] = {"kind": kind, **options}
     raw["inject"]["recipes"]["custom"] = {"kind": "custom", "function": "json:loads"}
     own = {"probability": 0.5, "flips": ["x"], "rotate_deg": 5, "translate_voxels": 2, "scale": [0.9, 1.1]}
-    raw["sample"] = {"count": 20, "shard_size": 32}  # a shard that is not full, so that the count matters
+    raw["sample"] = {"count": 20, "shard_size": 32}  # a partial shard, so that the count matters
     raw["train"]["arms"] = {
         "none": {"families": {"real": 1}, "geometric": own | {"crop": 0, "edge_noise": 0}},
         "all": {"families": dict.fromkeys(SYNTHETIC.split(), 1)},
@@ -135,7 +134,7 @@ CONFIG = parse(whole(), "config")
 
 
 def planned() -> list[Job]:
-    """The first job of every stage for every family, cohort or arm."""
+    """Return the first job of every stage for every family, cohort or arm."""
     first: dict[tuple[str, str], Job] = {}
     for job in jobs(STAGES, RUN, CONFIG, SKULLS):
         first.setdefault((job.stage.name, job.subject), job)
@@ -147,7 +146,7 @@ def about(job: Job) -> str:
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every key of a config whose value is not a section."""
+    """Yield every key of a config whose value is not a section, with its value."""
     if isinstance(node, Section):
         node = {name: getattr(node, name) for name in type(node).model_fields}
     if isinstance(node, Mapping) and node:
@@ -158,7 +157,7 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 
 def replaced(node: Any, path: tuple[str, ...], value: Any) -> Any:
-    """A copy of a config with another value, which is not validated."""
+    """Return a copy of a config with another value, which is not validated."""
     if not path:
         return value
     name, *rest = path
@@ -175,7 +174,7 @@ LOOKED_UP = {
 
 
 def another(key: str, value: Any) -> Any:
-    """Some other value of a key."""
+    """Return a different value for a key."""
     if key in LOOKED_UP:
         return LOOKED_UP[key]
     if isinstance(value, bool):
@@ -188,7 +187,7 @@ def another(key: str, value: Any) -> Any:
 
 
 def entry(key: str) -> str:
-    """The line of the table that a key belongs to: its own, or that of the nearest section around it."""
+    """Return the table entry of a key: its own, or that of the innermost section that contains it."""
     while key not in KEYS:
         assert "." in key, f"{key} has no entry in KEYS"
         key = key.rpartition(".")[0]
@@ -196,7 +195,7 @@ def entry(key: str) -> str:
 
 
 def meant(words: str) -> set[str]:
-    """The jobs that a line of a table names."""
+    """Return the jobs that a table entry names."""
     known = {about(job) for job in planned()}
     found = {
         word: {job for job in known if job == word or job.split("/")[0] == word} for word in words.split()

@@ -1,4 +1,4 @@
-"""A fitted implant keeps its gap, can be put in, is one closed surface, and lies where the scan says."""
+"""A fitted implant keeps its gap, can be inserted, is one closed surface, and is in the scan's geometry."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ AFFINES = {"upright": np.diag([1.0, 1.0, 1.0, 1.0]), "left-handed": OBLIQUE}
 
 
 def shell_with_a_hole(undercut: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Bone and implant: a ball's shell of 7 voxels and a hole; undercut, the hole is wider inside."""
+    """Return bone and implant: a shell of 7 voxels and a hole; with undercut, the hole is wider inside."""
     x, y, z = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in (110, 120, 110)], indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
     shell = (radius < 50) & (radius > 43)
@@ -53,7 +53,7 @@ def test_the_mesh_lies_where_the_implant_is_and_faces_outwards(fitted):
     assert np.abs(mesh.center_mass - middle).max() < 0.5
     assert mesh.volume > 0
     voxels = np.count_nonzero(implant) * abs(np.linalg.det(affine[:3, :3]))
-    assert 0.8 * voxels < mesh.volume < voxels  # the gap takes some
+    assert 0.8 * voxels < mesh.volume < voxels  # reduced by the gap
 
 
 def test_a_wider_gap_leaves_less(fitted):
@@ -124,7 +124,7 @@ def test_distances_are_those_of_the_masks(fitted):
 
 
 def test_the_direction_is_the_first_that_blocks_least(fitted):
-    """Counting stops early; the result is that of counting everything."""
+    """Early termination of counting does not change the result."""
     space, _, _, _ = fitted
     inside = np.argwhere(space.implant_mm < 0)[::7] * space.spacing_mm
     for axis in (space.outward, np.array([0.0, 0.6, 0.8])):
@@ -135,7 +135,7 @@ def test_the_direction_is_the_first_that_blocks_least(fitted):
 
 
 def test_clearance_is_the_least_distance_on_the_way(fitted):
-    """Also of positions outside of the space, some of which come in."""
+    """Positions outside the space are included, some of which enter it."""
     space, _, _, _ = fitted
     size = np.array(space.bone_mm.shape) * space.spacing_mm
     positions = np.random.default_rng(0).uniform(-8, size + 8, (500, 3))

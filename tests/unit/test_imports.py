@@ -1,7 +1,7 @@
-"""No command imports what it does not need: each would wait for it in every one of its jobs.
+"""No command imports packages that it does not need, which would slow down every job.
 
-Here stages and networks are imported as their commands import them; tests/end_to_end/test_determinism.py
-looks at what the jobs of a run have imported. benchmarks/imports.md has the time that it takes.
+Here stages and networks are imported as by their commands; tests/end_to_end/test_determinism.py checks the
+imports of a run's jobs. benchmarks/imports.md has the times.
 """
 
 import json
@@ -29,7 +29,7 @@ optimiser.step()
 
 
 def loaded(code: str) -> set[str]:
-    """The modules that are loaded in a process of its own, after the command line, a config and some code."""
+    """Return the modules loaded in a separate process by the command line, a config and some code."""
     begin = (
         "import json, sys\nfrom pathlib import Path\nimport calvaria.cli\nfrom calvaria.config import load\n"
     )
@@ -41,7 +41,7 @@ def loaded(code: str) -> set[str]:
 
 
 def test_stages_without_networks_do_not_import_torch():
-    """What their functions import at their beginning, all of them together."""
+    """All imports at the start of the stages' functions are executed together."""
     code = f"""
 import ast, importlib, inspect
 for stage in {WITHOUT_TORCH}:

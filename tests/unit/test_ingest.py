@@ -1,4 +1,4 @@
-"""Ingest takes every source to verdicts, a contact sheet and the way back; a bad file hides nothing."""
+"""Ingest gives verdicts, a contact sheet and the inverse transform for every source, despite bad files."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def write_triplet(scan: Scan, paths: tuple[Path, Path, Path]) -> None:
 
 
 def hounsfield(scan: Scan) -> np.ndarray:
-    """(i, j, k) int16: a head of soft tissue around the bone, in air."""
+    """Return an (i, j, k) int16 CT of a head of soft tissue around the bone, in air."""
     from scipy.ndimage import binary_closing
 
     head_ = np.pad(scan.labels > 0, 16)
@@ -48,7 +48,7 @@ def padded(affine: np.ndarray) -> np.ndarray:
 
 
 def write_sources(root: Path) -> dict:
-    """Nine people in the layouts of all sources, three defects of one of them, and two broken files."""
+    """Write nine people in the layouts of all sources, three defects of one, and two broken files."""
     for number in (0, 1):
         names = tuple(root / "fix" / "training_set" / part / f"00{number}.nrrd" for part in PARTS)
         write_triplet(with_hole(head(number), 35, IMPLANT), names)
@@ -128,7 +128,7 @@ def test_every_skull_has_its_verdict(rows):
 
 
 def test_a_doubtful_skull_is_used_if_it_is_accepted_by_name(done, rows):
-    """The row says by which pattern; the other one is left out. Its doubts are its reason."""
+    """The row has the pattern, and the doubts as its reason; the other doubtful skull is left out."""
     for name in ("own/p8_topless", "own/p9_topless"):
         assert rows[name]["reason"].startswith("vault cut off: ")
     assert "accepted_by" not in rows["own/p8_topless"]

@@ -1,4 +1,4 @@
-"""`calvaria inject SKULL` cuts defects on the native grid, and records how each was made."""
+"""`calvaria inject SKULL` cuts defects on the native grid, and records their parameters."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ UNSEEN = (Plane(normal=(0.0, 0.1, 0.995), offset_mm=40.0), Plane(normal=(0.0, 0.
 
 
 def oblique() -> Scan:
-    """A head that lies crooked in a scan with thick slices along the second axis of the file."""
+    """Return a rotated head in a scan with thick slices along the second axis of the file."""
     scan = head(1, 2.0)
     thick = Scan(scan.labels[:, :, ::2], scan.affine @ np.diag([1.0, 1, 2, 1]))
     return stored(moved(thick, turn(12, -7, 15), (30, -20, 100)), (1, 2, 0), (0,))
@@ -41,7 +41,7 @@ def oblique() -> Scan:
 
 @pytest.fixture(scope="module", autouse=True)
 def coarse_drawing() -> Iterator[None]:
-    """Defects are drawn on a coarser skull than usual, which takes an eighth of the time."""
+    """Draw defects on a coarser skull than usual, in an eighth of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "GRID", Grid((112, 136, 128), 2.0))
         yield
@@ -49,7 +49,7 @@ def coarse_drawing() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scan, Path, Path]:
-    """The scan, its file, and two cases of it."""
+    """A scan, its file, and the folder of two cases of it."""
     folder = tmp_path_factory.mktemp("inject")
     scan = oblique()
     path = write_nrrd(folder / "skull.nrrd", scan.labels, scan.affine)
@@ -62,7 +62,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_cases_lie_on_the_files_own_grid(made):
-    """The same shape and affine, and bone or implant exactly where the skull is."""
+    """Shape and affine are the same, and bone and implant together are exactly the skull."""
     scan, _, folder = made
     assert sorted(path.name for path in folder.iterdir()) == ["000.nii.gz", "001.nii.gz", "defects.jsonl"]
     for row in rows(folder):
@@ -78,7 +78,7 @@ def test_cases_lie_on_the_files_own_grid(made):
 
 
 def test_a_case_can_be_made_again_from_its_row(made):
-    """Parameters and pose are all that is needed."""
+    """The row's parameters and pose are sufficient."""
     scan, _, folder = made
     row = rows(folder)[1]
     to_box = np.array(row["to_box"])
@@ -89,7 +89,7 @@ def test_a_case_can_be_made_again_from_its_row(made):
 
 
 def test_the_same_seed_gives_the_same_bytes_elsewhere(made, tmp_path):
-    """Neither the folder, the file's name, the file's format nor the number of cases is part of a case."""
+    """A case does not depend on the folder, the file's name and format, or the number of cases."""
     scan, _, folder = made
     path = write_nifti(tmp_path / "other name.nii", scan.labels, scan.affine)
     (tmp_path / "empty").mkdir()
@@ -116,8 +116,8 @@ def test_the_same_seed_gives_the_same_bytes_elsewhere(made, tmp_path):
     flips=st.sets(st.integers(0, 2)),
 )
 def test_cutting_on_the_own_grid_is_cutting_on_the_canonical_one(seed, kind, healing, unseen, axes, flips):
-    """Where both grids are one, but for the order of the file's axes, so are the labels."""
-    grid = Grid((40, 48, 40), 4.5)  # its voxel positions are exact in binary
+    """If both grids are the same except for the order of the file's axes, so are the labels."""
+    grid = Grid((40, 48, 40), 4.5)  # voxel positions are exact in binary
     skull = resample(head(2, 2.0).labels, head(2, 2.0).affine, np.eye(4), grid)
     recipe = chosen_recipe(kind, None).recipes[kind]
     defect = recipe.draw(np.random.default_rng(seed), skull, grid, find_vault(skull, grid))
@@ -133,7 +133,7 @@ def test_cutting_on_the_own_grid_is_cutting_on_the_canonical_one(seed, kind, hea
 
 @pytest.mark.parametrize("angle", [0, 20, 45])
 def test_a_window_holds_all_of_a_box(angle):
-    """On oblique grids too, nothing of a defect is cut off by the box in which it is looked for."""
+    """No defect is truncated by its bounding box, also on oblique grids."""
     affine = np.eye(4)
     affine[:3, :3] = turn(angle, -angle, 2 * angle) * (0.5, 2.0, 1.1)
     affine[:3, 3] = (-40, -30, 10)
@@ -154,7 +154,7 @@ def write(path: Path, scan: Scan) -> Path:
 
 
 def test_a_skull_that_cannot_be_used_is_named_and_nothing_is_written(tmp_path):
-    """Unreadable, no skull at all, or with a hole of its own."""
+    """The input is unreadable, no skull, or a skull with a hole."""
     ball = np.indices((60, 60, 60)) - 30
     ball = Scan(((ball**2).sum(axis=0) < 26**2).astype(np.uint8), np.diag([3.0, 3, 3, 1]))
     hounsfield = Scan(head(1, 2.0).labels.astype(np.int16) * 900 - 300, head(1, 2.0).affine)
@@ -172,7 +172,7 @@ def test_a_skull_that_cannot_be_used_is_named_and_nothing_is_written(tmp_path):
 
 
 def test_slices_of_a_ct_are_refused_as_what_they_are(tmp_path):
-    """Whether a folder is given or one of its files: what helps is to segment, not to move files."""
+    """For a folder or one of its files, the remedy is segmentation, not moving files."""
     [path, *_] = write_series(tmp_path / "ct", np.zeros((5, 7, 3), np.int16))
     for scan in (tmp_path / "ct", path):
         with pytest.raises(InputError, match=r"looks like a CT; inject takes masks: segment the CT first"):
@@ -181,7 +181,7 @@ def test_slices_of_a_ct_are_refused_as_what_they_are(tmp_path):
 
 
 def test_an_implant_belongs_to_the_skull(tmp_path):
-    """A labelled case is a complete skull, as everywhere."""
+    """A labelled case is treated as a complete skull, as by other commands."""
     scan = with_hole(head(1, 3.0), 30, label=2)
     inject_skull(write(tmp_path, scan), "rounded_box", 1, 1, tmp_path / "cases", None)
     assert np.array_equal(read_labels(tmp_path / "cases" / "000.nii.gz").values > 0, scan.labels > 0)
@@ -200,7 +200,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize(("axes", "flips"), [((0, 1, 2), (0, 1)), ((2, 0, 1), (1,)), ((2, 1, 0), ())])
 def test_the_file_s_storage_order_changes_nothing(tmp_path, axes, flips):
-    """The same defect in the same voxels, and a pose that takes each file's millimetres to one place."""
+    """The defect is in the same voxels, and the pose maps each file's millimetres to the same place."""
     scan = moved(head(1, 3.0), turn(12, -7, 15), (30.1, -20.7, 100.3))
     cases = []
     for name, file in (("first", scan), ("other", stored(scan, axes, flips))):
@@ -223,7 +223,7 @@ def test_what_is_unusual_is_a_warning_and_the_work_goes_on(tmp_path, caplog):
 
 
 def config_with(folder: Path, **inject: Any) -> Path:
-    """A small config with one recipe of its own."""
+    """Write a small config with its own recipe."""
     import yaml
 
     path = folder / "config.yaml"
@@ -241,7 +241,7 @@ def config_with(folder: Path, **inject: Any) -> Path:
 
 
 def test_a_recipe_comes_from_a_config(tmp_path):
-    """With all that its section says."""
+    """All options of the recipe's section are used."""
     path = config_with(tmp_path, attempts=7)
     section = chosen_recipe("small", path)
     assert list(section.recipes) == ["small"]
@@ -257,7 +257,7 @@ def test_a_recipe_comes_from_a_config(tmp_path):
 
 
 def test_a_fault_on_the_way_leaves_nothing_behind(tmp_path):
-    """Draws that never fit are counted and reported; no half folder is left."""
+    """Rejected draws are counted and reported; no partial folder is left."""
     path = write(tmp_path, head(1, 3.0))
     config = config_with(tmp_path, implant_ml=[190, 191], attempts=3)
     with pytest.raises(BudgetError, match="none of 3 draws"):
@@ -266,7 +266,7 @@ def test_a_fault_on_the_way_leaves_nothing_behind(tmp_path):
 
 
 def test_draws_of_the_own_grid_are_bounded_and_go_on(tmp_path, monkeypatch):
-    """A case that only fails on the native grid is redrawn, with the next attempt's generator."""
+    """A case that fails only on the native grid is redrawn with the next attempt's generator."""
     asked = []
     generator = seeds.generator
     monkeypatch.setattr(seeds, "generator", lambda *keys: asked.append(keys[-1]) or generator(*keys))
@@ -307,7 +307,7 @@ def test_both_forms_at_once_and_neither_are_errors(arguments, words):
 
 @pytest.mark.real
 def test_a_native_skull_gets_a_defect_on_its_own_grid(real_skulls, tmp_path):
-    """512 x 512 x 237 voxels, anisotropic and oblique, as published."""
+    """The published scan is anisotropic and oblique, with 512 x 512 x 237 voxels."""
     path = real_skulls.parent / "skullfix_native" / "training_set" / "complete_skull" / "000.nrrd"
     if not path.is_file():
         pytest.skip(f"no native skull at {path}; set CALVARIA_REAL_DATA")

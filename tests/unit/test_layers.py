@@ -1,4 +1,4 @@
-"""Packages import only those below them: each can be read, tested and replaced without the ones above."""
+"""Packages import only packages of lower layers, so each is independent of higher layers."""
 
 import ast
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ LAYERS = (
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The top-level parts of calvaria that a file imports, at its head or later."""
+    """Return the top-level packages of calvaria that a file imports anywhere."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

@@ -1,4 +1,4 @@
-"""Single modules of a package are imported without the rest of it, and the rest still works afterwards."""
+"""Single modules of a package are imported without the others, which can still be imported afterwards."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def parted(tmp_path) -> Path:
 
 
 def run(code: str, *folders: Path) -> str:
-    """What code prints in a process of its own, in which warnings are errors."""
+    """Return the output of code in a separate process in which warnings are errors."""
     paths = [*map(str, folders), str(ROOT / "src")]
     setup = f"import sys; sys.path[:0] = {paths}\nfrom calvaria.utils.lean_imports import without_init\n"
     command = [sys.executable, "-W", "error", "-c", setup + code]

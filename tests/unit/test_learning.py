@@ -1,5 +1,4 @@
-"""The training loop: resumed is the same as never stopped, shared is the same as alone, and nothing diverges
-in silence."""
+"""The training loop: resumed and distributed trainings give the same result, and divergence is an error."""
 
 import os
 import subprocess
@@ -55,7 +54,7 @@ def place_in(directory: Path, config: Config, **settings: object) -> TrainingJob
 
 
 def two_players(stop_at: int | None = None, broken_at: int | None = None) -> Training:
-    """Two networks that are updated in turn, as in a GAN; it can be interrupted, or become infinite."""
+    """Return a training of two alternating networks, as in a GAN; it can be interrupted or diverge."""
     torch.manual_seed(3)
     first, second = torch.nn.Linear(5, 5), torch.nn.Linear(5, 1)
     data = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 5), np.float32))

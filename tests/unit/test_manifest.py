@@ -1,4 +1,4 @@
-"""The manifest sees every change of a file, and says how a run was made."""
+"""The manifest detects every change of a file, and states the provenance of a run."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from tests.unit.finished import finished, tiny
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    """A manifest that lists two files."""
+    """A run with a manifest of two files."""
     made, _ = finished(tmp_path, tiny())
     (tmp_path / "sub").mkdir()
     for name in ("a", "sub/b"):
@@ -33,7 +33,7 @@ def run(tmp_path) -> Run:
 
 
 def listed(run: Run, *names: str) -> None:
-    """Makes the manifest list these files and no others."""
+    """Write a manifest of these files."""
     files = {name: sha256(run.root / name) for name in names}
     write_json(run.manifest, read_json(run.manifest) | {"digest": digest(files), "files": files})
 

@@ -1,4 +1,4 @@
-"""Meshes are read without silent loss, and filled into voxels by an exact and deterministic rule."""
+"""Meshes are read without silent loss, and voxelised by an exact and deterministic rule."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def centres(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 
 def depth_below_planes(mesh: trimesh.Trimesh) -> np.ndarray:
-    """How deep each voxel centre lies below the nearest plane of a convex mesh; negative is outside."""
+    """Return the depth of each voxel centre below the nearest plane of a convex mesh, negative outside."""
     vertices, faces = parts(mesh)
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     normal = np.cross(b - a, c - a)
@@ -38,7 +38,7 @@ def depth_below_planes(mesh: trimesh.Trimesh) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_centre_off_the_surface_is_decided_rightly(seed: int) -> None:
-    """Rotated ellipsoids, some standing out of the grid, against the planes of their own triangles."""
+    """Rotated ellipsoids, partly outside the grid, are compared with the planes of their triangles."""
     rng = np.random.default_rng(seed)
     mesh = trimesh.creation.icosphere(subdivisions=2)
     turn = trimesh.transformations.random_rotation_matrix(rng.random(3))[:3, :3]
@@ -50,7 +50,7 @@ def test_every_centre_off_the_surface_is_decided_rightly(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_corners_and_edges_on_voxel_centres_are_counted_once(seed: int) -> None:
-    """Lattice polyhedra, whose corners and edges hit columns exactly: a miscount would tear columns."""
+    """Corners and edges of lattice polyhedra hit columns exactly; a miscount would corrupt columns."""
     points = np.random.default_rng(seed).integers(2, 22, (12, 3))
     hull = ConvexHull(points)
     mesh = trimesh.Trimesh(points, hull.simplices, process=False)
@@ -63,7 +63,7 @@ def test_corners_and_edges_on_voxel_centres_are_counted_once(seed: int) -> None:
 
 
 def test_a_box_between_voxel_centres_is_half_open() -> None:
-    """Faces in planes of centres belong to the lower side alone, so that boxes side by side never overlap."""
+    """Faces in planes of voxel centres belong to the lower side only, so adjacent boxes never overlap."""
     box = trimesh.creation.box(bounds=[(3, 4, 5), (9, 11, 20)])
     filled = voxelise(*parts(box), SHAPE)
     expected = np.zeros(SHAPE, bool)
@@ -72,7 +72,7 @@ def test_a_box_between_voxel_centres_is_half_open() -> None:
 
 
 def test_volumes_converge() -> None:
-    """Volumes of ball, turned ellipsoid and box are right within 1 % at fine resolution."""
+    """Volumes of ball, rotated ellipsoid and box are correct within 1 % at fine resolution."""
     shape = (90, 90, 90)
     sphere = ball(38.6, (44.3, 45.1, 44.7), 5)
     assert voxelise(*parts(sphere), shape).sum() == pytest.approx(4 / 3 * np.pi * 38.6**3, rel=0.01)
@@ -87,7 +87,7 @@ def test_volumes_converge() -> None:
 
 
 def test_a_torus_keeps_its_hole() -> None:
-    """Surfaces that are not convex, and columns that go in and out twice."""
+    """The surface is not convex, and columns enter and leave it twice."""
     mesh = trimesh.creation.torus(8.0, 3.0, major_sections=128, minor_sections=96)
     mesh.apply_transform(trimesh.transformations.euler_matrix(1.2, 0.3, 0.5))
     mesh.vertices += (11.3, 13.1, 14.6)
@@ -99,7 +99,7 @@ def test_a_torus_keeps_its_hole() -> None:
 
 
 def test_shells_overlap_nest_and_turn_inside_out() -> None:
-    """Overlaps are inside, an inner shell that faces in is a cavity, and a mesh inside out is the same."""
+    """Overlaps are inside, an inverted inner shell is a cavity, and inverting a mesh changes nothing."""
     one, two = ball(6.2, (9.1, 12.2, 13.3)), ball(5.7, (14.4, 13.9, 15.2))
     union = voxelise(*parts(trimesh.util.concatenate([one, two])), SHAPE)
     assert np.array_equal(union, voxelise(*parts(one), SHAPE) | voxelise(*parts(two), SHAPE))
@@ -112,7 +112,7 @@ def test_shells_overlap_nest_and_turn_inside_out() -> None:
 
 
 def test_the_order_of_triangles_does_not_matter() -> None:
-    """Nor does the vertex a triangle starts at: the same surface is the same voxels."""
+    """Nor does the first vertex of a triangle: equal surfaces give equal voxels."""
     vertices, faces = parts(ball())
     rng = np.random.default_rng(0)
     mixed = np.stack([np.roll(face, rng.integers(3)) for face in rng.permutation(faces)])
@@ -120,7 +120,7 @@ def test_the_order_of_triangles_does_not_matter() -> None:
 
 
 def test_parts_out_of_the_grid_are_cut_off() -> None:
-    """A grid is a window: what stands out on either side does not leak into it."""
+    """Parts beyond either side of the grid do not affect voxels inside."""
     vertices, faces = parts(ball(9.5, (12.0, 13.0, 14.0)))
     whole = voxelise(vertices, faces, SHAPE)
     window = voxelise(vertices - (7, 8, 9), faces, (9, 8, 10))
@@ -144,7 +144,7 @@ def test_stl_is_read_back(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("header", [b"", b"solid from a program that calls binary files so"])
 @pytest.mark.parametrize("tail", [b"", b"\0\0", b"\r\n", bytes(49)])
 def test_what_follows_the_last_triangle_is_ignored(tmp_path: Path, header: bytes, tail: bytes) -> None:
-    """Some programs end a binary file with a few bytes more, and begin it like an ASCII one."""
+    """Some programs append a few bytes to a binary file, or start it like an ASCII file."""
     content = trimesh.exchange.stl.export_stl(ball())
     (tmp_path / "ball.stl").write_bytes(header.ljust(80, b" ") + content[80:] + tail)
     assert read_stl(tmp_path / "ball.stl")[0] == pytest.approx(ball().triangles.reshape(-1, 3), abs=1e-5)
@@ -166,7 +166,7 @@ def test_all_solids_of_an_ascii_file_are_read(tmp_path: Path) -> None:
 
 
 def test_damaged_stl_is_refused(tmp_path: Path) -> None:
-    """Cut, garbled, empty or absent files are an error that names the file, never a smaller mesh."""
+    """Truncated, garbled, empty or absent files are an error that names the file, never a smaller mesh."""
     path = tmp_path / "b.stl"
     binary = trimesh.exchange.stl.export_stl(ball())
     text = trimesh.exchange.stl.export_stl_ascii(ball(fine=1))
@@ -184,7 +184,7 @@ def test_damaged_stl_is_refused(tmp_path: Path) -> None:
 
 
 def test_small_holes_are_closed(tmp_path: Path) -> None:
-    """A few missing or turned triangles, as real implants have, do not spoil whole columns."""
+    """A few missing or inverted triangles, as in real implants, do not corrupt whole columns."""
     whole = ball()
     faces = np.delete(whole.faces, [5, 400], axis=0)
     faces[[100, 300]] = faces[[100, 300]][:, ::-1]
@@ -194,7 +194,7 @@ def test_small_holes_are_closed(tmp_path: Path) -> None:
 
 
 def test_closing_leaves_no_edge_open() -> None:
-    """However torn a mesh is, with its lids each edge is walked as often forwards as backwards."""
+    """After closing any damaged mesh, each edge occurs equally often in both directions."""
     whole = ball(fine=2)
     torn = np.random.default_rng(3).permutation(whole.faces)[:200]
     vertices, patch = lids(np.asarray(whole.vertices), torn)
@@ -205,7 +205,7 @@ def test_closing_leaves_no_edge_open() -> None:
 
 
 def test_open_surfaces_are_refused(tmp_path: Path) -> None:
-    """A half sphere encloses no volume that could be known."""
+    """The volume enclosed by a hemisphere is undefined."""
     whole = ball()
     half = whole.faces[whole.triangles_center[:, 2] > 14]
     trimesh.Trimesh(whole.vertices, half, process=False).export(tmp_path / "half.stl")
@@ -214,7 +214,7 @@ def test_open_surfaces_are_refused(tmp_path: Path) -> None:
 
 
 def test_merging_drops_collapsed_triangles() -> None:
-    """Vertices that differ in the last digit are one, and slivers between them are gone."""
+    """Vertices that differ in the last digit are merged, and slivers between them removed."""
     vertices = np.array([[0, 0, 0], [0, 0, 1e-6], [1, 0, 0], [0, 1, 0]], np.float64)
     points, faces = merged(vertices, np.array([[0, 2, 3], [0, 1, 2]]))
     assert len(points) == 3

@@ -1,4 +1,4 @@
-"""Messages of commands are plain lines in the log of a job, and do not overwrite the bar of a terminal."""
+"""Messages of commands are plain lines in a job's log, and do not overwrite a progress bar."""
 
 import ast
 import logging
@@ -14,7 +14,7 @@ from tests.unit.test_progress import in_terminal
 
 @pytest.fixture
 def package():
-    """The logger of the package, which is restored afterwards."""
+    """The logger of the package, restored afterwards."""
     logger = logging.getLogger("calvaria")
     level, handlers = logger.level, logger.handlers
     yield logger

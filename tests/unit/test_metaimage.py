@@ -1,4 +1,4 @@
-"""MetaImage files give the voxels and places that ITK gives, and damaged ones are refused."""
+"""MetaImage files give the same voxels and geometry as ITK, and damaged ones are rejected."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def noise(dtype: type = np.int16) -> np.ndarray:
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
 def test_voxels_and_places_are_itk_s(tmp_path, name, compress, dtype):
-    """Of every type, in one file and in two."""
+    """All data types are read, from one file or two."""
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", (10, -20, 30), degrees=True).as_matrix() * (0.5, 0.7, 1.2)
     affine[:3, 3] = (-80, 12, 30)
@@ -48,7 +48,7 @@ def test_voxels_and_places_are_itk_s(tmp_path, name, compress, dtype):
 
 
 def test_big_endian_and_headers_before_the_voxels(tmp_path):
-    """Written by scanners' workstations; -1 says that the voxels end the file."""
+    """Such files are written by workstations; -1 means that the voxels are at the end of the file."""
     text = (
         "ObjectType = Image\nNDims = 3\nDimSize = 13 11 9\nElementSpacing = 1 1 2\nElementType = MET_SHORT\n"
     )
@@ -62,7 +62,7 @@ def test_big_endian_and_headers_before_the_voxels(tmp_path):
 
 
 def damaged(content: bytes) -> dict[str, bytes]:
-    """A compressed .mha file, damaged in several ways."""
+    """Return a compressed .mha file, damaged in several ways."""
     flipped = bytearray(content)
     flipped[int(0.8 * len(content))] ^= 0x55
     return {
@@ -86,7 +86,7 @@ def damaged(content: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("what", damaged(b"x"))
 def test_damaged_files_are_refused(tmp_path, what):
-    """ITK takes some of them: it does not compare a compressed file with its checksum."""
+    """ITK accepts some of them, as it does not verify the checksum of a compressed file."""
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.raw").write_bytes(bytes(4000))
     path = write(tmp_path / "in" / "a.mha", noise())
@@ -98,7 +98,7 @@ def test_damaged_files_are_refused(tmp_path, what):
 
 
 def test_sources_take_them_and_not_their_data(tmp_path):
-    """The voxels beside a header are no skull of their own."""
+    """The data file of a detached header is not a separate skull."""
     write(tmp_path / "a.b.mhd", mask(), compress=False)
     write(tmp_path / "c.mha", mask())
     found = FolderSource(kind="folder", path=tmp_path).entries("own")

@@ -1,4 +1,4 @@
-"""Scores are those of the challenges, to the last digit, whatever the shape, the spacing and the crop."""
+"""Scores equal those of the challenges to the last digit, for any shape, spacing and crop."""
 
 import math
 from dataclasses import asdict
@@ -18,18 +18,18 @@ SPACINGS = [0.4, 0.451, 0.633, 1.0, 1.7, 3.75, 11.0]
 
 
 def brute_force(mask, spacing, at):
-    """Distances in mm of all voxels of ``at`` to the nearest voxel of a mask: every pair is looked at."""
+    """Return the distances in mm of all voxels of ``at`` to the nearest voxel of a mask, over all pairs."""
     here, there = (np.argwhere(m) * np.array(spacing) for m in (at, mask))
     return distance.cdist(here, there).min(axis=1)
 
 
 def transform(mask, spacing, at):
-    """The same by SciPy's exact distance transform, for masks too large for all pairs."""
+    """Return the same by SciPy's exact distance transform, for masks too large for all pairs."""
     return ndimage.distance_transform_edt(~mask, sampling=spacing)[at]
 
 
 def plain_score(prediction, reference, defective, spacing, distances=brute_force):
-    """The definitions word for word, on whole volumes; no mask must be empty."""
+    """Score literally by the definitions, on whole volumes; masks must not be empty."""
 
     def dice(a, b):
         return 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() or b.any() else 1.0
@@ -55,7 +55,7 @@ def plain_score(prediction, reference, defective, spacing, distances=brute_force
 
 
 def random_blobs(rng, shape, quantile):
-    """A mask of smooth blobs that may touch the border of the array."""
+    """Return a mask of smooth blobs that may touch the border of the array."""
     field = ndimage.uniform_filter(rng.random(shape), int(rng.integers(1, 6)), mode="wrap")
     return field > np.quantile(field, quantile)
 
@@ -77,10 +77,10 @@ def block(shape, *spans):
     order=st.sampled_from("CF"),
 )
 def test_equals_the_plain_implementation(seed, shape, spacing, apart, order):
-    """Protects every definition, the cropping, the axis order of the spacing and the array's border."""
+    """Guards every definition, the cropping, the axis order of the spacing and the array's border."""
     rng = np.random.default_rng(seed)
     prediction, reference, defective = (random_blobs(rng, shape, q) for q in (0.8, 0.7, 0.97))
-    if apart:  # far from each other each is looked at in a box of its own
+    if apart:  # distant masks are cropped to separate boxes
         axis = int(np.argmax(shape))
         np.moveaxis(prediction, axis, 0)[shape[axis] // 4 :] = False
         np.moveaxis(reference, axis, 0)[: -shape[axis] // 4] = False
@@ -94,18 +94,18 @@ def test_equals_the_plain_implementation(seed, shape, spacing, apart, order):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("step", [1, 3])
 def test_shifted_block_has_the_known_answer(axis, step):
-    """A long bar shifted across itself: analytic, and each axis takes its own spacing."""
+    """A shifted long bar has analytic scores, and each axis has its own spacing."""
     spacing = (0.5, 0.8, 2.0)
     reference = block((40, 40, 40), (10, 20), (10, 20), (10, 20))
     prediction = np.roll(reference, step, axis)
     scores = score(prediction, reference, ~reference, spacing)
     assert scores.dsc == pytest.approx((10 - step) / 10)
     assert scores.bdsc_10mm == scores.bdsc_10vox == scores.dsc  # the skull is all around
-    assert scores.hd95_mm == pytest.approx(step * spacing[axis])  # both end faces hold over 5 % of the border
+    assert scores.hd95_mm == pytest.approx(step * spacing[axis])  # end faces are over 5 % of the border
 
 
 def test_hd95_pools_both_directions():
-    """One long prediction and a short reference: the larger of two percentiles would be another number."""
+    """For a long prediction and a short reference, the larger of two percentiles would differ."""
     reference = block((4, 4, 50), (1, 2), (1, 2), (1, 5))
     prediction = block((4, 4, 50), (1, 2), (1, 2), (1, 48))
     pooled = [0.0] * 4 + [max(0.0, z - 4.0) for z in range(1, 48)]
@@ -123,7 +123,7 @@ def test_surface_dice_and_assd_of_parallel_plates():
 
 
 def test_a_cube_around_a_cube_has_the_known_answer():
-    """One voxel more on all sides: faces are one spacing apart, edges root two, corners root three."""
+    """With one voxel more on all sides, faces are 1, edges root two, corners root three spacings apart."""
     n, s = 9, 0.7
     inner = block((n + 4,) * 3, *[(2, n + 2)] * 3)
     outer = block((n + 4,) * 3, *[(1, n + 3)] * 3)
@@ -140,7 +140,7 @@ def test_a_cube_around_a_cube_has_the_known_answer():
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("missing", [0, 1, 4])
 def test_rim_gap_is_the_width_of_the_gap(axis, missing):
-    """A plate with a square hole, and an implant that is too short on one side of it."""
+    """The plate has a square hole, and the implant is too short on one side."""
     spacing = (0.5, 0.8, 2.0)
     sides = [(5, 15), (5, 15), (8, 11)]
     plate = [(0, 20), (0, 20), (8, 11)]
@@ -152,7 +152,7 @@ def test_rim_gap_is_the_width_of_the_gap(axis, missing):
 
 
 def test_rim_gap_sees_gaps_only():
-    """An implant that is too thick, or hollow, closes the rim; other scores tell of these."""
+    """An implant that is too thick, or hollow, closes the rim; other scores detect these errors."""
     skull, implant = block((20, 20, 20), (0, 20), (0, 20), (8, 12)), block((20,) * 3, *[(5, 15)] * 2, (8, 12))
     hollow = implant & ~block((20,) * 3, *[(7, 13)] * 2, (8, 12))
     thick = block((20,) * 3, *[(5, 15)] * 2, (6, 16))
@@ -162,7 +162,7 @@ def test_rim_gap_sees_gaps_only():
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
 def test_no_axis_and_no_order_of_memory_is_special(order):
-    """Files come with any order of axes."""
+    """Files may have any order of axes."""
     rng = np.random.default_rng(4)
     masks = [random_blobs(rng, (17, 25, 9), q) for q in (0.8, 0.7, 0.97)]
     spacing = (0.4, 1.7, 0.633)
@@ -171,7 +171,7 @@ def test_no_axis_and_no_order_of_memory_is_special(order):
 
 
 def test_ten_millimetres_are_within_ten_millimetres():
-    """Voxels exactly at the limit count, also where the spacing has no exact binary form."""
+    """Voxels exactly at the limit are included, even if the spacing has no exact binary form."""
     implant, skull = block((3, 3, 40), (1, 2), (1, 2), (0, 40)), block((3, 3, 40), (1, 2), (1, 2), (0, 1))
     prediction = block((3, 3, 40), (1, 2), (1, 2), (25, 40))
     scores = score(prediction, implant, skull, (0.4, 0.4, 0.4))
@@ -180,7 +180,7 @@ def test_ten_millimetres_are_within_ten_millimetres():
 
 
 def test_empty_predictions_are_counted():
-    """An empty prediction must never look good, nor be dropped."""
+    """An empty prediction must have bad scores and must not be dropped."""
     some, none = block((5, 5, 5), (1, 3), (1, 3), (1, 3)), np.zeros((5, 5, 5), bool)
     assert score(none, some, some, (1, 1, 1)) == FAILED
     assert score(some, none, some, (1, 1, 1)) == FAILED
@@ -191,7 +191,7 @@ def test_empty_predictions_are_counted():
 
 
 def test_unusable_input_is_an_error():
-    """Grids are never resampled silently, and a forgotten skull is found."""
+    """Grids are never resampled silently, and a missing skull is detected."""
     mask = np.ones((4, 4, 4), bool)
     with pytest.raises(InputError, match="one shape"):
         score(mask[:3], mask, mask, (1, 1, 1))
@@ -202,7 +202,7 @@ def test_unusable_input_is_an_error():
 
 
 def test_labels_and_masks_score_alike():
-    """uint8 with any value that is not 0 is a mask; inputs stay as they are."""
+    """A uint8 mask may have any non-zero value; inputs stay unchanged."""
     rng = np.random.default_rng(3)
     masks = [random_blobs(rng, (12, 13, 14), 0.8) for _ in range(3)]
     labels = [mask.astype(np.uint8) * 2 for mask in masks]
@@ -212,7 +212,7 @@ def test_labels_and_masks_score_alike():
 
 
 def native(folder, number):
-    """Implant and defective skull of a native case, (z, y, x) bool, and the spacing in that order."""
+    """Return implant and defective skull of a native case, (z, y, x) bool, and the (z, y, x) spacing."""
     paths = [folder / "training_set" / kind / f"{number}.nrrd" for kind in ("implant", "defective_skull")]
     if not all(path.is_file() for path in paths):
         pytest.skip(f"no native triplets at {folder}; set CALVARIA_REAL_DATA")
@@ -222,7 +222,7 @@ def native(folder, number):
 
 
 def shifted(mask, *steps):
-    """The mask some voxels further along every axis, with zeros shifted in."""
+    """Return the mask shifted by some voxels along every axis, padded with zeros."""
     out = np.zeros_like(mask)
     kept = tuple(slice(None, n - step) for n, step in zip(mask.shape, steps, strict=True))
     out[tuple(slice(step, None) for step in steps)] = mask[kept]
@@ -231,7 +231,7 @@ def shifted(mask, *steps):
 
 @pytest.mark.real
 def test_golden_value_of_a_native_case(real_skulls):
-    """Numbers of the challenge's own script for case 000, its implant shifted by (2, 1, 0) voxels."""
+    """The values are the challenge script's for case 000, its implant shifted by (2, 1, 0) voxels."""
     reference, defective, _ = native(real_skulls.parent / "skullfix_native", "000")
     scores = score(shifted(reference, 2, 1, 0), reference, defective, (0.633, 0.451, 0.451))
     found = (scores.dsc, scores.bdsc_10mm, scores.bdsc_10vox, scores.hd95_mm)
@@ -241,9 +241,9 @@ def test_golden_value_of_a_native_case(real_skulls):
 @pytest.mark.real
 @pytest.mark.parametrize("number", ["000", "050"])
 def test_native_cases_equal_the_plain_implementation(real_skulls, number):
-    """All scores at full size, against whole distance transforms of a box with 20 mm to spare.
+    """All scores at full size equal those from distance transforms of a box with a 20 mm margin.
 
-    That box changes nothing: only bone within 10 mm counts.
+    The box is sufficient, since only bone within 10 mm counts.
     """
     reference, defective, spacing = native(real_skulls.parent / "skullfix_native", number)
     prediction = shifted(reference, 1, 3, 2)

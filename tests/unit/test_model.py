@@ -1,4 +1,4 @@
-"""`calvaria export` writes a model whole or not at all; what was changed since is not loaded."""
+"""`calvaria export` writes a complete model or nothing; modified models are not loaded."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module", params=[False, True], ids=["coarse", "fine"])
 def exported(request, tmp_path_factory) -> tuple[Run, Path]:
-    """A run, with a fine network or without, and the model from it."""
+    """A run with or without a fine network, and the model exported from it."""
     folder = tmp_path_factory.mktemp("model")
     config = small_config(request.param)
     run = write_run(folder / "run", config, *learned())
@@ -40,7 +40,7 @@ def exported(request, tmp_path_factory) -> tuple[Run, Path]:
 
 
 def a_run(tmp_path: Path, refine: bool = True) -> Run:
-    """A run whose networks are of no use: tensors are copied, whatever they are."""
+    """Write a run with arbitrary weights, since tensors are only copied."""
     some = {"network.weight": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)}
     return write_run(tmp_path / "run", small_config(refine), some, some)
 
@@ -62,12 +62,12 @@ def test_a_model_is_its_networks_in_half_precision_its_config_and_where_they_are
     about = json.loads((model / "model.json").read_text(), parse_constant=pytest.fail)
     assert (about["run"], about["arm"], about["run_digest"]) == ("small", ARM, read_manifest(run)["digest"])
     assert about["sha256"] == {name: sha256(model / name) for name in (*networks, "config.yaml")}
-    scores = about["scores"]["0"]  # a distance of an empty prediction is infinite, and left out of the mean
+    scores = about["scores"]["0"]  # the infinite distance of an empty prediction is excluded from the mean
     assert (scores["cases"], scores["empty"], scores["dsc"], scores["hd95_mm"]) == (2, 1, 0.375, 1.5)
 
 
 def posed(scan: Scan, grid: Grid) -> np.ndarray:
-    """(4, 4) the scan's millimetres to the box's."""
+    """Return the (4, 4) matrix from the scan's millimetres to the grid's."""
     anchor = np.array([0.0, 0.0, grid.extent_mm[2] / 2 - 10.0])
     return find_pose(scan.labels, scan.affine).to_box(anchor)
 
@@ -80,7 +80,7 @@ def predicted(predictor: Predictor) -> tuple[np.ndarray, Prediction]:
 
 
 def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
-    """Within what half precision takes; the fine network counts where there is one."""
+    """Differences are within half precision; the fine network is included if there is one."""
     run, model = exported
     loaded, config = load_model(model, CPU)
     fine = read_tensors(run.refine / "model.safetensors") if config.refine else None
@@ -136,7 +136,7 @@ def test_an_architecture_draws_no_random_numbers(exported):
 
 
 def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
-    """Pictures and the 3-D view show it; the first network's own word may be far from it."""
+    """Pictures and the 3-D view show this implant, which may differ much from the coarse prediction."""
     model, config = load_model(exported[1], CPU)
     scan = remaining(operated(3.0))
     _, found = predicted(model)
@@ -175,7 +175,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     ],
 )
 def test_an_unfinished_run_is_named_and_leaves_no_half_model(tmp_path, missing):
-    """Once the run is finished, the same command works."""
+    """After the run is finished, the same command works."""
     run = a_run(tmp_path)
     content = (run.root / missing).read_bytes()
     (run.root / missing).unlink()
@@ -190,7 +190,7 @@ def test_an_unfinished_run_is_named_and_leaves_no_half_model(tmp_path, missing):
 
 
 def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
-    """Weights of one config with another, since a run was edited and not finished; or other weights."""
+    """A run that was edited but not finished, or has other weights, is rejected."""
     run = a_run(tmp_path)
     config = load(run.config)
     edited = config.model_copy(update={"seed": config.seed + 1})

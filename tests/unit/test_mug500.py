@@ -1,4 +1,4 @@
-"""MUG500+'s implants, which are meshes without a coordinate system, land where they belong or are refused."""
+"""MUG500+'s implants, meshes without a coordinate system, are placed correctly or rejected."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ FRAMES = {
     "without directions": np.block([[np.diag(SPACING), ORIGIN[:, None]], [np.zeros(3), np.ones(1)]]),
     "index": np.eye(4),
 }
-# The implant: a turned block in the hole, in voxel coordinates.
+# The implant: a rotated block in the hole, in voxel coordinates.
 BLOCK = trimesh.transformations.euler_matrix(0.1, -0.3, 0.2)
 BLOCK[:3, 3] = (45.3, 44.2, 33.4)
 EXTENT = np.array([14.3, 17.1, 6.2])
@@ -36,13 +36,13 @@ def centres() -> np.ndarray:
 
 
 def block_distance() -> np.ndarray:
-    """How far each voxel centre is out of the block, in voxels; negative is inside."""
+    """Return the distance of each voxel centre from the block in voxels, negative inside."""
     local = (centres() - BLOCK[:3, 3]) @ BLOCK[:3, :3]
     return (np.abs(local) - EXTENT / 2).max(axis=-1)
 
 
 def skull() -> np.ndarray:
-    """A lopsided shell without its lower end, and with a hole where the block is."""
+    """Return an asymmetric shell, open at the bottom and with a hole at the block."""
     x, y, z = np.moveaxis((centres() - (29.3, 34.2, 18.1)) / (24.1, 30.2, 21.3), -1, 0)
     x = x * (1 + 0.15 * y)
     radius = np.sqrt(x**2 + y**2 + z**2)
@@ -50,12 +50,12 @@ def skull() -> np.ndarray:
 
 
 def surface(mask: np.ndarray) -> trimesh.Trimesh:
-    """The faces between mask and background as squares of two triangles that face outwards, in voxels."""
+    """Return the outward faces between mask and background, two triangles each, in voxel coordinates."""
     padded = np.pad(mask, 1).astype(np.int8)
     quads = []
     for axis in range(3):
         u, v = (np.eye(3)[(axis + step) % 3] / 2 for step in (1, 2))
-        for sign in (-1, 1):  # leaving the mask along the axis, and entering it
+        for sign in (-1, 1):  # leaving and entering the mask along the axis
             at = np.argwhere(np.diff(padded, axis=axis) == sign) - 1.0
             at[:, axis] += 0.5
             corners = [at - u - v, at + u - v, at + u + v, at - u + v]
@@ -102,7 +102,7 @@ def mug(path: Path, **more: Any) -> Mug500Source:
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_the_implant_is_filled_where_it_belongs(tmp_path: Path, frame: str) -> None:
-    """In every frame that an STL file may be in, against the block's own planes."""
+    """The reference is the block's planes, for every frame that an STL file may use."""
     entry = craniotomy(tmp_path, FRAMES[frame])
     scan = mug(tmp_path).read(entry, 0)
     distance = block_distance()
@@ -115,7 +115,7 @@ def test_the_implant_is_filled_where_it_belongs(tmp_path: Path, frame: str) -> N
 
 
 def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
-    """An implant is never laid somewhere by guessing: the message says what was tried, with figures."""
+    """An implant is never placed by guessing: the message lists the frames tried, with figures."""
     away = np.eye(4)
     away[:3, 3] = (31, 7, -13)
     entry = craniotomy(tmp_path, away @ LPS)
@@ -124,7 +124,7 @@ def test_a_mesh_that_fits_in_no_frame_is_refused(tmp_path: Path) -> None:
 
 
 def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
-    """Away from the bone, inside it, or out of the volume: it is the implant of another skull."""
+    """An implant away from the bone, inside it, or outside the volume belongs to another skull."""
     entry = craniotomy(tmp_path, LPS, block((-16, -10, -16)))
     with pytest.raises(InputError, match=r"B0001_implant\.stl: is more than 3 mm"):
         mug(tmp_path).read(entry, 0)
@@ -144,7 +144,7 @@ def test_implants_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "mm"), [("metres", 1000), ("centimetres", 10)])
 def test_a_unit_other_than_millimetres_is_named(tmp_path: Path, unit: str, mm: float) -> None:
-    """Such a mesh falls onto a few voxels, all of which may be on the surface; it does not fit."""
+    """Such a mesh covers few voxels, all of which may be on the surface; it does not fit."""
     entry = craniotomy(tmp_path, np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ LPS)
     with pytest.raises(InputError, match=rf"B0001\.stl: is in {unit}, .* {mm:g} times as large"):
         mug(tmp_path).read(entry, 0)
@@ -152,7 +152,7 @@ def test_a_unit_other_than_millimetres_is_named(tmp_path: Path, unit: str, mm: f
 
 @pytest.mark.parametrize("signs", [(-1, 1, 1), (-1, -1, 1)])
 def test_an_implant_in_other_coordinates_than_its_skull_is_refused(tmp_path: Path, signs: Any) -> None:
-    """The hole is near the middle, so that the implant touches bone and overlaps the hole either way."""
+    """The hole is near the middle, so the implant touches bone and overlaps the hole in both cases."""
     lps = np.diag([2.0, 2.0, 2.0, 1.0])
     lps[:3, 3] = -2.0 * (np.array(SHAPE) - 1) / 2
     skull, hole = off_the_middle()
@@ -176,7 +176,7 @@ def test_an_implant_in_other_coordinates_than_its_skull_is_refused(tmp_path: Pat
 
 
 def off_the_middle() -> tuple[np.ndarray, np.ndarray]:
-    """A shell with a round hole of 32 mm beside its top, and what is missing; their mirror images overlap."""
+    """Return a shell with a 32 mm hole next to its top, and the missing part; mirror images overlap."""
     at = (centres() - (np.array(SHAPE) - 1) / 2) * 2.0
     radius = np.linalg.norm(at / (56.0, 68.0, 40.0), axis=-1)
     shell = (radius < 1) & (radius > 0.86)
@@ -185,7 +185,7 @@ def off_the_middle() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_skulls_are_listed_from_folders_and_archives(tmp_path: Path) -> None:
-    """Healthy skulls and craniotomies, as published or as the archives unpack; other files are ignored."""
+    """Healthy skulls and craniotomies are listed as published or as extracted; other files are ignored."""
     for folder in ("A0002", "A0491-A0495/A0491", "A0500/A0500", "__MACOSX/A0492", "notes"):
         write_mask(tmp_path / folder / f"{folder[-5:]}.nrrd", skull())
     (tmp_path / "A0002" / "A0002_clear.stl").touch()
@@ -207,7 +207,7 @@ def test_skulls_are_listed_from_folders_and_archives(tmp_path: Path) -> None:
 
 
 def test_missing_and_doubled_skulls_are_faults(tmp_path: Path) -> None:
-    """Each names its file or folders; a folder without any skull is refused as a whole."""
+    """Each fault names its file or folders; a folder without any skull is rejected."""
     with pytest.raises(InputError, match=r"ingest\.sources\.mug\.path: .* holds no folder A0001"):
         mug(tmp_path).entries("mug")
     (tmp_path / "A0001").mkdir()

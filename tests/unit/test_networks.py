@@ -1,4 +1,4 @@
-"""What the networks start from is linear algebra, and is right before any training."""
+"""Networks are initialised by linear algebra, which is correct before any training."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_folding_is_undone_by_unfolding():
 
 
 def test_an_untrained_autoencoder_is_the_best_linear_one():
-    """Fields that are sums of four patterns per block come back exactly."""
+    """Fields that are sums of four patterns per block are reconstructed exactly."""
     patterns, weights = noise(4, 128), noise(6, 4, 4, 6, 4, seed=1)
     fields = unfold(torch.einsum("nkxyz,kc->ncxyz", weights, patterns), 4)
     network = an_autoencoder().eval()
@@ -45,7 +45,7 @@ def test_an_untrained_autoencoder_is_the_best_linear_one():
 
 
 def test_decoding_in_tiles_gives_what_decoding_at_once_gives():
-    """Away from the tiles' borders; group normalisation sees only its tile, so it is left out."""
+    """They agree away from the tiles' borders; group normalisation is per tile and therefore excluded."""
     network = Autoencoder((64, 24, 16), 1, 4, (16,), 1, 4).eval()
     network.start(torch.zeros(1, 64, 24, 16), noise(3, 1, 64, 24, 16))
     latents = noise(1, 4, 16, 6, 4)

@@ -1,4 +1,4 @@
-"""A NIfTI's forms agree, or the file is refused with both named; what is written never contradicts itself."""
+"""The sform and qform of a NIfTI file agree, or the file is rejected; written forms always agree."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ SPACING = np.array([0.9, 0.8, 1.5])
 
 
 def affine_of(turn: tuple[float, float, float] = (0, 0, 0), tilt: float = 0) -> np.ndarray:
-    """(4, 4) of a volume that is turned, and whose slices are shifted as by a gantry tilted by degrees."""
+    """Return a (4, 4) affine with a rotation, and with slices shifted as by a gantry tilt in degrees."""
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", turn, degrees=True).as_matrix() * SPACING
     affine[:3, 2] += affine[:3, 1] / SPACING[1] * SPACING[2] * np.tan(np.deg2rad(tilt))
@@ -49,7 +49,7 @@ def save(path, header: nibabel.Nifti1Header):
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*3 * [st.floats(-180, 180)]), st.sampled_from([-1.0, 0.0, 1.0]))
 def test_quaternions_are_those_of_the_standard(turn, qfac):
-    """Against nibabel, which refuses what is merely rounded; a pixdim[0] of 0 counts as 1."""
+    """The reference is nibabel, which rejects rounded values; a pixdim[0] of 0 counts as 1."""
     header = header_of(None, affine_of(turn))
     expected = header.get_qform()
     if qfac < 0:
@@ -74,7 +74,7 @@ def test_a_quaternion_of_anything_else_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("factor", "refused"), [(1.005, False), (1.02, True), (0.98, True), (1.0753, True)])
 def test_the_sform_has_the_spacing_of_pixdim(tmp_path, factor, refused):
-    """Programs follow the one or the other; by 7.5 % in length an implant fits nowhere."""
+    """Programs use either of them; a length error of 7.5 % would make an implant useless."""
     header = header_of(affine_of((5, 10, 20)) @ np.diag([1, factor, 1, 1]), None)
     header["pixdim"][1:4] = SPACING
     path = save(tmp_path / "a.nii", header)
@@ -95,7 +95,7 @@ def test_under_a_tilt_pixdim_may_be_step_or_distance_of_slices(tmp_path, slice_m
 
 
 def other_forms() -> dict[str, np.ndarray]:
-    """qforms that are not the sform's: by name."""
+    """Return qforms that contradict the sform, by name."""
     moved = affine_of()
     moved[0, 3] += 1.2
     return {
@@ -107,7 +107,7 @@ def other_forms() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("what", other_forms())
 def test_forms_that_disagree_are_refused_with_both_named(tmp_path, what):
-    """Which one is right cannot be seen in bone; the other may be switched off by its code."""
+    """Bone does not show which form is right; the other can be disabled by its code."""
     qform = other_forms()[what]
     with pytest.raises(InputError, match=r"its sform \(axes RAS\) and its qform .* mm apart, .* to 0"):
         read_volume(save(tmp_path / "a.nii", header_of(affine_of(), qform)))
@@ -117,7 +117,7 @@ def test_forms_that_disagree_are_refused_with_both_named(tmp_path, what):
 
 
 def test_forms_that_differ_a_little_agree(tmp_path):
-    """Rounding is not a contradiction; the sform counts."""
+    """Rounding is not a contradiction; the sform is used."""
     qform = affine_of()
     qform[:3, 3] += 0.5
     assert read_volume(save(tmp_path / "a.nii", header_of(affine_of(), qform))).affine == pytest.approx(
@@ -126,7 +126,7 @@ def test_forms_that_differ_a_little_agree(tmp_path):
 
 
 def test_a_sheared_sform_counts_beside_the_nearest_qform_alone(tmp_path):
-    """A quaternion cannot express a gantry tilt; it can be wrong about left and right all the same."""
+    """A quaternion cannot express a gantry tilt, but it can still exchange left and right."""
     shape = (200, 200, 100)
     data = np.zeros(shape, np.uint8)
     for mirrored in (False, True):
@@ -146,7 +146,7 @@ def test_a_sheared_sform_counts_beside_the_nearest_qform_alone(tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*3 * [st.floats(-180, 180)]), st.floats(-30, 30), st.integers(2, 8))
 def test_written_forms_agree_or_there_is_one(turn, tilt, digits):
-    """To 0.01 mm at every corner of a head, for any header that may come in."""
+    """They agree to 0.01 mm at every corner of a head, for any input header."""
     shape, affine = (300, 260, 180), np.round(affine_of(turn, tilt), digits)
     content = nifti_bytes(np.zeros(shape, np.uint8), affine, SCANNER, packed=False)
     image = nibabel.Nifti1Image.from_bytes(content)
@@ -160,7 +160,7 @@ def test_written_forms_agree_or_there_is_one(turn, tilt, digits):
 
 @pytest.mark.parametrize(("tilt", "code"), [(0, SCANNER), (18.5, 0), (-5, 0)])
 def test_a_tilt_is_written_without_qform_and_mentioned(tmp_path, tilt, code):
-    """ITK follows the qform where it is set, and would show the labels centimetres off."""
+    """ITK uses the qform if its code is set, and would display the labels centimetres off."""
     affine = affine_of(tilt=tilt)
     assert is_sheared(affine) == (tilt != 0)
     path = tmp_path / "a.nii.gz"

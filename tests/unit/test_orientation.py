@@ -1,4 +1,4 @@
-"""Storage orders are undone and redone without loss, and equal scans have equal bits in the canonical one."""
+"""Storage orders are converted without loss, and equal scans have equal bits in the canonical order."""
 
 from itertools import permutations, product
 
@@ -36,7 +36,7 @@ def test_every_storage_order_has_one_canonical_form(axes, flips):
 
 @pytest.mark.parametrize(("axes", "flips"), ORDERS)
 def test_equal_scans_are_equal_bits_and_go_back_into_their_files(axes, flips):
-    """Values and affine as they are computed with; a motion that is found there holds in the file's place."""
+    """Values and affine are those used in computations; a motion estimated there is valid for the file."""
     affine = np.eye(4)
     affine[:3, :3] = (turn(12, -7, 25) @ np.diag([0.45, 0.5, 1.25])).astype(np.float32)
     affine[:3, 3] = [-90.1, 33.3, 700.7]

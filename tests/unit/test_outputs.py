@@ -1,4 +1,4 @@
-"""What a command makes is tried first, and is there as a whole or not at all."""
+"""Outputs of a command are checked in advance, and written completely or not at all."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def failing(number: int) -> Callable[..., None]:
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Nothing can be written or removed; where tests run as root, no permission does that."""
+    """Simulate a read-only disk, since permissions do not restrict root."""
     with pytest.MonkeyPatch.context() as patch:
         for step in ("write_bytes", "mkdir", "unlink", "replace"):
             patch.setattr(Path, step, failing(errno.EROFS))
@@ -34,7 +34,7 @@ def read_only() -> Iterator[None]:
 
 
 def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    """A disk that is full after a number of bytes of a file."""
+    """Simulate a disk that is full after a number of bytes of a file."""
     write = Path.write_bytes
 
     def some(path: Path, content: bytes) -> int:
@@ -47,7 +47,7 @@ def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
 
 
 def test_a_read_only_folder_is_named_before_and_after(tmp_path):
-    """The error is not hidden by the cleaning up, which fails as well."""
+    """The error is not hidden by the failing cleanup."""
     words = "cannot be written: Read-only file system; choose another folder$"
     with read_only(), pytest.raises(InputError, match=rf"--out .*a\.nii: {words}"):
         check_file("--out", tmp_path / "a.nii")
@@ -129,7 +129,7 @@ def signals():
 
 @pytest.mark.usefixtures("signals")
 def test_an_interrupted_command_says_whether_anything_was_written(tmp_path, monkeypatch):
-    """Files that are being moved to their places are all moved."""
+    """Once renaming has started, all files are renamed."""
     outputs = [Output("--out", tmp_path / name, b"new") for name in ("a", "b")]
     write, move = Path.write_bytes, Path.replace
     with monkeypatch.context() as patch:

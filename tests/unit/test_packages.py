@@ -22,7 +22,7 @@ SOURCE, DEFECTS, FAMILY = (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder of installed packages, as pip leaves it, with the modules of the three pages."""
+    """A folder of installed packages, as after pip, with the modules of the three pages."""
     folder = tmp_path_factory.mktemp("site")
     install(FAMILY, folder)
     for block in blocks("python", pages=(SOURCE, DEFECTS)):
@@ -58,7 +58,7 @@ def config(tmp_path_factory) -> Path:
 
 
 def python(site: Path, where: Path, *arguments: str, code: int = 0) -> str:
-    """What Python prints in a process that has the packages."""
+    """Return the output of a Python process with the packages installed."""
     environment = {
         "PYTHONPATH": f"{site}:{ROOT / 'src'}:{ROOT}",
         "PATH": "/usr/bin:/bin",
@@ -109,7 +109,7 @@ def test_a_recipe_of_a_package_has_the_options_of_the_built_in_ones(site, config
 
 
 def test_a_report_of_a_run_with_plugins_names_them(site, config, tmp_path):
-    """Of a run with made-up results, whose source, recipe and family come from the packages."""
+    """The run has made-up results, and its source, recipe and family come from the packages."""
     code = (
         "import sys\n"
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""Packed stores: what is written comes back, by us and by Zarr, and damage is seen."""
+"""Packed stores: volumes are read back unchanged, also by Zarr, and damage is detected."""
 
 import hashlib
 import pickle
@@ -16,7 +16,7 @@ GRID = Grid((8, 16, 24), 2.0)
 
 
 def volumes(count: int, most: int = 2) -> np.ndarray:
-    """Random labels in a part of the box, the last volume empty."""
+    """Return random labels in a part of the grid; the last volume is empty."""
     made = np.zeros((count, *GRID.shape), np.uint8)
     made[:-1, 2:7, 3:9, 5:20] = np.random.default_rng(0).integers(
         0, most + 1, (count - 1, 5, 6, 15), np.uint8
@@ -76,14 +76,14 @@ def test_zarr_writes_the_same_bytes(tmp_path):
 
 
 def test_golden_bytes(tmp_path):
-    """Published digests repeat anywhere; a new version of zstd may break that."""
+    """Published digests are the same anywhere; a new version of zstd may break this."""
     shard = written(tmp_path / "s.zarr", volumes(3)).shard(0).read_bytes()
     assert hashlib.sha256(shard).hexdigest() == GOLDEN_SHARD
 
 
 @pytest.mark.parametrize("place", [0, 30, -10])
 def test_every_flipped_byte_is_seen(tmp_path, place):
-    """In the frame of a volume, in its content and in the index of the shard."""
+    """Bytes are flipped in the frame of a volume, in its content and in the index of the shard."""
     store = written(tmp_path / "s.zarr", volumes(3))
     damaged = bytearray(store.shard(0).read_bytes())
     damaged[place] ^= 0x40

@@ -1,4 +1,4 @@
-"""Scans of one person are found by content, and nobody is in two cohorts."""
+"""Scans of one person are identified by content, and no person is in two cohorts."""
 
 from dataclasses import replace
 from functools import cache
@@ -56,7 +56,7 @@ def cut(scan: Scan) -> Scan:
 
 
 def thicker(scan: Scan) -> Scan:
-    """Segmented with a lower threshold: half a millimetre more bone on every side."""
+    """Simulate a lower segmentation threshold: half a millimetre more bone on every side."""
     fine = resampled(scan, 1.0)
     return replace(fine, labels=(binary_dilation(fine.labels > 0) | (fine.labels > 0)).astype(np.uint8))
 
@@ -93,14 +93,14 @@ def test_different_heads_are_told_apart():
 
 
 def test_names_and_content_are_joined_into_groups():
-    """A chain over a name and two pairs is one person; the first name stands for it."""
+    """A chain of a name and two pairs is one person, identified by the first name."""
     names = ["a", "b", "c", "d", "b", "e"]
     assert group(names, [(0, 4), (3, 2)]) == ["a", "a", "c", "c", "a", "e"]
     assert group(names, []) == ["a", "b", "c", "d", "b", "e"]
 
 
 def ingested(root, config: Config, vaults: list[VaultPicture], verdicts: list[str]) -> Run:
-    """A run whose skulls have been ingested, one file a person."""
+    """Write a run with ingested skulls, one file per person."""
     run = Run(root)
     grid = config.grid.voxels()
     rows, pictures = [], []
@@ -128,7 +128,7 @@ def config(**ingest) -> Config:
 
 
 def test_repeats_stay_in_one_cohort(tmp_path):
-    """Ten files of eight people: a copy, and a second, mirrored scan."""
+    """Ten files of eight people include a copy and a second, mirrored scan."""
     settings = config()
     again = moved(replace(head(5), labels=head(5).labels[::-1]), turn(4, 0, 2))
     vaults = [*(vault_of(n) for n in range(8)), vault_of(2), vault(again)]
@@ -178,7 +178,7 @@ def test_too_few_people_are_refused(tmp_path):
 
 
 def test_cases_of_one_skull_are_compared_once():
-    """Five defects of one skull, as SkullBreak has them, and another person."""
+    """The input is five defects of one skull, as in SkullBreak, and another person."""
     a, b = vault_of(0), vault_of(1)
     rows = [{"person": "p"}] * 5 + [{"person": "q"}]
     assert len(compare(rows, [a] * 5 + [b])) == 1
@@ -186,7 +186,7 @@ def test_cases_of_one_skull_are_compared_once():
 
 @pytest.mark.real
 def test_the_repeats_among_the_real_skulls(real_skulls):
-    """000 and 052 are one file twice, 011 and 042 two scans of one head; 084 and 091 the closest people."""
+    """000 and 052 are identical, 011 and 042 two scans of one head, 084 and 091 the most similar people."""
     from calvaria.sources import catalogue, read
     from calvaria.sources.folder import FolderSource
 

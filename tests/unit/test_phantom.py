@@ -1,6 +1,6 @@
-"""Protects the phantoms' two promises: the same bits on any machine, and a plausible, closed skull.
+"""Guarantees of the phantoms: the same bits on any machine, and a plausible, closed skull.
 
-Everything runs at 3 mm, the coarsest spacing at which the vault has to stay closed.
+All tests run at 3 mm, the coarsest spacing at which the vault must stay closed.
 """
 
 import dataclasses
@@ -25,19 +25,19 @@ Volume = npt.NDArray[np.uint8]
 
 
 def draw(seed: int) -> Phantom:
-    """The phantom of one seed."""
+    """Return the phantom of a seed."""
     return sample_phantom(np.random.Generator(np.random.PCG64(seed)))
 
 
 @cache
 def built(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
-    """The volume of one seed, built once for all tests."""
+    """Return the volume of a seed, built once for all tests."""
     return build_phantom(draw(seed), SPACING)
 
 
 @cache
 def upright(seed: int) -> tuple[Volume, npt.NDArray[np.float64]]:
-    """The seed's skull in its own frame, without the scanner's pose, cut flat below the cranial base."""
+    """Return the seed's skull in its own frame without pose, cut flat below the cranial base."""
     pose: dict[str, Any] = dict.fromkeys(
         ("pitch_deg", "roll_deg", "yaw_deg", "shift_x", "shift_y", "shift_z"), 0.0
     )
@@ -55,7 +55,7 @@ def test_same_seed_draws_the_same_phantom_and_survives_json() -> None:
 
 
 def test_mask_is_bit_identical_everywhere() -> None:
-    """A change of this hash is a change of every phantom: make it on purpose, and say so in the changelog."""
+    """A change of this hash changes every phantom; it must be intended and noted in the changelog."""
     mask, affine = built(0)
     digest = hashlib.sha256(np.packbits(mask).tobytes() + repr((mask.shape, affine.tolist())).encode())
     assert digest.hexdigest() == GOLDEN
@@ -77,7 +77,7 @@ def test_one_component(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_vault_is_closed(seed: int) -> None:
-    """Outside air never reaches the inside of the head once everything below the orbits' roofs is sealed."""
+    """Outside air is not connected to the inside of the head above the orbital roofs."""
     mask, affine = upright(seed)
     low = round((42.0 - affine[2, 3]) / SPACING)
     vault = mask.copy()
@@ -90,7 +90,7 @@ def test_vault_is_closed(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_foramen_magnum_is_open(seed: int) -> None:
-    """A straight line leads from the cranial cavity down to the outside, within a ring of bone."""
+    """A straight line within a ring of bone leads down from the cranial cavity to the outside."""
     mask, affine = upright(seed)
     y = round((-17.0 * draw(seed).length - affine[1, 3]) / SPACING)
     top = round((60.0 - affine[2, 3]) / SPACING)
@@ -102,7 +102,7 @@ def test_foramen_magnum_is_open(seed: int) -> None:
 
 
 def test_population_varies_within_the_real_range() -> None:
-    """Widths, lengths and their ratio stay near 75 scanned adults' (121-152, 160-200 mm, 0.67-0.89)."""
+    """Widths, lengths and their ratio are close to those of 75 adults (121-152, 160-200 mm, 0.67-0.89)."""
     sizes = np.array([vault_size(built(seed)[0]) for seed in SEEDS])
     width, length = sizes.T
     assert 115 <= width.min() < width.max() <= 160
@@ -113,7 +113,7 @@ def test_population_varies_within_the_real_range() -> None:
 
 
 def vault_size(mask: Volume) -> tuple[float, float]:
-    """Width and length in mm of the upper 85 mm."""
+    """Return width and length in mm of the upper 85 mm."""
     top = int(np.flatnonzero(mask.any(axis=(0, 1)))[-1])
     vault = mask[:, :, top - 28 : top + 1]
     width = np.ptp(np.flatnonzero(vault.any(axis=(1, 2)))) + 1
@@ -133,7 +133,7 @@ def test_heads_are_not_symmetric() -> None:
 
 
 def test_arch_stands_free_of_the_temporal_fossa() -> None:
-    """Somewhere a line from the side passes the zygomatic arch, then air, then the skull's wall."""
+    """Some lateral line passes through the zygomatic arch, then air, then the wall of the skull."""
     mask, affine = upright(2)
     y = round((34.0 * draw(2).length - affine[1, 3]) / SPACING)
     low, high = (round((z - affine[2, 3]) / SPACING) for z in (-10.0, 4.0))

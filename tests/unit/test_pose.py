@@ -1,4 +1,4 @@
-"""The pose of a head is found wherever it lies, and another axis order is noticed."""
+"""The pose of a head is estimated for any position, and a wrong axis order is detected."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.unit.heads import angle_deg, head, moved, phantom, stored, turn, with
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_true_pose_of_phantoms(number):
-    """Within 4 degrees: a phantom's shape differs from the mean of real skulls that it is fitted to."""
+    """The tolerance is 4 degrees, as a phantom's shape differs from the template, a mean of real skulls."""
     person = phantom(number)
     truth = np.array(rotation(person.pitch_deg, person.roll_deg, person.yaw_deg)).T
     scan = head(number)
@@ -43,7 +43,7 @@ def test_a_head_that_lies_otherwise_comes_to_the_same_place(turned, shift):
 
 
 def assert_same_place(scan, other, degrees=1.0, millimetres=1.0, motion=None):
-    """The head in both scans comes to the same place in the box; between them it has made a motion."""
+    """Assert that two scans of a head, related by a motion, are aligned to the same place in the grid."""
     motion = np.eye(4) if motion is None else motion
     here, there = find_pose(scan.labels, scan.affine), find_pose(other.labels, other.affine)
     difference = there.to_box(np.zeros(3)) @ motion @ np.linalg.inv(here.to_box(np.zeros(3)))
@@ -66,7 +66,7 @@ def test_how_the_file_is_stored_does_not_matter_if_the_header_says_it(axes, flip
     [
         np.diag([1.0, -1.0, 1.0]),  # front and back exchanged
         np.diag([1.0, 1.0, -1.0]),  # upside down
-        np.diag([-1.0, -1.0, 1.0]),  # LPS taken for RAS
+        np.diag([-1.0, -1.0, 1.0]),  # LPS interpreted as RAS
         np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
         np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
     ],
@@ -79,7 +79,7 @@ def test_a_header_with_wrong_axes_is_noticed(wrong, number):
 
 
 def with_neck_and_shoulders(scan):
-    """A jaw, a spine and shoulders below a head, as in a scan of head and neck."""
+    """Return a scan with jaw, spine and shoulders below the head, as in a scan of head and neck."""
     added = 80
     labels = np.pad(scan.labels, ((60, 60), (40, 40), (added, 0)))
     affine = scan.affine.copy()

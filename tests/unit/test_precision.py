@@ -1,4 +1,4 @@
-"""The precision of a run: chosen once by a timed probe, kept, and the same bits in either."""
+"""The precision of a run: chosen once by a timed probe, then kept; results are reproducible in either."""
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_auto_outside_of_a_run_asks_the_probe(fast):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory) -> dict[str, tuple[Run, Config, dict[str, Model]]]:
-    """Every family in bfloat16, two again and in float32; one step, as emulation is slow."""
+    """Every family in bfloat16, two of them twice and in float32; one step, as emulation is slow."""
     made = {}
     for name, precision_ in (("float32", "float32"), ("bfloat16", "bfloat16"), ("again", "bfloat16")):
         families = NETWORKS if name == "bfloat16" else REPEATED

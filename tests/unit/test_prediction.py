@@ -1,4 +1,4 @@
-"""What is kept of a prediction is one solid piece."""
+"""A prediction is reduced to one solid piece."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches that are made ahead are those that would be made on demand, each made once, and truly ahead."""
+"""Prefetched batches equal those prepared on demand, and each is prepared once, before its request."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ def with_loaders(loaders: int) -> Config:
 
 
 class Made:
-    """Makes batches, and remembers which; every batch is an object of its own."""
+    """Maker of batches that records their numbers; every batch is a distinct object."""
 
     def __init__(self, before: Callable[[int], object] = lambda step: None) -> None:
         self.before = before
@@ -39,7 +39,7 @@ class Made:
 
 
 def made_in_all(make: Made, loaders: int, asked: list[int]) -> list[int]:
-    """The batches that were prepared when these had been requested and all threads had ended."""
+    """Return the batches that were prepared after these requests and the end of all threads."""
     before = set(threading.enumerate())
     ahead = Prefetcher(make, STEPS, with_loaders(loaders))
     for step in asked:
@@ -113,7 +113,7 @@ def test_no_more_is_made_ahead_than_fits_into_memory(loaders):
 
 
 def test_several_threads_make_batches_at_the_same_time():
-    """Each of three waits until the two others have begun, too."""
+    """Each of three threads waits until the two others have started."""
     together = threading.Barrier(3)
     ahead = Prefetcher(Made(lambda step: together.wait(PATIENCE_S)), 3, with_loaders(3))
     assert [int(ahead(step)[0]) for step in range(3)] == [0, 10, 20]

@@ -1,4 +1,4 @@
-"""Shared primitives give, bit by bit, what the formulas gave that they replaced."""
+"""Shared primitives are bit-identical to the formulas that they replaced."""
 
 import cc3d
 import edt
@@ -61,7 +61,7 @@ def test_signed_depth(share: float, scale: float) -> None:
     assert np.abs(found).min() >= 0.5
 
 
-@pytest.mark.parametrize("decimals", [8, 1])  # few decimals make ties
+@pytest.mark.parametrize("decimals", [8, 1])  # few decimals cause ties
 def test_threshold_that_keeps_a_count(decimals: int) -> None:
     values = np.random.default_rng(3).random(SHAPE).round(decimals).astype(np.float32)
     for count in (1, 2, 100, values.size):
@@ -162,7 +162,7 @@ def test_signs_of_peaks() -> None:
 
 @pytest.mark.parametrize("target_share", [0.0, 0.02, 0.5])
 def test_dice_and_cross_entropy(target_share: float) -> None:
-    """Also for an empty implant, where Dice alone would be 0 / 0."""
+    """The loss is also defined for an empty implant, where Dice alone would be 0 / 0."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn((3, 1, *SHAPE), generator=generator, dtype=torch.float64)
     target = (torch.rand(logits.shape, generator=generator) < target_share).double()
@@ -178,7 +178,7 @@ def test_dice_and_cross_entropy(target_share: float) -> None:
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_mean_probability(flip: bool) -> None:
-    """Of two networks that differ and depend on the side, also over the flipped input."""
+    """The mean is over two different asymmetric networks and, optionally, the flipped input."""
     ramp = torch.linspace(-1, 1, SHAPE[0])[:, None, None]
     networks = [lambda inputs: inputs * ramp, lambda inputs: inputs + ramp]
     inputs = torch.randn((2, 1, *SHAPE), generator=torch.Generator().manual_seed(1))

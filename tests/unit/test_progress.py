@@ -1,4 +1,4 @@
-"""Progress is readable in a terminal and in a log, however long the work takes."""
+"""Progress is readable in a terminal and in a log, for any duration of the work."""
 
 import os
 import pty
@@ -15,14 +15,14 @@ from calvaria.utils.progress import Progress, duration
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes only when a test says so."""
+    """A clock that only tests advance."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_a_log_of_a_day_is_not_flooded_and_never_silent(clock, capsys):
-    """Protects logs: 100,000 steps in a day are some 1500 lines, the first soon, none a minute late."""
+    """100,000 steps in a day give about 1500 lines, the first soon, without gaps of over a minute."""
     steps, day = 100_000, 24 * 3600.0
     counter = Progress("fit vae", steps, "steps")
     for step in range(steps):
@@ -61,7 +61,7 @@ def test_durations(seconds, words):
 
 
 def in_terminal(code: str, **environment: str) -> str:
-    """What a Python program writes to a terminal."""
+    """Return the output of a Python program to a terminal."""
     ours, theirs = pty.openpty()
     settings = {**os.environ, "TERM": "xterm-256color", **environment}
     with subprocess.Popen(

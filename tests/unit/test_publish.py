@@ -1,4 +1,4 @@
-"""publish: real skulls stay at home, terms are kept, and the directory is whole or not there."""
+"""publish: real skulls are excluded, terms are checked, and the directory is complete or absent."""
 
 import json
 import subprocess
@@ -48,7 +48,7 @@ def config_of(kinds: tuple[str, ...] = ("real", "vae"), source: str = "folder") 
 
 
 def finished(root: Path, config: Config) -> Run:
-    """As much of a finished run as is published, with its manifest."""
+    """Write the published part of a finished run, with its manifest."""
     run, rng = Run(root), np.random.default_rng(0)
     grid = config.grid.voxels()
 
@@ -172,7 +172,7 @@ def test_no_file_names_a_place_on_this_machine(out):
 
 def test_the_card_says_what_must_be_known(out):
     card = (out / "README.md").read_text()
-    assert "pip install calvaria" not in card  # a name that no package index has
+    assert "pip install calvaria" not in card  # no package index has this name
     assert "pip install PATH_OF_THE_CHECKOUT" in card
     for expected in (
         "not a medical device",
@@ -202,7 +202,7 @@ def test_croissant_is_valid_and_its_records_are_the_rows(out, caplog):
 
 
 def test_the_crate_follows_its_specification(out):
-    """What RO-Crate 1.1 requires: a descriptor, a root that says what it must, and parts that exist."""
+    """RO-Crate 1.1 requires a descriptor, a root with mandatory properties, and existing parts."""
     crate = read_json(out / "ro-crate-metadata.json")
     entities = {entity["@id"]: entity for entity in crate["@graph"]}
     assert len(entities) == len(crate["@graph"])

@@ -1,4 +1,4 @@
-"""Every fault and every doubt of a skull is named, and sound skulls have none."""
+"""Every fault and every doubt of a skull is reported, and sound skulls have none."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ GRID, LARGE = Grid((48, 56, 48), 3.75), Grid((72, 96, 80), 3.75)
 
 
 def verdict(scan: Scan, grid: Grid = GRID, top_margin_mm: float = 10.0) -> tuple[str | None, set[str]]:
-    """The fault, if there is one, and the doubts."""
+    """Return the fault, if any, and the doubts."""
     found = examine(scan, grid, top_margin_mm)
     return found.fault and found.fault.verdict, {doubt.verdict for doubt in found.doubts}
 
@@ -38,7 +38,7 @@ def crumbled(scan: Scan) -> Scan:
 
 
 def sliced(scan: Scan) -> Scan:
-    """In slabs of 26 mm, by gaps of one voxel."""
+    """Cut a scan into slabs of 26 mm, by gaps of one voxel."""
     labels = scan.labels.copy()
     labels[:, :, ::14] = 0
     return replace(scan, labels=labels)
@@ -55,7 +55,7 @@ def topless(scan: Scan) -> Scan:
 
 
 def sieve(scan: Scan) -> Scan:
-    """Holes of 6 mm all over the upper vault."""
+    """Cut holes of 6 mm into the whole upper vault."""
     labels = scan.labels.copy()
     top = labels.shape[2] - round(40 / 2.0)
     for x in range(0, labels.shape[0], 8):
@@ -116,7 +116,7 @@ def test_what_covers_little_of_a_vault_is_not_a_skull():
 
 
 def test_a_cut_off_vault_is_no_hole():
-    """What lies beyond the field of view is not taken for a defect, and a defect beside it is one."""
+    """The part beyond the field of view is not a defect, but a defect next to it is detected."""
     own = Canonical.of(topless(head(1)).labels, head(1).affine)
     areas = hole_areas(find_head(own, GRID, 10.0).vault)
     assert areas.largest_cm2 < 0.5
@@ -133,7 +133,7 @@ def test_an_implant_closes_the_vault():
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
 @pytest.mark.parametrize("flips", [(), (0,), (1, 2)])
 def test_the_file_s_storage_order_changes_nothing(axes, flips):
-    """Neither labels nor vault, bit for bit; the way back differs as the file's origins are rounded."""
+    """Labels and vault are bit-identical; the inverse differs only by rounding of the file's origins."""
     scan = replace(head(1), affine=moved(head(1), turn(8, -5, 10), (30.1, -20.7, 100.3)).affine)
     first, other = examine(scan, GRID, 10.0), examine(stored(scan, axes, flips), GRID, 10.0)
     assert np.array_equal(other.labels, first.labels)
@@ -149,7 +149,7 @@ def test_a_vault_larger_than_the_grid_is_named_with_what_to_do():
 
 
 def test_the_vault_stands_at_its_place():
-    """The middle in x and y, the top below the margin; for a head that is not of average build, nearly so."""
+    """It is centred in x and y with its top below the margin, approximately so for unusual heads."""
     from calvaria.skull.measures import extent
 
     for number in range(3):
@@ -160,7 +160,7 @@ def test_the_vault_stands_at_its_place():
 
 @pytest.mark.real
 def test_real_skulls_are_accepted_and_their_defective_ones_are_not(real_skulls):
-    """At the scan's own resolution; 037 has the thinnest vault of the set, 003 the most holes."""
+    """Skulls are at native resolution; 037 has the thinnest vault of the data set, 003 the most holes."""
     from calvaria.sources import catalogue, read
     from calvaria.sources.folder import FolderSource
 

@@ -1,4 +1,4 @@
-"""`calvaria reconstruct` puts an implant where the skull is open, in the file's own place; or nothing."""
+"""`calvaria reconstruct` writes an implant at the defect, in the geometry of the file, or nothing."""
 
 import json
 import re
@@ -35,7 +35,7 @@ CHECKS = {"watertight", "pieces", "thickness", "overlap", "gap", "insertion", "c
 
 
 def crooked() -> Scan:
-    """The operated head as a scanner may have it: turned, moved, axes exchanged, thick slices."""
+    """Return the operated head rotated, shifted, with permuted axes and thick slices."""
     scan = operated(2.0)
     thick = Scan(scan.labels[:, :, ::2], scan.affine @ np.diag([1.0, 1, 2, 1]))
     return stored(moved(thick, turn(8, -5, 10), (30, -20, 100)), (1, 2, 0), (0,))
@@ -52,11 +52,11 @@ class Made:
         return read_volume(self.folder / "implant.nii.gz").values
 
     def world(self, index: np.ndarray) -> np.ndarray:
-        """(n, 3) RAS+ millimetres of (n, 3) voxel indices."""
+        """Return the (n, 3) RAS+ millimetres of (n, 3) voxel indices."""
         return index @ self.scan.affine[:3, :3].T + self.scan.affine[:3, 3]
 
     def voxels(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) nearest voxels of (n, 3) RAS+ millimetres."""
+        """Return the (n, 3) nearest voxels of (n, 3) RAS+ millimetres."""
         inverse = np.linalg.inv(self.scan.affine)
         return np.round(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
 
@@ -97,8 +97,8 @@ def test_the_mesh_is_closed_and_lies_in_the_patient_s_millimetres(made):
     assert mesh.body_count == 1
     inside = made.mask > 0
     assert np.abs(mesh.center_mass - made.world(np.argwhere(inside)).mean(axis=0)).max() < 1.0
-    assert 0.6 < mesh.volume / 1000 / (np.count_nonzero(inside) * made.voxel_ml) < 1.0  # the gap takes some
-    # Every corner lies in the mask or beside it, none in bone.
+    assert 0.6 < mesh.volume / 1000 / (np.count_nonzero(inside) * made.voxel_ml) < 1.0  # reduced by the gap
+    # Every vertex lies in the mask or next to it, none in bone.
     near = binary_dilation(inside, np.ones((3, 3, 3)))
     corners = tuple(made.voxels(mesh.vertices).T)
     assert near[corners].all()
@@ -106,7 +106,7 @@ def test_the_mesh_is_closed_and_lies_in_the_patient_s_millimetres(made):
 
 
 def test_every_check_is_written_with_what_was_found(made):
-    """The file is what is returned, in JSON that every parser takes."""
+    """The file has the returned results, in JSON that every parser accepts."""
     about = json.loads((made.folder / "checks.json").read_text(), parse_constant=pytest.fail)
     assert about == made.about
     assert about["checks"].keys() == CHECKS
@@ -120,7 +120,7 @@ def test_every_check_is_written_with_what_was_found(made):
     assert about["implant_ml"] == pytest.approx(np.count_nonzero(made.mask) * made.voxel_ml, abs=1e-3)
     mesh = trimesh.load(made.folder / "implant.stl")
     assert about["mesh_ml"] == pytest.approx(mesh.volume / 1000, abs=2e-3)
-    assert about["hole_cm2"] == pytest.approx(19, abs=2)  # a ball of 2.5 cm took a disc of that area
+    assert about["hole_cm2"] == pytest.approx(19, abs=2)  # disc cut by a ball of 2.5 cm radius
     towards = made.world(np.argwhere(made.scan.labels == BONE)).mean(axis=0) - mesh.center_mass
     direction = np.array(about["insertion_direction_ras"])
     assert np.linalg.norm(direction) == pytest.approx(1, abs=1e-3)
@@ -128,7 +128,7 @@ def test_every_check_is_written_with_what_was_found(made):
 
 
 def test_a_labelled_case_gives_what_its_mask_gives_and_the_bytes_repeat(models, coarse_head, tmp_path):
-    """Voxels labelled as implant are not bone; a mask may have any one value."""
+    """Voxels labelled as implant are not bone; a mask may have any single value."""
     scan = operated(3.0)
     bone = remaining(scan).labels
     (tmp_path / "case").mkdir()
@@ -140,13 +140,13 @@ def test_a_labelled_case_gives_what_its_mask_gives_and_the_bytes_repeat(models, 
     for path, place in zip((coarse_head, case), places, strict=True):
         place.mkdir()
         reconstruct(path, models["coarse"], wanted(place))
-    for name in FILES[:2]:  # the third says what was read
+    for name in FILES[:2]:  # the third describes the input
         assert (places[0] / name).read_bytes() == (places[1] / name).read_bytes()
 
 
 @pytest.mark.parametrize(("axes", "flips"), [((0, 1, 2), (0, 1)), ((2, 0, 1), (2,)), ((1, 0, 2), ())])
 def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips):
-    """Implants are equal in every voxel, and meshes lie in one place; the head lies oblique."""
+    """Implants are equal in every voxel, and meshes are at the same position; the head is oblique."""
     scan = moved(remaining(operated(3.0)), turn(8, -5, 10), (30.1, -20.7, 100.3))
     first, other = tmp_path / "first", tmp_path / "other"
     for place, file in ((first, scan), (other, stored(scan, axes, flips))):
@@ -165,7 +165,7 @@ def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips)
 
 
 def test_a_wider_gap_is_kept_from_the_bone_of_the_file(models, coarse_head, tmp_path):
-    """Measured here from the mask, not by the check itself; smoothing rounds a lone corner voxel off."""
+    """The gap is measured from the mask, not by the check; smoothing rounds off isolated corner voxels."""
     scan = remaining(operated(3.0))
     reconstruct(coarse_head, models["coarse"], wanted(tmp_path, gap_mm=4.0))
     bone = np.argwhere(scan.labels) * 3.0 + scan.affine[:3, 3]
@@ -174,7 +174,7 @@ def test_a_wider_gap_is_kept_from_the_bone_of_the_file(models, coarse_head, tmp_
 
 
 def test_a_folder_of_slices_gives_the_same_implant(models, tmp_path):
-    """A CT in Hounsfield units as DICOM: its mask lies on the grid that the slices span."""
+    """For a CT in Hounsfield units as DICOM, the mask is on the grid of the slices."""
     scan = operated(3.0)
     values = np.where(scan.labels == BONE, 1000, -1000).astype(np.int16)
     write_series(tmp_path / "series", np.flip(values, (0, 1)), step=(0, 0, 3), spacing=(3.0, 3.0))
@@ -202,9 +202,9 @@ def test_bone_of_a_ct_is_what_the_threshold_says(tmp_path):
     [
         (1, 0, "mask, .* labels 0 to 1$"),
         (255, 0, "mask, .* labels 0 to 1$"),
-        (0.99999, 0, "mask, .* labels 0 to 1$"),  # that passed through floats
+        (0.99999, 0, "mask, .* labels 0 to 1$"),  # converted to floats
         (1, 2, "label volume, .* labels 0 to 2$"),
-        (1.00002, 2.00004, "label volume, .* labels 0 to 2$"),  # that passed through a header's slope
+        (1.00002, 2.00004, "label volume, .* labels 0 to 2$"),  # scaled by a header's slope
     ],
 )
 def test_masks_and_labels_are_summarised_as_what_they_mean(tmp_path, bone, implant, line):
@@ -217,7 +217,7 @@ def test_masks_and_labels_are_summarised_as_what_they_mean(tmp_path, bone, impla
 
 
 def test_the_series_is_chosen(tmp_path, monkeypatch):
-    """By name, also for the folder in which one is."""
+    """It is chosen by name, also in a folder with a single series."""
     labels = operated(3.0).labels
     values = np.where(labels == BONE, 1000, -1000).astype(np.int16)
     settings = {"step": (0, 0, 3), "spacing": (3.0, 3.0)}
@@ -231,7 +231,7 @@ def test_the_series_is_chosen(tmp_path, monkeypatch):
 
 
 def test_a_second_hole_that_stays_open_fails_a_check(models, tmp_path):
-    """The model knows one hole; what is left open is measured in the vault, not taken from the model."""
+    """The model fills one hole; remaining holes are measured in the vault, not taken from the model."""
     scan = operated(3.0)
     mirrored = np.argwhere(scan.labels > 0)
     points = mirrored @ scan.affine[:3, :3].T + scan.affine[:3, 3]
@@ -251,7 +251,7 @@ def test_a_second_hole_that_stays_open_fails_a_check(models, tmp_path):
 
 @pytest.fixture
 def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command; its exit code and what it printed."""
+    """A function that runs the command and returns exit code, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["calvaria", "reconstruct", *map(str, arguments)])
@@ -295,7 +295,7 @@ def test_an_implant_that_fails_a_check_is_written_and_says_so(models, coarse_hea
 
 
 def test_what_is_unusual_is_a_warning_and_the_work_goes_on(models, tmp_path, call):
-    """On standard error, in the JSON and in the picture, after what was read."""
+    """Warnings are on standard error after the description of the input, in the JSON and in the picture."""
     scan = remaining(operated(3.0))
     path = write_nifti(tmp_path / "cut.nii.gz", scan.labels[:, :, :-5], scan.affine)
     out, checks, picture = (tmp_path / name for name in ("i.nii.gz", "i.json", "i.png"))

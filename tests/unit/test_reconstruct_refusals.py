@@ -1,4 +1,4 @@
-"""`calvaria reconstruct` refuses what it cannot answer, says why, and leaves nothing behind."""
+"""`calvaria reconstruct` rejects unsuitable input with a reason, and leaves no files behind."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +29,11 @@ from tests.unit.models import (
     write_run,
 )
 
-# What is refused
+# Rejected input
 
 
 def test_a_closed_skull_has_no_defect_and_nothing_is_written(models, tmp_path):
-    """Neither has one with a burr hole, which is seen and too small."""
+    """A burr hole is detected but too small to be a defect."""
     drilled = with_hole(head(1, 2.0), 8.0)
     burr = write_nifti(tmp_path / "bad.nii", drilled.labels, drilled.affine)
     for path, area in ((intact(tmp_path), r"0\.0"), (burr, r"0\.[4-9]")):
@@ -118,7 +118,7 @@ def test_what_is_no_operated_head_is_named_and_nothing_is_written(models, tmp_pa
     with pytest.raises(InputError, match=words) as caught:
         reconstruct(path, models["coarse"], wanted(tmp_path))
     assert str(path) in str(caught.value)
-    assert "; " in str(caught.value)  # and what to do
+    assert "; " in str(caught.value)  # followed by the remedy
     assert contents(tmp_path) == before
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_operated_head_is_named_and_nothing_is_written(models, tmp_pa
     ],
 )
 def test_names_are_checked_before_anything_is_done(tmp_path, monkeypatch, changed, words):
-    """Before the model is looked for and the scan is read, so no hour is lost; links are followed."""
+    """This happens before model and scan are read, so no time is lost; links are followed."""
     monkeypatch.setattr(module, "read_bone", lambda *_: pytest.fail("the scan was read"))
     scan = write_nifti(tmp_path / "skull.nii.gz", remaining(operated(3.0)).labels)
     (tmp_path / "text.nii").write_text("x")
@@ -161,7 +161,7 @@ def test_names_are_checked_before_anything_is_done(tmp_path, monkeypatch, change
 
 
 def test_what_is_no_model_is_named(models, coarse_head, tmp_path):
-    """A folder without one, a run that was not exported, a file, and nothing at all."""
+    """A folder without a model, a run that was not exported, a file, and a missing path are rejected."""
     (tmp_path / "bare").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(dump(small_config(refine=False)))
@@ -198,7 +198,7 @@ def test_a_model_that_finds_nothing_and_a_gap_that_leaves_nothing(models, coarse
 
 
 def test_a_model_from_a_gpu_works_without_one(coarse_head, tmp_path, monkeypatch):
-    """Its config says where it was trained; changing that would change its digest."""
+    """The model's config names the training device, which cannot be changed without changing its digest."""
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -216,11 +216,11 @@ def test_a_threshold_that_is_none_is_named(tmp_path, threshold):
         read_bone(write_nifti(tmp_path / "ct.nii", values), threshold)
 
 
-# All files at the end, or none
+# All files are written at the end, or none
 
 
 def test_a_late_fault_leaves_no_half_result(models, coarse_head, tmp_path, monkeypatch):
-    """A bug, and a disk that is full by then: what was there before is still there, and nothing beside it."""
+    """After a bug or with a full disk, existing files are unchanged and no others are left."""
     for name in FILES:
         (tmp_path / name).write_text("of an earlier day")
 

@@ -1,4 +1,4 @@
-"""Windows lie where both grids agree, and the fine network sees the same place thrice."""
+"""Windows are aligned to both grids, and all inputs of the fine network cover the same region."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Masks that are set in a box of their grid only."""
+"""Masks that are non-zero only in a box of their grid."""
 
 import numpy as np
 

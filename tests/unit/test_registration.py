@@ -1,4 +1,4 @@
-"""Registrations reach their targets, and one that fails is a verdict, not a crash."""
+"""Registrations reach their targets, and a failed one is rejected without a crash."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def settings(**changes: object) -> RegistrationFamily:
 
 
 def test_plans():
-    """All pairs once; a budget; a number of partners for each skull; the template once for each."""
+    """Plans: all pairs once; a limit; a number of partners per skull; each skull with the template."""
 
     def plan(skulls: int, **changes: object) -> list[tuple[int, int]]:
         return registrations(settings(**changes), skulls, np.random.default_rng(0))
@@ -146,7 +146,7 @@ def test_both_directions_of_a_pair_reach_their_target(tmp_path, three):
 
 
 def test_a_killed_job_keeps_the_pairs_that_were_done(tmp_path, three, monkeypatch):
-    """Killed in its third pair and started again it registers the third alone, and the bytes are the same."""
+    """Killed in its third pair and restarted, it registers only the third, with the same bytes."""
     calls = []
     register = syn.register
 
@@ -185,7 +185,7 @@ def test_more_pairs_later_make_only_the_new_ones(tmp_path, three, monkeypatch):
 
 
 def test_strange_skulls_end_in_a_verdict(tmp_path):
-    """A mirrored head, a huge defect, half a field of view, a speck of a head, an empty one: none crashes."""
+    """A mirrored head, a huge defect, half a field of view, a speck and an empty skull cause no crash."""
     lopsided = shell(BOX)
     lopsided[14:18, 18:24] = 0
     holed = shell(BOX)
@@ -203,7 +203,7 @@ def test_strange_skulls_end_in_a_verdict(tmp_path):
     assert faults["ab"] is None
     assert all(faults[pair] for pair in faults if "f" in pair)
     assert {faults["cd"], faults["ea"]} - {None}
-    # Only what passed is drawn from, and what is drawn says what it measures.
+    # Only accepted registrations are sampled, and samples state their measures.
     save_model(setup.run.fit("it"), model)
     passed = {pair for pair, fault in faults.items() if fault is None}
     for one in draw_skulls(setup.run, setup.config, "it", strange, [Draw(index, 0) for index in range(6)]):
@@ -228,7 +228,7 @@ def test_a_registration_that_ants_refuses_is_listed(tmp_path, three, monkeypatch
 
 
 def test_the_template_is_in_the_middle(tmp_path, three):
-    """Of heads of 90, 100 and 110 %, the template is about as large as the mean."""
+    """For heads of 90, 100 and 110 %, the template has about the mean size."""
     setup = setup_of(tmp_path, three, mode="template", template_iterations=[10, 5])
     setup.build_template(three)
     mask = read_tensors(setup.run.template("it"))["mask"]
@@ -241,7 +241,7 @@ def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
     setup = setup_of(tmp_path, three, mode="template", template_iterations=[10, 5], fraction=[1.0, 1.0])
     setup.build_template(three)
     setup.register(three)
-    assert len(read_rows(setup.run.registrations("it", 0))) == 6  # both ways of three registrations
+    assert len(read_rows(setup.run.registrations("it", 0))) == 6  # both directions of three registrations
     save_model(setup.run.fit("it"), setup.fit(three))
     drawn = draw_skulls(setup.run, setup.config, "it", three, [Draw(index, 0) for index in range(6)])
     assert len({one.parents for one in drawn}) == 6
@@ -255,7 +255,7 @@ def test_every_ordered_pair_goes_through_the_template(tmp_path, three):
 
 @pytest.mark.real
 def test_real_skulls_reach_each_other(tmp_path, real_skulls):
-    """Two of them at 3 mm, both ways: no lower than SyNQuick at 1 mm (0.84), nothing folded."""
+    """For two skulls at 3 mm, both ways, Dice is at least SyNQuick's at 1 mm (0.84), without folding."""
     from calvaria.skull.examine import examine
     from calvaria.sources import catalogue, read
     from calvaria.sources.folder import FolderSource

@@ -1,4 +1,4 @@
-"""The renderer: the right side up, smooth at coarse grids, colours that mean what the legend says."""
+"""The renderer: correct orientation, smooth surfaces on coarse grids, colours as in the legend."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SIZE = 96
 
 
 def distance_from(point: tuple[float, float, float], grid: Grid = GRID) -> np.ndarray:
-    """Distance of every voxel's centre from a point, in mm."""
+    """Return the distance of every voxel's centre from a point, in mm."""
     x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     return np.sqrt((x - point[0]) ** 2 + (y - point[1]) ** 2 + (z - point[2]) ** 2)
 
@@ -22,7 +22,7 @@ def ball(radius_mm: float) -> np.ndarray:
 
 
 def drawn(picture: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels that are not the white background."""
+    """Return (h, w) bool, pixels that are not the white background."""
     return (picture < 250).any(axis=-1)
 
 

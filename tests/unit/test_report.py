@@ -1,4 +1,4 @@
-"""The report: complete, self-contained, honest about failures, and clear about what is missing."""
+"""The report: complete, self-contained, with all failures, and with errors for missing files."""
 
 import gzip
 import math
@@ -27,7 +27,7 @@ ORDER = [stage.name for stage in STAGES]
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_pictures():
-    """What is drawn does not matter here, only that it is; test_render.py looks at the pictures."""
+    """Render small pictures, as their content is tested in test_render.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "SMALL", 24)
         patch.setattr(pictures, "LARGE", 24)
@@ -47,7 +47,7 @@ def html(finished) -> str:
 
 
 class Page(HTMLParser):
-    """What a browser would load, and the text that a reader sees."""
+    """Resources that a browser would load, and the visible text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def test_the_report_names_every_family_and_arm_with_pictures_and_scores(html):
         "Training curves of the family second-vae",
     ):
         assert f'alt="{alt}' in html
-    assert "Training curves of the family real" not in html  # it fits nothing
+    assert "Training curves of the family real" not in html  # this family is not trained
     for words in (
         "DSC",
         "bDSC, 10 mm",
@@ -192,7 +192,7 @@ def test_the_best_arm_is_marked_per_metric_in_its_own_direction():
 
 
 def scored(*dsc: float) -> list[dict]:
-    """Rows of an arm, one person a case."""
+    """Return rows of an arm, one person per case."""
     return [
         {"case": i, "person": f"p{i}", "seed": 0, "dsc": value, "empty": value == 0}
         for i, value in enumerate(dsc)

@@ -1,4 +1,4 @@
-"""What networks see of a skull can be read back exactly, and thin bone survives that it is a little off."""
+"""Network representations of a skull are decoded exactly, and thin bone survives small errors."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_a_hole_in_the_wall_does_not_let_the_cavity_out(shells):
 
 
 def test_between_thin_skulls_of_several_sizes_lies_a_thin_skull(shells):
-    """Samples are mixtures of fields; a mixture of distances from thin bone has hardly any bone."""
+    """Samples are mixtures of fields; a mixture of distance maps of thin bone has hardly any bone."""
     mixed = {name: decode(encode(shells, name, GRID).mean(0, keepdims=True))[0] for name in CHANNELS}
     found, expected = vault_map(mixed["surfaces"], GRID), vault_map(shells[1], GRID)
     assert found.hole_area_mm2 < expected.hole_area_mm2 + 100

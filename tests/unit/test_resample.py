@@ -26,7 +26,7 @@ def ml(labels: np.ndarray, affine: np.ndarray) -> float:
 
 @pytest.mark.parametrize("spacing_mm", [1.0, 2.0, 3.75, 5.0])
 def test_bone_volume_is_kept(spacing_mm):
-    """At any spacing; a fixed threshold of one half would lose a fifth of the bone at 5 mm."""
+    """This holds at any spacing; a fixed threshold of one half would lose a fifth of the bone at 5 mm."""
     scan = head(0)
     grid = Grid(tuple(int(8 * np.ceil(n / spacing_mm / 8)) for n in (210, 260, 270)), spacing_mm)
     found = resample(scan.labels, scan.affine, POSE, grid)
@@ -44,7 +44,7 @@ def test_axis_order_and_direction_of_the_file_do_not_matter(axes, flips):
 
 
 def test_a_voxel_goes_where_the_affines_say():
-    """An oblique, anisotropic scan with a box of bone around a known point."""
+    """The scan is oblique and anisotropic, with a box of bone around a known point."""
     affine = np.eye(4)
     affine[:3, :3] = turn(20, -10, 30) @ np.diag([0.7, 1.1, 2.0])
     affine[:3, 3] = (-40, 30, 10)
@@ -92,7 +92,7 @@ def test_restoring_an_empty_mask_or_one_beyond_the_scan_gives_an_empty_one():
 
 
 def test_a_level_is_found_as_if_every_voxel_was_interpolated():
-    """Voxels are left out only where no interpolation can reach the level."""
+    """Voxels are skipped only where interpolation cannot reach the level."""
     rng = np.random.default_rng(3)
     field = gaussian_filter(rng.standard_normal((30, 26, 22)), 1.5).astype(np.float32)
     field *= 1.6 / field.max()
@@ -103,7 +103,7 @@ def test_a_level_is_found_as_if_every_voxel_was_interpolated():
     where = np.ones(field.shape, bool)
     found = restore_level(field, 0.5, where, np.eye(4), affine, np.eye(4), shape)
     low = np.array([part.start for part in found.box])
-    to_box = np.linalg.inv(np.linalg.inv(affine))  # as it is computed there
+    to_box = np.linalg.inv(np.linalg.inv(affine))  # computed as in the function
     values = affine_transform(
         spline_filter(field, output=np.float32),
         to_box[:3, :3],
@@ -117,7 +117,7 @@ def test_a_level_is_found_as_if_every_voxel_was_interpolated():
 
 
 def test_the_bytes_of_a_resampled_phantom_never_move():
-    """Golden value: integers all the way, so that they hold on any machine."""
+    """Golden value: computed in integers, and thus the same on any machine."""
     from calvaria.storage.store import digest
 
     scan = with_hole(head(0), 30, IMPLANT)
@@ -128,7 +128,7 @@ def test_the_bytes_of_a_resampled_phantom_never_move():
 
 @pytest.mark.real
 def test_native_skulls_come_back(real_skulls):
-    """One scan at 1 mm, one at 2; the acceptance figure is 0.95 at 1 mm, benchmarks/ingest.md has all."""
+    """One scan at 1 mm, one at 2 mm; at least 0.95 is required at 1 mm. All: benchmarks/ingest.md."""
     from calvaria.skull.pose import find_pose
     from calvaria.sources import catalogue, read
     from calvaria.sources.skullfix import SkullfixSource
@@ -149,7 +149,7 @@ def test_native_skulls_come_back(real_skulls):
 
 
 def test_a_scan_of_many_brick_borders_has_no_seams():
-    """A solid ball stays one solid ball whatever bricks it is cut into."""
+    """A solid ball stays one solid ball for any division into bricks."""
     axis = np.arange(-40, 41, dtype=np.float64)
     ball = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis**2 < 30**2).astype(np.uint8)
     affine = np.eye(4)

@@ -1,4 +1,4 @@
-"""The declared columns: complete, and those of the objects from which the rows are built."""
+"""The declared columns are complete, and match the objects from which rows are built."""
 
 from dataclasses import fields
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Sub-samples in bone are counted exactly, whatever bricks they are counted in."""
+"""Sub-samples in bone are counted exactly, regardless of the bricks."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.unit.heads import turn
 
 
 def pieces(order: str, with_implant: bool) -> np.ndarray:
-    """Bone that touches borders of the scan, and a piece apart; with implant beside it."""
+    """Return labels with bone at borders of the scan, a separate piece and, optionally, an implant."""
     labels = np.zeros((37, 30, 24), np.uint8, order=order)  # type: ignore[call-overload]
     labels[:9, 4:20, 10:] = BONE
     labels[20:33, 22:29, 3:11] = BONE
@@ -20,7 +20,7 @@ def pieces(order: str, with_implant: bool) -> np.ndarray:
 
 
 def one_by_one(labels: np.ndarray, to_scan: np.ndarray, grid: Grid, fineness: int) -> np.ndarray:
-    """(2, x, y, z) sub-samples in skull and in implant, with each looked up by itself."""
+    """Count (2, x, y, z) sub-samples in skull and in implant one by one."""
     offsets = ((np.arange(fineness) + 0.5) / fineness - 0.5) * grid.spacing_mm
     lines = [(grid.centres(axis)[:, None] + offsets).ravel() for axis in range(3)]
     scale = 1 << FRACTION_BITS
@@ -39,7 +39,7 @@ def one_by_one(labels: np.ndarray, to_scan: np.ndarray, grid: Grid, fineness: in
 @pytest.mark.parametrize("with_implant", [True, False])
 @pytest.mark.parametrize(("spacing_mm", "fineness"), [(1.1, 3), (3.0, 7), (2.0, 1)])
 def test_every_sample_is_counted(order, with_implant, spacing_mm, fineness):
-    """The grid has no whole number of bricks, and scan and grid reach beyond each other."""
+    """The grid has no whole number of bricks, and scan and grid overlap only partly."""
     labels = pieces(order, with_implant)
     grid = Grid((23, 18, 21), spacing_mm)
     to_scan = np.eye(4)

@@ -1,4 +1,4 @@
-"""`calvaria score` scores files on one grid, and never makes one of two."""
+"""`calvaria score` scores files on one grid, and never resamples."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def oblique() -> np.ndarray:
 
 
 def volumes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A plate with a hole, what was in it, and that shifted."""
+    """Return a plate with a hole, the removed part, and the same part shifted."""
     skull = np.zeros((30, 28, 26), np.uint8)
     skull[4:26, 4:24, 10:14] = 1
     reference = np.zeros_like(skull)
@@ -53,7 +53,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_the_command_prints_one_json_object_without_infinity(tmp_path):
-    """An empty prediction is scored, and its infinite distances are null: other parsers refuse Infinity."""
+    """An empty prediction is scored, with null for infinite distances since JSON has no Infinity."""
     prediction, reference, defective = volumes()
     write_nrrd(tmp_path / "p.nrrd", 0 * prediction, oblique())
     write_nifti(tmp_path / "r.nii.gz", reference, oblique())
@@ -77,7 +77,7 @@ def test_the_command_prints_one_json_object_without_infinity(tmp_path):
 
 
 def moved(what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A prediction's values and affine, and the words that its message must have."""
+    """Return a prediction's values and affine, and the expected words of its message."""
     prediction, affine = volumes()[0], oblique()
     if what == "cropped":
         return prediction[:, :-1], affine, "30 x 27 x 26 voxels.*30 x 28 x 26"
@@ -93,7 +93,7 @@ def moved(what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("what", ["cropped", "shifted", "stretched", "turned"])
 def test_another_grid_is_an_error_that_names_both_files(tmp_path, what):
-    """Nothing is resampled silently: metrics on shifted grids look like bad predictions."""
+    """Nothing is resampled silently, since metrics on shifted grids would look like bad predictions."""
     _, reference, defective = volumes()
     values, affine, words = moved(what)
     files = [
@@ -109,7 +109,7 @@ def test_another_grid_is_an_error_that_names_both_files(tmp_path, what):
 
 @pytest.mark.parametrize("digits", [3, 4])
 def test_rounded_headers_are_one_grid(tmp_path, digits):
-    """NIfTI keeps an affine in float32, NRRD as text, others three digits: the reference's affine counts."""
+    """NIfTI has float32 affines, NRRD text, some programs three digits; the reference's affine is used."""
     prediction, reference, defective = volumes()
     files = [
         write_nrrd(tmp_path / "p.nrrd", prediction, np.round(oblique(), digits)),
@@ -122,7 +122,7 @@ def test_rounded_headers_are_one_grid(tmp_path, digits):
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
 @pytest.mark.parametrize("flipped", [(), (0, 1), (2,)])
 def test_another_order_of_axes_is_the_same_grid(tmp_path, axes, flipped):
-    """Programs store axes in orders of their own; the voxels are in the same places."""
+    """Programs store axes in different orders; the voxels are at the same positions."""
     prediction, reference, defective = volumes()
     stored, affine = prediction.transpose(axes), oblique()[:, [*axes, 3]]
     for axis in flipped:

@@ -1,4 +1,4 @@
-"""The screen accepts skulls that are like the training skulls and names what is wrong with the others."""
+"""The screen accepts skulls similar to the training skulls and names the faults of others."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_measures_of_a_known_shell(dome, grid):
 
 
 def test_a_hole_is_measured_in_square_millimetres(dome, grid):
-    """A square hole of 45 mm in the crown."""
+    """The skull has a square hole of 45 mm in the crown."""
     dome[15:25, 19:29, 30:] = 0
     assert measure(dome, grid).hole_area_mm2 == pytest.approx(45**2, rel=0.2)
 

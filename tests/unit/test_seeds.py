@@ -1,4 +1,4 @@
-"""Random choices depend on their keys alone."""
+"""Random choices depend only on their keys."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from calvaria import seeds
 
 
 def test_golden_values():
-    """The promise that every machine draws the same."""
+    """Random numbers are the same on every machine."""
     assert seeds.generator(7, "fit", "vae", 3).integers(1_000_000, size=3).tolist() == GOLDEN
     assert seeds.torch_generator(7, "fit", "vae", 3).initial_seed() == GOLDEN_TORCH
 

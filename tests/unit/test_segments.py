@@ -1,4 +1,4 @@
-"""Segmentations are taken by the names of their segments, never by numbers that contradict them."""
+"""Segmentations are read by the names of their segments, never by numbers that contradict these."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def labels(bone: int = 1, implant: int = 2) -> np.ndarray:
 
 
 def saved(path: Path, values: np.ndarray, segments: dict[int, str]) -> Path:
-    """As Slicer writes it: segments by number, which are not those of their labels."""
+    """Write a file as Slicer does: segment numbers differ from label values."""
     import nrrd
 
     write_nrrd(path, values)
@@ -37,7 +37,7 @@ def saved(path: Path, values: np.ndarray, segments: dict[int, str]) -> Path:
 )
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 1), (7, 3)])
 def test_bone_and_implant_are_what_they_are_named(tmp_path, bone, implant, numbers):
-    """Exchanged numbers would make the implant bone, without a word."""
+    """Exchanged numbers would silently turn the implant into bone."""
     names = {numbers[0]: bone, numbers[1]: implant}
     path = saved(tmp_path / "a.seg.nrrd", labels(*numbers), names)
     found = read_labels(path)
@@ -92,7 +92,7 @@ def test_segments_that_cannot_be_told_apart_are_listed(tmp_path, names):
 
 
 def test_overlapping_segments_are_refused_by_name(tmp_path):
-    """They are in layers, of which a voxel may be in several."""
+    """Such segments are stored in layers, and a voxel may belong to several."""
     import nrrd
 
     header = {

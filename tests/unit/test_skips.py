@@ -1,4 +1,4 @@
-"""A skip that continuous integration does not expect fails it, and nobody else."""
+"""An unexpected skip fails in continuous integration only."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A stage is declared once, and every part that lists stages takes it from there."""
+"""A stage is declared once, and all lists of stages are derived from that declaration."""
 
 from pathlib import Path
 

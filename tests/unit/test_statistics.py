@@ -1,4 +1,4 @@
-"""Intervals and tests know that cases of one person belong together."""
+"""Intervals and tests treat cases of one person as dependent."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Status says how every job stands, from what is on disk and what runs."""
+"""Status derives the state of every job from files and processes."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ SKULLS = 8
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """The directory of the tiny run, of which nothing was made yet."""
+    """The directory of the tiny run without results."""
     run = Run(tmp_path / "results" / "tiny")
     run.root.mkdir(parents=True)
     (tmp_path / ".snakemake" / "incomplete").mkdir(parents=True)
@@ -41,7 +41,7 @@ def job_of(run: Run, name: str) -> Job:
 
 
 def made(run: Run, name: str) -> Job:
-    """A job whose outputs, log and benchmark are there."""
+    """Write the outputs, log and benchmark of a job and return the job."""
     job = job_of(run, name)
     for path in (*job.outputs, run.log(name), run.benchmark(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def made(run: Run, name: str) -> Job:
 
 
 def marked(run: Run, path: Path, number: str | None = None) -> None:
-    """As Snakemake marks an output of a job that it has started."""
+    """Mark an output as Snakemake does when it starts a job."""
     inside = run.root.parents[1]
     name = base64.urlsafe_b64encode(str(path.relative_to(inside)).encode()).decode()
     parts = [name[i : i + 254] for i in range(0, len(name), 254)]
@@ -89,7 +89,7 @@ def test_half_of_the_outputs_is_not_done(run):
 
 
 def test_outputs_that_snakemake_calls_unfinished_are_not_done(run):
-    """Protects against half a file after SIGKILL that looks like a whole one."""
+    """A partial file after SIGKILL must not count as complete."""
     marked(run, made(run, "ingest/0").outputs[1])
     assert states(run) == {"ingest/0": "interrupted"}
 

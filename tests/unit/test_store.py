@@ -1,4 +1,4 @@
-"""The store: what is written comes back, damage is seen, and bytes never move."""
+"""The store: volumes are read back unchanged, damage is detected, and bytes are reproducible."""
 
 import hashlib
 from pathlib import Path
@@ -63,14 +63,14 @@ def test_a_deleted_shard_is_rebuilt_with_the_same_bytes(tmp_path):
 
 
 def test_golden_bytes(tmp_path):
-    """The promise that stores repeat anywhere; a new version of zarr or numcodecs may break it."""
+    """Stores are bit-identical anywhere; a new version of zarr or numcodecs may break this."""
     store = written(tmp_path)
     assert hashlib.sha256(store.shard(0).read_bytes()).hexdigest() == GOLDEN_SHARD
 
 
 @pytest.mark.parametrize("count", [3, 4])
 def test_shards_have_the_bytes_that_zarr_writes(tmp_path, count):
-    """Packed here because Zarr copies every volume twice: a full shard and one that is not."""
+    """calvaria encodes a full or a partial shard itself because Zarr copies every volume twice."""
     import zarr
 
     volumes = np.random.default_rng(0).integers(0, 3, (count, 9, 10, 11), np.uint8)
@@ -153,7 +153,7 @@ def test_an_unchanged_file_is_left_untouched(tmp_path):
 
 
 def test_tensors_come_back_whatever_their_memory_layout(tmp_path):
-    """safetensors ignores strides: weights in channels-last layout were once saved scrambled."""
+    """safetensors ignores strides: weights in channels-last layout would be saved scrambled."""
     made = {
         "fortran": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
         "moved": np.moveaxis(np.arange(24, dtype=np.float16).reshape(2, 3, 4), 0, -1),
@@ -175,7 +175,7 @@ def test_damaged_tensors_are_named(tmp_path):
 
 
 def test_a_flipped_bit_anywhere_is_seen(tmp_path):
-    """In an array, a name, a checksum or the text beside them: never another value without an error."""
+    """Damage of an array, name, checksum or text never gives a wrong value without an error."""
     path = tmp_path / "t.safetensors"
     made = {"first": np.arange(6.0), "second": np.arange(6, dtype=np.float16)}
     write_tensors(path, made, "about")

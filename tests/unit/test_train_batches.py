@@ -1,4 +1,4 @@
-"""What the reconstruction network sees while it is trained is what the arm's config says, step by step."""
+"""The inputs and targets of every training step are those that the arm's config specifies."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def config_with(**more: object) -> Config:
 
 @pytest.fixture(scope="module")
 def cases() -> np.ndarray:
-    """(6, x, y, z) uint8: skulls of six sizes, each with a piece of the right side as its implant."""
+    """(6, x, y, z) uint8 skulls of six sizes, each with a part of the right side as its implant."""
     grid = config_with().grid.voxels()
     x, y, z = np.meshgrid(*(grid.centres(axis) for axis in range(3)), indexing="ij")
     made = []
@@ -58,7 +58,7 @@ def cases() -> np.ndarray:
 
 
 def a_run(run: Run, cases: np.ndarray) -> Run:
-    """The files that a training reads; the last case is the validation cohort's."""
+    """Write the files that a training reads; the last case is the validation cohort."""
     grid, count = config_with().grid.voxels(), len(cases)
     skulls = (cases > 0).astype(np.uint8)
     write_shard(run.ingest, 0, count, count, grid, skulls, [{"id": f"s{n}"} for n in range(count)])
@@ -90,7 +90,7 @@ def seen(monkeypatch) -> list[torch.Tensor]:
 
 @pytest.fixture
 def wanted(monkeypatch) -> list[torch.Tensor]:
-    """What the network should have answered, in order."""
+    """The targets of the network during training, in order."""
     targets: list[torch.Tensor] = []
     loss = trainer.supervised_loss
 
@@ -103,14 +103,14 @@ def wanted(monkeypatch) -> list[torch.Tensor]:
 
 
 def learn(run: Run, config: Config, arm: str, *steps: int) -> None:
-    """The passes of the training's only update in these steps, without any change of the weights."""
+    """Run the update of the training in these steps without changing the weights."""
     (update,) = training(Member(run, config, arm, 0), CPU).updates
     for step in steps:
         update.loss(step, 0, MicroBatch())
 
 
 def differing(one: torch.Tensor, other: torch.Tensor) -> int:
-    """How many cases of two batches differ."""
+    """Return how many cases of two batches differ."""
     return sum(not torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -136,7 +136,7 @@ def test_an_arm_with_augmentation_sees_the_same_cases_as_the_one_without_but_mov
         batches = [Member(run, config, arm, 0).batch(step)[0] for arm in ("plain", "extreme")]
         assert torch.equal(*batches)
         assert differing(seen[step], seen[step + STEPS]) == BATCH
-        assert differing(wanted[step], wanted[step + STEPS]) >= BATCH - 1  # some lose but a bit of the base
+        assert differing(wanted[step], wanted[step + STEPS]) >= BATCH - 1  # some lose little of the base
 
 
 def test_the_network_sees_heads_of_half_the_size_if_the_config_says_so(run, seen):
@@ -169,7 +169,7 @@ def test_parts_together_are_the_whole_batch(run, seen, wanted, arm, loaders):
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["stored", "fresh"])
 def test_the_same_step_gives_the_same_input_whenever_it_comes(run, seen, wanted, fresh):
-    """Also in a training that goes on from there, and whatever prepares the batches."""
+    """This includes resumed trainings and any number of loaders."""
     learn(run, config_with(fresh_defects=fresh), "extreme", 0, 1, 2, 2)
     learn(run, config_with(fresh_defects=fresh, loaders=3), "extreme", 2)
     learn(run, config_with(fresh_defects=fresh, loaders=0), "extreme", 2)
@@ -180,7 +180,7 @@ def test_the_same_step_gives_the_same_input_whenever_it_comes(run, seen, wanted,
 
 
 def test_the_training_loop_shows_every_step_whole(run, seen, tmp_path):
-    """With two passes a step, from the first to the last step."""
+    """There are two passes per step, from the first to the last step."""
     config = config_with(accumulate=2)
     member = Member(run, config, "extreme", 0)
     job = replace(member.job, log=tmp_path / "steps.jsonl", checkpoint=tmp_path / "scratch" / "c")
@@ -219,7 +219,7 @@ def test_validation_cases_are_neither_augmented_nor_given_new_defects(run, cases
 
 
 def test_a_skull_gets_another_implant_every_time_with_fresh_defects(cases, seen, wanted, tmp_path):
-    """Between steps and within a batch; the skull stays as it is."""
+    """Implants differ between steps and within a batch; the skull stays unchanged."""
     alone = a_run(Run(tmp_path), cases[[0, 5]])
     learn(alone, config_with(fresh_defects=True), "plain", *range(STEPS))
     skull = torch.from_numpy(cases[0] > 0).float()

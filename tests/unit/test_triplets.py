@@ -1,4 +1,4 @@
-"""SkullFix and SkullBreak are read in their exact layouts, and parts that contradict are refused."""
+"""SkullFix and SkullBreak are read in their exact layouts, and contradictory parts are rejected."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ ORIGIN = np.array([-120.2, -127.8, -10.2])
 
 
 def skull() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Complete, defective and implant: a shell, the shell with a hole, and what is missing from it."""
+    """Return complete skull, defective skull and implant: a shell, with a hole, and the missing part."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
     complete = (radius < 0.9) & (radius > 0.7)
@@ -28,7 +28,7 @@ def skull() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def write(path: Path, mask: np.ndarray, origin: np.ndarray = ORIGIN) -> Path:
-    """One part as published: int32 in gzipped NRRD."""
+    """Write a part as published: int32 in gzipped NRRD."""
     import nrrd
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def triplet(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def test_labels_and_affine_are_those_of_the_files(triplet: tuple[Path, Path, Path]) -> None:
-    """Bone is 1, implant 2, and the tilted LPS header becomes a RAS+ affine; with or without the whole."""
+    """Bone is 1, implant 2; the tilted LPS header becomes a RAS+ affine; the complete skull is optional."""
     _, defective, implant = skull()
     for scan in read_triplet(*triplet), read_triplet(None, *triplet[1:]):
         assert scan.labels.dtype == np.uint8
@@ -84,7 +84,7 @@ def test_a_voxel_in_both_parts_is_refused(triplet: tuple[Path, Path, Path]) -> N
 
 
 def test_parts_that_do_not_add_up_are_refused(triplet: tuple[Path, Path, Path]) -> None:
-    """One voxel missing and one too many: the triplet's files do not belong together."""
+    """A missing or an extra voxel shows that the files do not belong together."""
     complete, _, _ = skull()
     complete[np.unravel_index(complete.argmax(), SHAPE)] = False
     complete[0, 0, :2] = True
@@ -95,7 +95,7 @@ def test_parts_that_do_not_add_up_are_refused(triplet: tuple[Path, Path, Path]) 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_an_empty_part_is_refused(triplet: tuple[Path, Path, Path], part: int) -> None:
-    """Without a defect, or without bone, there is nothing to learn or to measure."""
+    """Without a defect or without bone, a case is useless for training and evaluation."""
     write(triplet[part], np.zeros(SHAPE))
     with pytest.raises(InputError, match=f"{triplet[part].name}: is empty"):
         read_triplet(*triplet)
@@ -103,7 +103,7 @@ def test_an_empty_part_is_refused(triplet: tuple[Path, Path, Path], part: int) -
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], part: int) -> None:
-    """Other shapes and other headers are an error; the last digits of a header are not."""
+    """Different shapes and headers are an error; rounding of a header is not."""
     mask = skull()[part]
     write(triplet[part], mask, ORIGIN + 1e-5)
     read_triplet(*triplet)
@@ -117,7 +117,7 @@ def test_parts_on_different_grids_are_refused(triplet: tuple[Path, Path, Path], 
 
 @pytest.mark.parametrize("above", ["training_set", "."])
 def test_skullfix_is_listed_and_read(tmp_path: Path, above: str) -> None:
-    """From the folder above training_set or from training_set; the evaluation set is not part of it."""
+    """Both training_set and its parent folder are accepted; the evaluation set is excluded."""
     for id in ("050", "000", "007"):
         write_all(tmp_path / above, id, skullfix.PARTS)
     (tmp_path / above / "implant" / "._000.nrrd").touch()
@@ -132,7 +132,7 @@ def test_skullfix_is_listed_and_read(tmp_path: Path, above: str) -> None:
 
 
 def test_converted_skullfix_is_read(tmp_path: Path) -> None:
-    """Copies of the set that were converted to NIfTI have the same ids and voxels."""
+    """Copies of the data set converted to NIfTI have the same ids and voxels."""
     import nibabel
 
     affine = np.diag([-0.45, -0.45, 0.625, 1.0])
@@ -150,7 +150,7 @@ def test_converted_skullfix_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", skullfix.PARTS)
 def test_a_missing_partner_is_a_fault_of_its_skull_alone(tmp_path: Path, part: str) -> None:
-    """A download that was cut off leaves out one skull, loudly, not the whole set."""
+    """An incomplete download excludes one skull with a warning, not the whole set."""
     for id in ("000", "001"):
         write_all(tmp_path, id, skullfix.PARTS)
     (tmp_path / part / "000.nrrd").unlink()
@@ -177,7 +177,7 @@ def test_a_folder_that_is_not_skullfix_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("complete_by_type", [False, True])
 def test_skullbreak_is_listed_and_read(tmp_path: Path, complete_by_type: bool) -> None:
-    """Both layouts; the defects of a skull are one person's; types that are absent are no fault."""
+    """Both layouts are read; the defects of a skull belong to one person; absent types are no fault."""
     types = ("bilateral", "random_2")
     for type in types:
         parts = defect(type)
@@ -194,7 +194,7 @@ def test_skullbreak_is_listed_and_read(tmp_path: Path, complete_by_type: bool) -
 
 
 def test_skullbreak_faults(tmp_path: Path) -> None:
-    """A missing file is the fault of the entries that need it; a folder without defects is refused."""
+    """A missing file is a fault of the entries that need it; a folder without defects is rejected."""
     with pytest.raises(InputError, match=r"ingest\.sources\.br\.path: .* no volume in defective_skull"):
         breaks(tmp_path).entries("br")
     for type in skullbreak.TYPES:
@@ -210,7 +210,7 @@ def test_skullbreak_faults(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_published_triplets_are_exact(real_skulls: Path) -> None:
-    """The native files pass a check that allows not one voxel, and give the published numbers of them."""
+    """The native files pass an exact check, and give the published numbers of voxels."""
     path = real_skulls.parent / "skullfix_native"
     if not path.is_dir():
         pytest.skip(f"no native triplets at {path}; set CALVARIA_REAL_DATA")

@@ -1,4 +1,4 @@
-"""Nothing that lies on a disk is ever run: not unpickled, not unpacked, not handed to a shell."""
+"""Data on disk is never executed: not unpickled, not unpacked, not passed to a shell."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ from calvaria.storage.store import Store
 from tests.conftest import ROOT
 
 SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile"]
-# What unpickles, or runs, what it reads; and what unpacks archives wherever they say.
+# Functions that unpickle or execute their input, or extract archives to arbitrary paths.
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
 MODULES |= {"tarfile", "py7zr", "rarfile"}
 CALLS = {"torch.load", "torch.jit.load", "np.load", "numpy.load", "np.lib.format.read_array", "yaml.load"}
@@ -50,7 +50,7 @@ class Bomb:
 
 
 def test_a_store_whose_metadata_asks_for_unpickling_is_refused(tmp_path, monkeypatch):
-    """Version 2 of Zarr has a codec that does; what a run reads is version 3."""
+    """Zarr version 2 has a codec that unpickles; runs read only version 3."""
     monkeypatch.chdir(tmp_path)
     array = tmp_path / "s.zarr" / "labels"
     array.mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_every_name_of_the_config_that_becomes_a_file_name_is_restricted():
 
 
 def test_what_rules_hand_to_a_shell_is_quoted_or_a_name():
-    """Wildcards are names and numbers, see workflow/rules/common.smk; all else carries :q."""
+    """Wildcards are names and numbers, see workflow/rules/common.smk; everything else is quoted by :q."""
     import re
 
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):

@@ -1,4 +1,4 @@
-"""Rays meet the same bone as if every place along them was interpolated."""
+"""Rays meet the same bone as with interpolation at every position along them."""
 
 import numpy as np
 import pytest

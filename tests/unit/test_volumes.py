@@ -1,4 +1,4 @@
-"""Volumes arrive with their values, and every voxel where its file says, whatever the format."""
+"""Volumes are read with their values and the geometry of the file, in all formats."""
 
 import bz2
 import gzip
@@ -29,7 +29,7 @@ def values() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NII.GZ", "a.nrrd"])
 def test_values_and_affine_survive(tmp_path, values, name):
-    """Protects axis order and types of the two formats."""
+    """Guards axis order and data types of both formats."""
     write = write_nrrd if name.endswith("nrrd") else write_nifti
     volume = read_volume(write(tmp_path / name, values))
     assert np.array_equal(volume.values, values)
@@ -39,7 +39,7 @@ def test_values_and_affine_survive(tmp_path, values, name):
 
 
 def test_nifti_2_and_big_endian(tmp_path, values):
-    """Both are rare, and both are standard."""
+    """Both are rare but standard."""
     import nibabel
 
     nibabel.save(nibabel.Nifti2Image(values, AFFINE), tmp_path / "a.nii.gz")
@@ -62,7 +62,7 @@ lengths = st.floats(0.2, 5)
     st.tuples(angles, angles, angles), st.tuples(places, places, places), st.tuples(lengths, lengths, lengths)
 )
 def test_nrrd_in_lps_and_nifti_give_the_same_world(tmp_path, turn, origin, spacing):
-    """Protects against swapped or mirrored axes: the two libraries write the same head, we read one."""
+    """Guards against swapped or mirrored axes: files of the same head by two libraries must agree."""
     from scipy.spatial.transform import Rotation
 
     affine = np.eye(4)
@@ -81,7 +81,7 @@ def test_nrrd_in_lps_and_nifti_give_the_same_world(tmp_path, turn, origin, spaci
      ("RAS", (1, 1, 1)), ("left-anterior-superior", (-1, 1, 1)), ("las", (-1, 1, 1))],
 )  # fmt: skip
 def test_spaces_of_nrrd(tmp_path, space, signs):
-    """Protects left and right."""
+    """Guards against exchanging left and right."""
     path = nrrd_text(tmp_path / "a.nrrd", space=space, space_origin="(3,4,5)")
     affine = read_volume(path).affine
     assert np.array_equal(affine[:3, :3], np.diag(signs))
@@ -95,7 +95,7 @@ def test_spacings_alone_are_taken_as_ras(tmp_path):
 
 
 def test_detached_and_compressed_nrrd(tmp_path):
-    """A header with its voxels beside it, in all encodings, big-endian, and behind a foreign header."""
+    """Headers with detached data, in all encodings, big-endian, and after a foreign header."""
     plain = np.arange(120, dtype=">i2").reshape(SHAPE, order="F")
     data = plain.tobytes("F")
     stored = {"raw": data, "gzip": gzip.compress(data), "bzip2": bz2.compress(data)}
@@ -135,7 +135,7 @@ def test_units_of_nifti(tmp_path):
 
 
 def test_gantry_tilt_is_kept(tmp_path):
-    """A shear as of a gantry tilted by 30 degrees is geometry and no damage."""
+    """The shear of a gantry tilted by 30 degrees is valid geometry."""
     affine = AFFINE.copy()
     affine[1, 2] = 1.5 * np.tan(np.deg2rad(30))
     assert np.allclose(read_volume(write_nifti(tmp_path / "a.nii", mask(), affine)).affine, affine, atol=1e-6)
@@ -153,7 +153,7 @@ def test_masks_of_any_one_value(tmp_path, dtype, value):
 
 @pytest.mark.parametrize("error", [0, 9e-4, -9e-4])
 def test_values_that_are_nearly_integers_are_rounded(tmp_path, error):
-    """Masks that passed through floats, or a header's slope, are masks."""
+    """Masks remain masks after conversion to floats or scaling by a header's slope."""
     values = mask(np.float32) * np.float32(1 + error) - np.float32(3e-8)
     path = write_nifti(tmp_path / "a.nii", values)
     for volume in (read_mask(path), read_labels(path)):
@@ -197,7 +197,7 @@ def test_labels(tmp_path):
 
 
 def test_empty_masks_are_no_error_here(tmp_path):
-    """The quality check says what an empty skull is; an empty implant may be meant."""
+    """The quality check reports an empty skull; an empty implant may be intended."""
     path = write_nifti(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8))
     assert not read_mask(path).values.any()
     assert not read_labels(path).values.any()
@@ -205,7 +205,7 @@ def test_empty_masks_are_no_error_here(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd"])
 def test_memory(tmp_path, name):
-    """A mask takes its own bytes and those of the file's type, and pieces: CTs of 600 slices must fit."""
+    """Peak memory is the mask, the data of the file and small pieces: CTs of 600 slices must fit."""
     values = np.zeros((160, 160, 160), np.int32)
     values[40:80] = 1
     path = (write_nrrd if name.endswith("nrrd") else write_nifti)(tmp_path / name, values)

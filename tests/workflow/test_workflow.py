@@ -1,4 +1,4 @@
-"""The workflow plans what it should, and refuses a wrong config before any job starts."""
+"""The workflow plans the expected jobs, and rejects a wrong config before any job starts."""
 
 import os
 import re
@@ -37,7 +37,7 @@ STAGES = (
 
 
 def snakemake(*arguments: str | Path, where: Path) -> subprocess.CompletedProcess[str]:
-    """Snakemake on this project's Snakefile, with results below ``where``."""
+    """Run Snakemake on this project's Snakefile, with results below ``where``."""
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", where, *arguments]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -46,7 +46,7 @@ def snakemake(*arguments: str | Path, where: Path) -> subprocess.CompletedProces
 
 
 def planned(output: str) -> dict[str, int]:
-    """Jobs per rule, as the dry run lists them."""
+    """Return the number of jobs per rule in the output of a dry run."""
     table = output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
     return {rule: int(count) for rule, count in (line.split() for line in table if line.strip())}
 
@@ -70,7 +70,7 @@ def test_the_demo_plans_every_stage(tmp_path):
 
 
 def requests(config: dict, where: Path) -> dict[str, list[dict[str, int]]]:
-    """What the jobs of every rule ask a cluster for."""
+    """Return the resource requests of the jobs of every rule."""
     path = where / "requested.yaml"
     path.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--workflow-profile", "none", "--configfile", path, where=where).stdout
@@ -111,7 +111,7 @@ def test_every_preset_plans(preset, tmp_path):
     (source,) = config["ingest"]["sources"].values()
     folder = tmp_path / source["path"]
     folder.mkdir(parents=True)
-    for number in range(20):  # only their names matter for the plan
+    for number in range(20):  # only names matter for the plan
         (folder / f"{number:03d}.nii.gz").touch()
     done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -131,7 +131,7 @@ def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
     "source", [ROOT / "tests" / "end_to_end" / "tiny.yaml", PRESETS[-1]], ids=lambda path: path.stem
 )
 def test_jobs_are_those_that_snakemake_plans(source, tmp_path):
-    """`calvaria status` and `estimate` go by a list of their own; it must not drift from the rules."""
+    """`calvaria status` and `estimate` use a separate list, which must agree with the rules."""
     for number in range(SKULLS):
         file = tmp_path / "data" / "skullfix_1mm" / f"{number:03d}.nii.gz"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def test_a_wrong_config_is_refused_before_any_job(tmp_path):
 
 
 def test_a_larger_count_only_adds_shards(tmp_path):
-    """Jobs of the plan for twice the samples, beside those of the config."""
+    """Compare the plans for the config's number of samples and for twice as many."""
     once = planned(snakemake("--dry-run", where=tmp_path).stdout)
     more = tmp_path / "more.yaml"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -178,7 +178,7 @@ def test_lint(tmp_path):
 
 
 def test_rules_commands_and_modules_share_the_names_of_the_stages():
-    """One word all along: rule, command, module and, where it has settings, config section."""
+    """Rule, command, module and, if a stage has settings, config section have the same name."""
     help_text = subprocess.run(
         [shutil.which("calvaria", path=Path(sys.executable).parent) or "calvaria", "--help"],
         capture_output=True,

@@ -1,4 +1,4 @@
-# Cases, and the networks that are compared on them.
+# Cases, and the networks compared on them.
 #
 # inject -> train -> evaluate
 #          refine -> evaluate
@@ -72,7 +72,7 @@ rule refine:
     threads: TRAINING_CPUS
     resources:
         mem_mb=memory(1100, per_million_fine=90 + 1.2 * len(SKULLS)),
-        runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # it sees windows
+        runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # on windows
         gpu=TRAINING_GPUS,
     params:
         run=RUN.root,
@@ -98,9 +98,9 @@ rule evaluate:
     threads: CONFIG.threads
     resources:
         mem_mb=memory(750, 800, 90),
-        # four times the 26 s of a case, if there are as many of them as of skulls
+        # four times the 26 s of a case, as if all skulls were in the test cohort
         runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
-        gpu=int(CONFIG.device == "cuda"),  # a quarter of its time is the networks
+        gpu=int(CONFIG.device == "cuda"),  # networks take a quarter of its time
     params:
         run=RUN.root,
         identity=fingerprint("evaluate"),

@@ -1,4 +1,4 @@
-# The validated config, the paths of the run, and what several rules share. Imports nothing heavy.
+# The validated config, the paths of the run, and functions shared by several rules. Imports nothing heavy.
 import sys
 from pathlib import Path
 
@@ -44,7 +44,7 @@ onstart:
 
 
 def fingerprint(name):
-    """What the result of a job of a stage depends on beside its input files, by the job's wildcards."""
+    """Return a function from a job's wildcards to the fingerprint of its result, excluding input files."""
     (stage,) = (stage for stage in STAGES if stage.name == name)
 
     def of_job(wildcards):
@@ -56,42 +56,42 @@ def fingerprint(name):
 
 
 def shards(store, count, size):
-    """The files of all shards of a store of `count` volumes, and their tables."""
+    """Return the files of all shards of a store of `count` volumes, and their tables."""
     numbers = range(-(-count // size))
     return [path for k in numbers for path in (store.shard(k), store.table(k))]
 
 
 def skulls(wildcards):
-    """The real skulls and who of them is trained on."""
+    """Return the files of the real skulls and of their split."""
     return [RUN.split, *shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size)]
 
 
 def registered(family):
-    """The registrations of a family, if it is one that registers."""
+    """Return the registration files of a family; empty for a family without registrations."""
     batches = range(CONFIG.batches(family, len(SKULLS)))
     found = [path for k in batches for path in (RUN.fields(family, k), RUN.registrations(family, k))]
     return found + ([RUN.template(family)] if found and CONFIG.fit[family].builds_template else [])
 
 
 def model(family):
-    """All that fitting a family leaves to those who sample it."""
+    """Return the files of a fitted family that sampling needs."""
     return [RUN.fit(family) / "fit.json", RUN.fit(family) / "model.safetensors", *registered(family)]
 
 
 def fitted(wildcards):
-    """The model of a family, and that of the one below it."""
+    """Return the model files of a family and of the family that it builds on."""
     families = [wildcards.family, CONFIG.below(wildcards.family)]
     return [path for family in families if family for path in model(family)]
 
 
 def below(wildcards):
-    """What a family is fitted to: the skulls, its registrations, and the model of the family below it."""
+    """Return the inputs of a fit: skulls, registrations, and the model of the family that it builds on."""
     family = CONFIG.below(wildcards.family)
     return skulls(wildcards) + registered(wildcards.family) + (model(family) if family else [])
 
 
 def whole(wildcards):
-    """The complete skulls that get defects: a shard of a family, or a held-out cohort."""
+    """Return the complete skulls that receive defects: a shard of a family, or a held-out cohort."""
     if wildcards.cohort in configuration.HELD_OUT:
         return skulls(wildcards)
     store = RUN.screen(wildcards.cohort)
@@ -99,14 +99,14 @@ def whole(wildcards):
 
 
 def cases(cohort):
-    """The shards of a cohort's cases; a held-out cohort is one shard."""
+    """Return the shards of a cohort's cases; a held-out cohort is one shard."""
     if cohort in configuration.HELD_OUT:
         return shards(RUN.inject(cohort), 1, 1)
     return shards(RUN.inject(cohort), CONFIG.sample.count, CONFIG.sample.shard_size)
 
 
 def networks(arm):
-    """All networks that predict an arm's implants."""
+    """Return the files of all networks that predict an arm's implants."""
     seeds = range(CONFIG.train.seeds)
     trained = [RUN.train(arm, seed) / name for seed in seeds for name in ("train.json", "model.safetensors")]
     fine = [RUN.refine / name for name in ("refine.json", "model.safetensors")]

@@ -1,4 +1,4 @@
-# Real skulls: from the sources to the split of the people.
+# Real skulls: from the sources to the split of people into cohorts.
 #
 # ingest -> sheet
 # ingest -> people -> split

@@ -4,7 +4,7 @@
 #             precision ---^     limits -> screen
 
 
-# The first to use the processor that the networks are trained on: which precision does it multiply fastest?
+# Probes the training device for the fastest precision of matrix products.
 rule precision:
     output:
         precision=RUN.precision,
@@ -66,7 +66,7 @@ rule register:
     threads: CONFIG.threads
     resources:
         mem_mb=memory(900, 200),
-        # four times the 17 s of a registration
+        # four times the 17 s per registration
         runtime=lambda wildcards: 30 + 2 * CONFIG.fit[wildcards.family].batch_size,
     params:
         run=RUN.root,
@@ -87,7 +87,7 @@ rule fit:
         RUN.log("fit/{family}"),
     benchmark:
         RUN.benchmark("fit/{family}")
-    priority: 1  # the longest chains of jobs begin with a training
+    priority: 1  # the longest chains of jobs start with a training
     conda:
         "../../envs/calvaria.yaml"
     threads: lambda wildcards: TRAINING_CPUS if network(wildcards.family) else CONFIG.threads
@@ -218,7 +218,7 @@ rule audit:
         "calvaria audit --run {params.run:q} --family {wildcards.family} 2>&1 | tee -i {log:q}"
 
 
-# Every family's audit, without training an arm: snakemake audits
+# Audits all families without training any arm: snakemake audits
 rule audits:
     input:
         [RUN.audit(family) for family in CONFIG.fit],

@@ -1,4 +1,4 @@
-# What people and machines read at the end.
+# The report and the manifest of a finished run.
 
 
 rule report:

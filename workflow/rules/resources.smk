@@ -1,36 +1,36 @@
-# Resource requests of jobs on a cluster, derived from the measured peaks and times of benchmarks/cluster.md; runs on one
-# machine ignore them.
+# Resource requests of cluster jobs, derived from the measured peaks and times in benchmarks/cluster.md;
+# ignored by runs on one machine.
 import math
 
 MILLIONS = math.prod(CONFIG.grid.shape) / 1e6  # voxels of a volume
 FINE = MILLIONS * CONFIG.refine.factor**3 if CONFIG.refine else 0  # of a volume on the fine grid
-SNAKEMAKE_MB = 300  # of the two Snakemake processes that run beside every job and are charged to it
+SNAKEMAKE_MB = 300  # two Snakemake processes per job, charged to the job
 TRAINING_GPUS = CONFIG.processes * int(CONFIG.device != "cpu")
-# Every process of a training has its own threads; with a GPU the threads that prefetch batches are the busy ones.
+# Each training process has its own threads; with a GPU, most of the CPU load is prefetching.
 TRAINING_CPUS = CONFIG.processes * max(CONFIG.threads, CONFIG.loaders)
 
 
 def memory(fixed, per_million=0.0, per_million_fine=0.0):
-    """MB: a constant plus a share per million voxels of a volume, multiplied by the number of the attempt."""
+    """Return the MB request: a constant plus a share per million voxels, times the attempt number."""
     megabytes = SNAKEMAKE_MB + fixed + per_million * MILLIONS + per_million_fine * FINE
     return lambda wildcards, attempt: attempt * math.ceil(megabytes)
 
 
 def training_time(optimiser, millions=MILLIONS):
-    """Minutes: four times the time of a million voxels on one core, 2.2 s, plus an hour. A retried job resumes."""
+    """Return minutes: an hour plus four times 2.2 s per million voxels on one core. Retried jobs resume."""
     return math.ceil(60 + 0.15 * optimiser.steps * optimiser.batch_size * millions)
 
 
 def drawing_time(volumes):
-    """Minutes: four times the time of a volume of a million voxels on one core, 3.1 s, plus half an hour."""
+    """Return minutes: half an hour plus four times 3.1 s per volume of a million voxels on one core."""
     return math.ceil(30 + 0.2 * volumes * MILLIONS)
 
 
 def network(family):
-    """Whether a family trains a network."""
+    """Return whether a family trains a network."""
     return CONFIG.fit[family].trains_network
 
 
 def drawing_gpus(family, helps=False):
-    """One GPU for drawing or reconstruction by a network, if it helps or if the config requires one."""
+    """Return 1 for drawing or reconstruction by a network if a GPU helps or is configured, else 0."""
     return int(network(family) and (CONFIG.device == "cuda" or (helps and CONFIG.device == "auto")))

@@ -17,7 +17,7 @@ from calvaria.geometry.grid import Grid
 PYTHONS = ((3, 11), (3, 14))  # first supported version, first unsupported one
 JOB_BYTES, REFINE_BYTES = 3e9, 6e9  # memory requests: of most rules, and the largest
 DISK_BYTES = 5e9  # the whole run on the real skulls takes 1.5 GB
-TEMPORARY_BYTES = 500e6  # fields that ANTs writes, per job; a chunk of a store that verify unpacks
+TEMPORARY_BYTES = 500e6  # per job: fields that ANTs writes, or a store's chunk that verify unpacks
 PINS = Path(__file__).parents[3] / "envs" / "constraints.txt"
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -27,7 +27,7 @@ class Check:
     """Result of one check."""
 
     name: str
-    verdict: str  # "ok", "warning" (slow, or results may differ from others') or "error" (runs will fail)
+    verdict: str  # "ok", "warning" (slow, or results may not be reproducible) or "error" (runs will fail)
     details: str
     remedy: str = ""
 
@@ -62,7 +62,7 @@ def python() -> Check:
 
 
 def packages(pins: Path) -> Check:
-    """Check that all dependencies are installed, in a checkout in their pinned versions."""
+    """Check that all dependencies are installed and, in a checkout, have their pinned versions."""
     missing = [name for name in _required() if _version(name) is None]
     if missing:
         remedy = f"python -m pip install --constraint envs/constraints.txt {' '.join(missing)}"
@@ -87,7 +87,7 @@ def _required() -> list[str]:
 
 def _version(name: str) -> str | None:
     try:
-        return version(name).split("+")[0]  # torch says +cpu
+        return version(name).split("+")[0]  # drop torch's local version label, e.g. +cpu
     except PackageNotFoundError:
         return None
 
@@ -104,7 +104,7 @@ def commands() -> Check:
 
 
 def threads() -> Check:
-    """Check the usable cores, and environment variables that set threads."""
+    """Check the number of usable cores and the environment variables that set thread counts."""
     present, usable = os.cpu_count() or 1, _affinity()
     quota = _quota()
     most = max(1, int(min(usable, quota)))
@@ -126,7 +126,7 @@ def _affinity() -> int:
 
 
 def _quota() -> float:
-    """Return the cores that the control group allows; infinity without a limit."""
+    """Return the CPU quota of the control group in cores; infinity without a limit."""
     words = _read(CGROUP / "cpu.max").split()
     return int(words[0]) / int(words[1]) if len(words) == 2 and words[0].isdigit() else float("inf")
 
@@ -139,7 +139,7 @@ def _read(path: Path) -> str:
 
 
 def memory() -> Check:
-    """Compare the free memory with the requests of jobs."""
+    """Compare the free memory with the memory requests of jobs."""
     import psutil
 
     limit = _read(CGROUP / "memory.max").strip()
@@ -163,7 +163,7 @@ def memory() -> Check:
 
 
 def gpu() -> Check:
-    """Check whether torch detects the GPUs of the driver."""
+    """Check that torch detects the GPUs that the driver lists."""
     import torch
 
     if torch.cuda.is_available():
@@ -179,7 +179,7 @@ def gpu() -> Check:
 
 
 def precision() -> Check:
-    """Time matrix products in bfloat16 against float32, on the device of trainings."""
+    """Time matrix products in bfloat16 against float32 on the training device."""
     import torch
 
     from calvaria.training.precision import measure
@@ -203,7 +203,7 @@ def disk(directory: Path) -> Check:
 
 
 def _existing(directory: Path) -> Path:
-    """Return the directory, or its nearest existing parent."""
+    """Return the directory or its nearest existing parent."""
     return next(path for path in (directory.resolve(), *directory.resolve().parents) if path.is_dir())
 
 
@@ -239,12 +239,12 @@ def home() -> Check:
         return Check("home", "ok", " and ".join(map(str, folders.values())))
     details = ", ".join(f"{folders[name]}: {reason}" for name, reason in errors.items())
     remedy = "; ".join(f"export {name}=/a/writable/folder" for name in errors)
-    # Without its cache Snakemake does not start; Matplotlib only warns in every command.
+    # Snakemake does not start without its cache; Matplotlib only warns, in every command.
     return Check("home", "error" if "XDG_CACHE_HOME" in errors else "warning", details, remedy)
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Return why no file can be written and renamed in a folder or its nearest existing parent, else None."""
+    """Return why files cannot be written and renamed in a folder or its nearest existing parent, if so."""
     try:
         with tempfile.TemporaryDirectory(dir=_existing(folder), prefix=".calvaria-doctor-") as scratch:
             (Path(scratch) / "a").write_bytes(b"calvaria")
@@ -255,7 +255,7 @@ def _unwritable(folder: Path) -> str | None:
 
 
 def ants_repeats() -> Check:
-    """Register two small heads twice with the same seed and compare the bits."""
+    """Register two small heads twice with the same seed and check that the results are bit-identical."""
     from calvaria.families.registration import syn
 
     grid = Grid((24, 28, 24), 8.0)
@@ -284,7 +284,7 @@ def ants_repeats() -> Check:
 
 
 def networks_repeat() -> Check:
-    """Compare the gradients of two equal training steps, on the device of trainings."""
+    """Compare the gradients of two identical training steps on the training device."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -311,6 +311,6 @@ def networks_repeat() -> Check:
 
 
 def text(check: Check) -> str:
-    """Return one line, with the remedy below it."""
+    """Format a check as one line, with the remedy below it."""
     line = f"{check.verdict:<8} {check.name:<9} {check.details}"
     return f"{line}\n{'':<18} -> {check.remedy}" if check.remedy else line

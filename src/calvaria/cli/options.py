@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NO_DEFECT, CHECK_FAILED = 3, 4
 
-# Exit code: meaning. docs/commands.md shows this table.
+# Meanings of exit codes, as listed in docs/commands.md.
 EXIT_CODES = {
     0: "success",
     1: "error; standard error shows the expected and the actual value and the remedy",
@@ -28,7 +28,7 @@ EXIT_CODES = {
 
 
 def _names(section: str) -> Callable[[typer.Context], list[str]]:
-    """Return the completion of names in a section of the config of the run on the command line."""
+    """Return a shell completion for the names in a config section of the run on the command line."""
 
     def complete(context: typer.Context) -> list[str]:
         try:
@@ -76,7 +76,7 @@ def opened_run(directory: Path) -> tuple["Run", "Config"]:
 
 
 def check_name(name: str, names: Collection[str], what: str) -> None:
-    """Check that a name is one of the config's.
+    """Check that a name occurs in the config.
 
     Raises:
         CalvariaError: if it is not one of ``names``.

@@ -43,7 +43,7 @@ def page() -> str:
         required = section.get("required", [])
         for key, value in section["properties"].items():
             default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-            meaning = " ".join(value.get("description", "").split())  # a cell is one line
+            meaning = " ".join(value.get("description", "").split())  # a table cell must fit on one line
             lines.append(f"| `{key}` | {_type(value)} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 

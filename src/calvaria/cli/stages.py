@@ -1,4 +1,4 @@
-"""The stages of the workflow, a command for each of ``STAGES``, called by the rule of the same name."""
+"""The stages of the workflow: one command per stage in ``STAGES``, called by the rule of the same name."""
 
 from collections.abc import Callable
 from inspect import Parameter, Signature
@@ -13,7 +13,7 @@ from calvaria.pipeline.stage import Stage
 from calvaria.stages import STAGES
 
 KEYS: dict[str, Any] = {"family": Family, "arm": ArmName, "cohort": Cohort}
-OTHERWISE = {"inject": inject}  # commands that do more than to run their stage
+OTHERWISE = {"inject": inject}  # commands that do more than run their stage
 DryRun = Annotated[bool, typer.Option(help="Train a few steps and estimate memory and time; writes nothing.")]
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def add_stage(app: typer.Typer, stage: Stage) -> None:
 
 
 def _command(stage: Stage) -> Callable[..., None]:
-    """The function behind the command of a stage, with the parameters that Typer makes options of."""
+    """Return the command of a stage; its signature declares the options to Typer."""
 
     def command(run: Path, dry_run: bool = False, **given: Any) -> None:
         opened, config = opened_run(run)

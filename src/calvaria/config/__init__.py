@@ -1,6 +1,6 @@
 """The configuration of a run: frozen models, one section per stage, unknown keys refused.
 
-A section has the name of the stage that it steers. Lengths carry their unit in the name (``_mm``),
+A section is named after the stage that it configures. Names of lengths include their unit (``_mm``), and
 fractions lie in [0, 1]. The JSON schema and the reference page are generated from these models.
 """
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 else:
     AnyFamily = Annotated[reduce(or_, kinds("families").values()), Field(discriminator="kind")]
 
-HELD_OUT = ("validation", "test")  # the cohorts of real skulls that no family and no arm learns from
+HELD_OUT = ("validation", "test")  # cohorts of real skulls that no family or arm is trained on
 
 
 class Config(Section):
@@ -153,7 +153,7 @@ class Config(Section):
         return self
 
     def below(self, name: str) -> str | None:
-        """Name of the family that another one depends on."""
+        """Return the name of the family that a family depends on."""
         return self.fit[name].depends_on
 
     def batches(self, name: str, skulls: int) -> int:
@@ -170,7 +170,7 @@ def parse(raw: Any, where: str) -> Config:
     """Validate a raw mapping; ``where`` names its origin in the error.
 
     Raises:
-        ConfigError: naming every wrong key, what it got and what it wants.
+        ConfigError: naming every invalid key, its value and the expected values.
     """
     try:
         return Config.model_validate(raw)

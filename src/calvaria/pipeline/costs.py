@@ -2,10 +2,10 @@
 
 The constants were measured on one core of a 2-core virtual machine without a GPU (x86-64, torch 2.13,
 float32), from Snakemake's benchmark files of two finished runs: ``workflow/presets/skullfix.yaml`` on 75 real
-skulls (64 x 72 x 64 voxels) and the demo ``config.yaml`` (48 x 56 x 48). How a cost grows between and beyond
-them is reasoned: with voxels, with what a network's convolutions multiply, with steps and counts.
-``benchmarks/estimate.md`` compares. A GPU was not measured. Families and sources state their own costs
-(`calvaria.plugins.costs`).
+skulls (64 x 72 x 64 voxels) and the demo ``config.yaml`` (48 x 56 x 48). Costs are assumed to scale with
+the number of voxels, the multiplications of a network's convolutions, steps and counts.
+``benchmarks/estimate.md`` compares estimates with measured times. GPUs were not measured. Families and
+sources state their own costs (`calvaria.plugins.costs`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from calvaria.pipeline.stage import Job
     from calvaria.plugins.source import Source
 
-PER_PAIR = 0.0065  # of people compared
+PER_PAIR = 0.0065  # per pair of people compared
 RESAMPLE = 1.7e-7  # per voxel of the grid
-# Per skull and step of a training, and unit of work of a network.
+# Per skull, training step and unit of network work; factor for geometric augmentation.
 STEP_TRAIN, GEOMETRIC = 1.3e-8, 1.2
-STEP_REFINE = 2.4e-8  # the same of the fine network; measured once, in the long comparison
-SCREEN, REDRAWN = 1.8e-7, 0.05  # per voxel of a skull; share of the draws that are made again
+STEP_REFINE = 2.4e-8  # the same for the fine network; measured once, in the long comparison
+SCREEN, REDRAWN = 1.8e-7, 0.05  # per voxel of a skull; fraction of samples that are redrawn
 CUT = 1.9e-8  # per voxel of a case
-PREDICT, REFINE = 0.3, 3.5e-8  # per prediction in its scan; per unit of work of the fine network
+PREDICT, REFINE = 0.3, 3.5e-8  # per prediction on the scan's grid; per unit of work of the fine network
 VOLUME_BYTES = 0.025  # per voxel of a stored volume, compressed
 VAULT_BYTES, REPORT_BYTES = 80e3, 10e6
-NETWORK_BYTES = 300  # per square of a channel: weights of a reconstruction network and their log
+NETWORK_BYTES = 300  # per squared number of channels: weights of a reconstruction network and their log
 
 RECORD_BYTES, SHEET_BYTES = 1e5, 25e3  # of a record or a table; per skull of a contact sheet
 
@@ -42,14 +42,14 @@ class Cost:
     """Cost of a job."""
 
     seconds: float  # of one core
-    bytes: float  # that it leaves on disk
+    bytes: float  # of its outputs on disk
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of skulls, as far as known before a run."""
+    """Numbers of skulls as known before a run."""
 
-    sources: tuple[Source, ...]  # of every skull
+    sources: tuple[Source, ...]  # one per skull
     training: int
     validation: int
     test: int
@@ -60,14 +60,14 @@ class Sizes:
 
 
 def sizes(config: Config, sources: Sequence[Source]) -> Sizes:
-    """Sizes of a run on skulls of these sources, each another person's and none left out."""
+    """Return the sizes of a run on skulls of these sources, assuming one per person and no rejections."""
     test = max(1, round(config.split.test * len(sources)))
     validation = max(1, round(config.split.validation * len(sources)))
     return Sizes(tuple(sources), max(1, len(sources) - test - validation), validation, test)
 
 
 def unknown(config: Config, sizes: Sizes) -> list[str]:
-    """Describe the families and sources that do not state their costs, a line each."""
+    """Return one line for each family or source that does not state its costs."""
     fits, sources = config.fit.items(), config.ingest.sources.items()
     unmeasured = [
         *((f"fit.{name}", it.kind) for name, it in fits if not _family(name, config, sizes).is_measured),
@@ -103,7 +103,7 @@ def _cases(job: Job, config: Config, sizes: Sizes) -> int:
 
 
 def _held_out(config: Config, skulls: int, sizes: Sizes) -> int:
-    """At most: whether skulls bring defects of their own is known when they have been read."""
+    """Return the maximum number of cases; which skulls have their own defect is unknown before ingest."""
     original = any(source.brings_defects for source in config.ingest.sources.values())
     return skulls * (config.inject.per_held_out_skull + original)
 
@@ -119,7 +119,7 @@ def _volumes_bytes(config: Config, volumes: float) -> float:
 
 
 def ingest(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Reading and resampling of a shard of scans."""
+    """Return the cost of reading and resampling a shard of scans."""
     size = config.ingest.shard_size
     read = sizes.sources[job.number * size :][:size]
     seconds = sum(one.estimated_cost().scan_s + RESAMPLE * prod(config.grid.shape) for one in read)
@@ -128,18 +128,18 @@ def ingest(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def sheet(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Pictures of a shard of skulls."""
+    """Return the cost of rendering the contact sheet of a shard of skulls."""
     skulls = _in_shard(job, sizes.skulls, config.ingest.shard_size)
     return Cost(1 + skulls * (0.15 + 8e-7 * prod(config.grid.shape)), skulls * SHEET_BYTES)
 
 
 def people(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Comparison of every pair of people."""
+    """Return the cost of comparing every pair of people."""
     return Cost(START_S + PER_PAIR * comb(sizes.skulls, 2), RECORD_BYTES)
 
 
 def template(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Rounds of registrations to the mean."""
+    """Return the cost of the rounds of registrations to the mean."""
     cost = _family(job.subject, config, sizes)
     if not cost.is_measured:
         return record(job, config, sizes)
@@ -147,7 +147,7 @@ def template(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def register(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Registrations of a batch, and their fields; batches share them evenly."""
+    """Return the cost of a batch of registrations and their fields; batches are assumed equal in size."""
     cost = _family(job.subject, config, sizes)
     if not cost.is_measured:
         return record(job, config, sizes)
@@ -163,7 +163,7 @@ def fit(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def sample(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Draws of a shard."""
+    """Return the cost of drawing a shard of samples."""
     drawn, cost = _drawn(job, config), _family(job.subject, config, sizes)
     return Cost(cost.start_s + drawn * cost.draw_s, _volumes_bytes(config, drawn))
 
@@ -176,12 +176,12 @@ def screen(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def limits(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Measures of the training skulls."""
+    """Return the cost of measuring the training skulls."""
     return Cost(START_S + sizes.training * SCREEN * prod(config.grid.shape), RECORD_BYTES)
 
 
 def audit(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Features of real and synthetic skulls."""
+    """Return the cost of computing features of real and synthetic skulls."""
     measured = config.sample.count + 2 * sizes.training + sizes.validation + sizes.test
     each = 0.045 + 3.5e-8 * prod(config.grid.shape)
     start_s = _family(job.subject, config, sizes).start_s
@@ -189,7 +189,7 @@ def audit(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def inject(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Cases of a shard."""
+    """Return the cost of cutting the cases of a shard."""
     cases = _cases(job, config, sizes)
     return Cost(START_S + cases * CUT * prod(config.grid.shape), _volumes_bytes(config, cases))
 
@@ -199,7 +199,7 @@ def _network_bytes(channels: Sequence[int]) -> float:
 
 
 def train(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Training of a reconstruction network."""
+    """Return the cost of training a reconstruction network."""
     train = config.train
     each = STEP_TRAIN * convolution_work(prod(config.grid.shape), train.patch, train.channels)
     if train.arms[job.subject].geometric != "none":
@@ -215,7 +215,7 @@ def _window_work(config: Config) -> float:
 
 
 def refine(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Reading of the scans, and training of the fine network."""
+    """Return the cost of reading the scans and training the fine network."""
     assert config.refine is not None
     optimiser = config.refine.optimiser
     read = sizes.sources[: sizes.training + sizes.validation]
@@ -225,14 +225,14 @@ def refine(job: Job, config: Config, sizes: Sizes) -> Cost:
 
 
 def evaluate(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Predictions of an arm's networks in their scans, and scores."""
+    """Return the cost of an arm's predictions on the scans' grids and of their scores."""
     predictions = _predictions(config, sizes)
     each = PREDICT + (REFINE * _window_work(config) if config.refine else 0.0)
     return Cost(START_TORCH_S + predictions * each, _volumes_bytes(config, predictions))
 
 
 def report(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Figures of the page, and digests of all files."""
+    """Return the cost of the report's figures and of the digests of all files."""
     parts = len(config.fit) + len(config.train.arms)
     volumes = len(config.fit) * config.sample.count * (2 + config.inject.per_skull)
     hashing = 1e-9 * _volumes_bytes(config, volumes) + 1e-4 * volumes

@@ -11,7 +11,7 @@ from calvaria.pipeline.plan import jobs
 from calvaria.pipeline.stage import Job, Stage
 from calvaria.storage.paths import Run
 
-SHOWN = 5  # jobs of a stage that are listed by name
+SHOWN = 5  # maximum number of jobs of a stage that are listed by name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def diff(stages: Sequence[Stage], one: Run, other: Run) -> tuple[bool, list[str]
         whether their data is the same, and the differences, one line each.
 
     Raises:
-        StoreError: if one has no manifest, or a damaged one.
+        StoreError: if the manifest of a run is missing or damaged.
     """
     left, right = Side.of(stages, one), Side.of(stages, other)
     lines = _changes("config", left.manifest["config"], right.manifest["config"])

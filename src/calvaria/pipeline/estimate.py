@@ -21,7 +21,7 @@ class StageEstimate:
 
     stage: str
     jobs: int
-    seconds: float  # of one core, all jobs together
+    seconds: float  # core seconds of all jobs together
     longest_s: float
     bytes: float
 
@@ -39,7 +39,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Total time of one core."""
+        """Total core seconds."""
         return sum(stage.seconds for stage in self.stages)
 
     @property

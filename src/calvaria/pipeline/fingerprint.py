@@ -1,7 +1,7 @@
-"""Fingerprints: the config and the code that a stage's result depends on, beside its input files.
+"""Fingerprints of the config and the code on which a stage's result depends, apart from its input files.
 
-The rules hand this to Snakemake as a parameter, so that changing one section of the config, or one
-module, re-runs exactly the stages that use it. Nothing heavy is imported here.
+The rules pass a fingerprint to Snakemake as a parameter, so that changing one section of the config or one
+module re-runs exactly the stages that use it. Imports nothing heavy.
 """
 
 import ast
@@ -17,8 +17,8 @@ from calvaria.config import Config
 from calvaria.pipeline.stage import Stage
 
 PACKAGE = Path(__file__).parents[1]
-# The config is left out, as its values are part of a fingerprint; so are the declarations of stages, which
-# decide what jobs there are, not what a job computes.
+# Excluded: the config, as its values are part of a fingerprint, and the declarations of stages, which
+# determine the jobs of a run but not their results.
 NOT_CODE = (
     "calvaria",
     "calvaria.config",
@@ -47,15 +47,15 @@ def digest(parts: Mapping[str, Any], roots: Iterable[str], resources: Iterable[s
 
     Args:
         parts: parts of the config, as JSON.
-        roots: modules; what they import of calvaria counts, too.
-        resources: folders of the package whose files count, too.
+        roots: modules; the calvaria modules that they import are included.
+        resources: folders of the package whose files are included.
     """
     whole = {"config": parts, "code": code(roots, resources)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def modules(config: Config, stage: Stage, name: str) -> list[str]:
-    """The modules that a job of this stage, for this family or arm, may run: calvaria's and custom ones."""
+    """Return the modules, built-in or custom, that a job of this stage may run for this family or arm."""
     return closure([stage.run.__module__, *stage.roots(config, name)])
 
 
@@ -70,17 +70,17 @@ def code(roots: Iterable[str], resources: Iterable[str] = ()) -> str:
 
 
 def closure(roots: Iterable[str]) -> list[str]:
-    """Modules and all of calvaria that they import, directly or through others, sorted."""
+    """Return modules and all calvaria modules that they import, directly or indirectly, sorted."""
     return sorted(set().union(*(_closure(root) for root in roots)))
 
 
 def outside(module: str) -> bool:
-    """Whether a module is not part of calvaria, such as that of a custom recipe or of a package's source."""
+    """Return whether a module is outside calvaria, such as that of a custom recipe or source."""
     return module.split(".")[0] != "calvaria"
 
 
 def source_code(module: str) -> bytes:
-    """The source code of a module; empty if an outside one is not installed, which the job then reports."""
+    """Return the source code of a module; empty if an external module is not installed (the job fails)."""
     if not outside(module):
         return _file(module).read_bytes()
     try:
@@ -96,8 +96,8 @@ def source_code(module: str) -> bytes:
 def syntax(source: bytes) -> bytes:
     """Return a digest of the syntax tree of Python source without comments, docstrings, layout and costs.
 
-    Of what is not Python, a digest of the bytes. Unlike ``ast.dump``, a tree has the same digest in every
-    version of Python that parses the source alike.
+    If the source is not valid Python, return a digest of its bytes. Unlike with ``ast.dump``, the digest of
+    a tree is the same in every version of Python that parses the source alike.
     """
     try:
         tree = json.dumps(_nested(ast.parse(source))).encode()
@@ -122,15 +122,15 @@ def _is_docstring(node: Any) -> bool:
 
 
 def _is_estimate(node: Any) -> bool:
-    """Whether a node is the method by which a plugin states its cost, from which no result follows."""
+    """Return whether a node is the method that states a plugin's cost, which affects no result."""
     return isinstance(node, ast.FunctionDef) and node.name == "estimated_cost"
 
 
 @cache
 def _closure(root: str) -> frozenset[str]:
-    """The calvaria modules that a module imports, directly or through others, their packages, and itself.
+    """Return a module, the calvaria modules that it imports directly or indirectly, and their packages.
 
-    Of a module outside calvaria, other modules outside that it imports do not count.
+    Imports of modules outside calvaria are ignored.
     """
     names: set[str] = set()
     pending = [root]
@@ -148,7 +148,7 @@ def _closure(root: str) -> frozenset[str]:
 def _imports(module: str) -> list[str]:
     try:
         tree = ast.parse(source_code(module))
-    except (SyntaxError, ValueError):  # a custom module that is not Python; its job reports it
+    except (SyntaxError, ValueError):  # a custom module that is not valid Python; its job fails
         return []
     imported = set()
     for node in ast.walk(tree):

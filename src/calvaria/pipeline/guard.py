@@ -1,7 +1,7 @@
-"""Protects a run from being overwritten by another one.
+"""Protection of a run from being overwritten by another one.
 
-The config of a run may be edited: jobs that depend on the edit run again, all other results are kept. After a
-change of seed, grid or sources nothing could be kept, so these are fixed from the first fit on.
+The config of a run may be edited: jobs that depend on the edit run again, all other results are kept. A
+change of seed, grid or sources would invalidate every result, so these are fixed from the first fit on.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def check_run_directory(run: Run, config: Config) -> None:
         existing = load(run.config)
     except ConfigError as error:
         raise StoreError(f"{run.root}: has a config that cannot be read; {remedy}\n{error}") from None
-    if not (run.root / "fit").is_dir():  # until then sources may still change
+    if not (run.root / "fit").is_dir():  # sources may still change
         return
     new, old = _essence(config), _essence(existing)
     differing = [

@@ -1,4 +1,4 @@
-"""Lineage of a volume of a run, down to the real skulls."""
+"""Lineage of a volume of a run, back to the real skulls."""
 
 from collections.abc import Iterator
 from typing import Any

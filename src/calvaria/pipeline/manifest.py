@@ -1,7 +1,7 @@
 """The manifest: the files of a run, its provenance, and one digest of all its data.
 
-The digest covers names and bytes of stores, tables, weights and records, and nothing else: neither the
-machine nor the path nor the time.
+The digest covers the names and bytes of stores, tables, weights and records only; it does not depend on
+machine, path or time.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ KEYS = ("digest", "seed", "config", "code", "versions", "hardware", "precision",
 
 
 def stores(run: Run, config: Config) -> list[Store]:
-    """Return every store of a run."""
+    """Return all stores of a run."""
     cohorts = (*config.fit, "validation", "test")
     synthetic = [store(family) for family in config.fit for store in (run.sample, run.screen)]
     scored = [run.evaluate(arm) for arm in config.train.arms]
@@ -41,8 +41,8 @@ def ancestry(run: Run, config: Config) -> dict[str, Any]:
     """Return the lineage of every store: the real skulls from which its volumes descend.
 
     Returns:
-        by store: ``parents``, lists of ids of ingested skulls that occur in it, and ``volumes``, for every
-        volume the number of its list.
+        by store: ``parents``, the distinct lists of ids of ingested skulls, and ``volumes``, the number of
+        each volume's list.
     """
     lineage = {}
     for store in stores(run, config):
@@ -63,7 +63,7 @@ def ancestry(run: Run, config: Config) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises:
         StoreError: if it is missing.

@@ -1,4 +1,4 @@
-"""The jobs of a run that Snakemake will start, in order, from the config alone."""
+"""The jobs of a run that Snakemake will start, in order, derived from the config alone."""
 
 from collections.abc import Sequence
 

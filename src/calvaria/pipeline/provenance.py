@@ -28,7 +28,7 @@ PACKAGES = (
     "torch",
     "zarr",
 )
-# The widest instructions that a CPU has decide which kernels run.
+# The widest vector instructions of the CPU determine which kernels run.
 INSTRUCTIONS = ("avx512f", "avx2", "avx", "sse4_2", "asimd")
 
 
@@ -42,9 +42,9 @@ def provenance(config: Config) -> dict[str, Any]:
 
 
 def code(config: Config) -> dict[str, Any]:
-    """Return the version, the commit if the code is in a git checkout, and SHA-256 of every module.
+    """Return the version, the commit if the code is in a git checkout, and the SHA-256 of every module.
 
-    Modules are those of calvaria, and of plugins outside it; ``source`` is one digest of them all.
+    Modules are those of calvaria and of external plugins; ``source`` is one digest of them all.
     """
     package = Path(__file__).parents[1]
     modules = {_module(package, path): path.read_bytes() for path in sorted(package.rglob("*.py"))}
@@ -72,7 +72,7 @@ def _module(package: Path, path: Path) -> str:
 def hardware(config: Config) -> dict[str, str | int | None]:
     """Return the hardware that affects floating-point results: CPU, instructions, GPU, threads per job.
 
-    It is that of this machine; on a cluster other jobs may have run elsewhere.
+    Only this machine is described; on a cluster other jobs may have run elsewhere.
     """
     cpu = _cpu()
     gpu = _gpu() if config.device != "cpu" else None
@@ -89,7 +89,7 @@ def hardware(config: Config) -> dict[str, str | int | None]:
 
 
 def _cpu() -> dict[str, str]:
-    """Return the description of the first CPU by Linux; ARM calls its flags Features."""
+    """Return the first CPU's entry in /proc/cpuinfo; on ARM its flags are named Features."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -100,7 +100,7 @@ def _cpu() -> dict[str, str]:
 
 
 def _gpu() -> str | None:
-    """Return the name of the GPU that torch sees, and the versions of its driver and of CUDA."""
+    """Return the name of the GPU that torch detects, and the versions of its driver and of CUDA."""
     import torch
 
     if not torch.cuda.is_available():
@@ -117,7 +117,7 @@ def _gpu() -> str | None:
 def _git(*arguments: str) -> str | None:
     """Return the output of git in the checkout of this package; None outside of a checkout."""
     root = Path(__file__).parents[3]
-    if not (root / ".git").exists():  # an installed package may lie below somebody else's checkout
+    if not (root / ".git").exists():  # an installed package may lie inside another project's checkout
         return None
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from calvaria.config import Config
 
 COMPUTE = ("device", "threads", "precision", "processes")
-USED_LATER = ("fraction", "gates")  # of registrations
+USED_LATER = ("fraction", "gates")  # settings of a family that do not affect its registrations
 SHARES = ("validation", "test")
 PER_SKULL = ("per_skull", "per_held_out_skull")
 
 
 def section(config: Config, *keys: str) -> dict[str, Any]:
-    """Some top-level keys of the config."""
+    """Return some top-level keys of the config."""
     return config.model_dump(mode="json", include=set(keys))
 
 
@@ -29,7 +29,7 @@ def compute(config: Config) -> dict[str, Any]:
 
 
 def families(config: Config, name: str) -> list[str]:
-    """Return the sections of a family and of the family that it builds on."""
+    """Return the names of a family and of the family that it builds on."""
     return [name, below] if (below := config.below(name)) else [name]
 
 
@@ -43,7 +43,7 @@ def registrations(config: Config, name: str, number: int = 0) -> dict[str, Any]:
     """Return the dependencies of a family's registrations, without the settings ``USED_LATER``."""
     parts = family(config, name)
     parts["fit"][name] = {key: value for key, value in parts["fit"][name].items() if key not in USED_LATER}
-    # The number of skulls that are trained on decides which registration is in which batch.
+    # The number of training skulls determines which registration is in which batch.
     shares = {key: value for key, value in section(config, "split")["split"].items() if key in SHARES}
     return parts | {"split": shares}
 
@@ -76,7 +76,7 @@ def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:
     c = section(config, "train", "evaluate")
     train = {key: value for key, value in c["train"].items() if key != "seeds"}
     fresh = {"inject": defects(config)} if config.train.fresh_defects else {}
-    # A level of augmentation stands for numbers that are in the code of the config.
+    # The parameters of an augmentation level are defined in the code of the config.
     augmentation = config.train.arms[name].augmentation
     geometric = {"geometric": augmentation.model_dump(mode="json") if augmentation else None}
     return (

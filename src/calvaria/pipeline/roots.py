@@ -1,4 +1,4 @@
-"""The modules that a job runs because its config names them: families, sources and recipes."""
+"""The modules of families, sources and recipes that a job runs because its config names them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def recipes(config: Config, name: str = "") -> Sequence[str]:
 
 
 def fresh_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """Return the modules of the recipes, if trainings make defects themselves."""
+    """Return the modules of the recipes if trainings generate new defects, otherwise none."""
     return recipes(config) if config.train.fresh_defects else []
 
 

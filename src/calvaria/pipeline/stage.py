@@ -2,7 +2,7 @@
 
 Every module of ``calvaria.stages`` declares one; ``calvaria.stages.STAGES`` lists them in order. Both the
 command line and the Snakefile import them, so neither this module nor a stage's module imports heavy packages
-at its top.
+at the top level.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Stage:
     name: str
     """Name of its rule, its command, its log and its benchmark file."""
     help: str
-    """Help of its command: a line, perhaps a paragraph, and last a paragraph ``Example: COMMAND``."""
+    """Help of its command: a line, optionally a paragraph, and a final paragraph ``Example: COMMAND``."""
     run: Callable[..., None]
     """Run a job: ``run(run, config)``, followed by the name and the number if there are any."""
     outputs: Callable[[Run, str, int], tuple[Path, ...]]
@@ -92,7 +92,7 @@ class Stage:
     count: Callable[[Config, str, int], int] = _one
     """Number of numbered jobs of a name; the last argument is the number of skulls in the sources."""
     roots: Callable[[Config, str], Sequence[str]] = _nothing
-    """Modules that a job runs and its own module does not import, such as that of its family."""
+    """Modules that a job runs but its own module does not import, such as that of its family."""
     resources: tuple[str, ...] = ()
     """Folders of the package whose files a result depends on."""
     cost: Callable[[Job, Config, Sizes], Cost] = costs.record
@@ -102,7 +102,7 @@ class Stage:
     recomputable: bool = False
     """Whether ``verify --recompute`` may run a job again: each writes one shard of a store."""
     dry_run: Callable[..., str] | None = None
-    """Report the cost of a job, measured in a few steps; takes the arguments of ``run``."""
+    """Measure the cost of a job in a few steps and report it; takes the arguments of ``run``."""
 
     def jobs(self, run: Run, config: Config, skulls: int) -> Iterator[Job]:
         """Yield the jobs of a run whose sources have this number of skulls."""

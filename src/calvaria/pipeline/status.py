@@ -5,7 +5,7 @@ The status is derived from files and processes, since a record could be wrong af
 ===========  =======================================================================================
 done         if all its outputs exist, and Snakemake has not marked one as incomplete
 running      if a process of this machine works on it
-submitted    if Snakemake has submitted it to a cluster and does not know its end
+submitted    if Snakemake has submitted it to a cluster and it has not ended
 interrupted  if it was started and ended without a message: killed, out of memory, out of time
 failed       if it was started and its log ends with an error
 left         otherwise
@@ -33,7 +33,7 @@ from calvaria.utils.progress import duration
 
 STATES = ("done", "running", "submitted", "interrupted", "failed", "left")
 TAIL_BYTES = 4096
-SHOWN = 6  # names in a line
+SHOWN = 6  # maximum number of names per line
 
 Key = tuple[str, str, int]  # stage, subject, number
 
@@ -44,7 +44,7 @@ class JobStatus:
 
     job: Job
     state: str  # one of STATES
-    message: str = ""  # the last line of its log, or its number at the cluster
+    message: str = ""  # the last line of its log, or its cluster job id
     log: Path | None = None
 
 
@@ -111,9 +111,9 @@ def _value(words: Sequence[str], option: str) -> str:
 
 
 def _unfinished(run: Run) -> dict[Path, str | None]:
-    """Return the outputs that Snakemake has marked as incomplete, each with its number at a cluster.
+    """Return the outputs that Snakemake has marked as incomplete, each with its cluster job id, if any.
 
-    Snakemake's directory is beside ``results``.
+    Snakemake's directory is a sibling of ``results``.
     """
     root = run.root.resolve()
     numbers = {}
@@ -125,7 +125,7 @@ def _unfinished(run: Run) -> dict[Path, str | None]:
 
 
 def snakemake_records(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of one of Snakemake's folders of records, each with the path of its output.
+    """Yield the files of one of Snakemake's record folders, each with the path of its output.
 
     A record's name is that path in base64; long names are split into parts, all but the last of which begin
     with @.
@@ -147,7 +147,7 @@ def _external(marker: Path) -> str | None:
 
 
 def _tail(log: Path) -> list[str]:
-    """Return the last lines of a log that are not empty."""
+    """Return the last non-empty lines of a log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
@@ -169,7 +169,7 @@ def _is_error(log: Path) -> bool:
 
 
 def left_s(run: Run, config: Config, states: Sequence[JobStatus]) -> float:
-    """Return the estimated seconds of one core for unfinished jobs, ignoring the progress of running ones.
+    """Return the estimated core seconds of unfinished jobs, ignoring the progress of running ones.
 
     All sources are assumed to have the same number of skulls, so that they need not be accessible.
     """

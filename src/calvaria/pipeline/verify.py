@@ -17,7 +17,7 @@ from calvaria.storage.paths import Run
 
 
 def faults(run: Run) -> list[str]:
-    """Return the differences to the manifest, one line each; empty if every file is unchanged.
+    """Return the differences from the manifest, one line each; empty if every file is unchanged.
 
     Raises:
         StoreError: if there is no manifest, or it is damaged.
@@ -26,7 +26,7 @@ def faults(run: Run) -> list[str]:
     lines = []
     for name, digest in manifest["files"].items():
         path = run.root / name
-        # Jobs also write the metadata of a store, but it is not among the outputs that Snakemake knows.
+        # Jobs also write a store's metadata, which is not a declared output in Snakemake.
         also = f"delete {_whole(path)} and " if path.name == "zarr.json" else ""
         if not path.is_file():
             lines.append(f"{path}: missing; {also}run snakemake again, which writes it")

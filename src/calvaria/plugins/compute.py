@@ -20,7 +20,7 @@ class Compute(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Precision of matrix products; auto uses bfloat16 where a timed probe finds it faster."""
+        """Precision of matrix products; auto uses bfloat16 where a timed probe shows it to be faster."""
 
     @property
     def processes(self) -> int:
@@ -28,7 +28,7 @@ class Compute(Protocol):
 
     @property
     def loaders(self) -> int:
-        """Threads per training that prepare its batches ahead."""
+        """Threads per training that prefetch its batches."""
 
     @property
     def checkpoint_s(self) -> float:

@@ -1,8 +1,9 @@
 """Costs of plugins for estimates: seconds of one core and bytes on disk.
 
-Families and sources return theirs from ``estimated_cost``. One without that method counts as a typical one,
-and the estimate names it. Neither this module nor those methods are part of a fingerprint, so a corrected
-figure re-runs nothing. The figures were measured like those of `calvaria.pipeline.costs`.
+Families and sources return their costs from ``estimated_cost``. A plugin without that method is assumed to
+have typical costs, and the estimate names it. Neither this module nor those methods are part of a
+fingerprint, so a corrected figure re-runs nothing. The figures were measured like those of
+`calvaria.pipeline.costs`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from calvaria.plugins.family import Family
     from calvaria.plugins.section import Optimiser
 
-# Seconds until a job's work begins: imports, reading the training skulls.
+# Start-up time of a job in seconds: imports, reading the training skulls.
 START_S, START_TORCH_S = 0.6, 5.0
 
 
@@ -27,11 +28,11 @@ class Load:
 
     grid: Grid
     training: int  # skulls
-    families: Mapping[str, Family]  # all of the config by name
+    families: Mapping[str, Family]  # all families of the config by name
 
     @property
     def voxels(self) -> float:
-        """Voxels of a volume."""
+        """Number of voxels of a volume."""
         return prod(self.grid.shape)
 
 
@@ -39,12 +40,12 @@ class Load:
 class FamilyCost:
     """Cost of the jobs of a family."""
 
-    fit_s: float  # imports included
+    fit_s: float  # including imports
     draw_s: float  # per skull
     model_bytes: float = 1e4
-    start_s: float = START_TORCH_S  # of every job that draws, until the first skull
+    start_s: float = START_TORCH_S  # start-up time of every job that draws
     template_s: float = 0.0  # of ``build_template``
-    registrations: float = 0.0  # by all batches of ``register`` together
+    registrations: float = 0.0  # number in all batches of ``register``
     registration_s: float = 0.0
     registration_bytes: float = 0.0
     is_measured: bool = True
@@ -58,11 +59,11 @@ class SourceCost:
     is_measured: bool = True
 
 
-UNKNOWN_SOURCE = SourceCost(scan_s=0.6, is_measured=False)  # as a folder of label volumes
+UNKNOWN_SOURCE = SourceCost(scan_s=0.6, is_measured=False)  # that of a folder of label volumes
 
 
 def unknown_family(load: Load) -> FamilyCost:
-    """Return the cost of a family without ``estimated_cost`` or network: that of the ssm."""
+    """Return the cost of a family without ``estimated_cost`` and without a network: that of the ssm."""
     return FamilyCost(
         fit_s=2.0 + load.training * 4e-7 * load.voxels,
         draw_s=3.5e-7 * load.voxels,
@@ -78,18 +79,18 @@ def unknown_network(load: Load, optimiser: Optimiser) -> FamilyCost:
 
 
 def network_cost(load: Load, optimiser: Optimiser, skull_s: float, model_bytes: float) -> FamilyCost:
-    """Return the cost of a network that draws in one pass, from seconds per skull and training step."""
+    """Return the cost of a network that samples in one pass; ``skull_s`` is per skull and training step."""
     fit_s = training_s(optimiser, skull_s)
     return FamilyCost(fit_s=fit_s, draw_s=3e-7 * load.voxels, model_bytes=model_bytes)
 
 
 def training_s(optimiser: Optimiser, skull_s: float) -> float:
-    """Return the seconds of a training, from those per skull and step."""
+    """Return the seconds of a training; ``skull_s`` is per skull and step."""
     return START_TORCH_S + optimiser.steps * optimiser.batch_size * skull_s
 
 
 def convolution_work(voxels: float, patch: int, channels: Sequence[int]) -> float:
-    """Return the multiplications of a network's convolutions, but for a constant.
+    """Return the number of multiplications of a network's convolutions, up to a constant factor.
 
     Args:
         voxels: of the volume.

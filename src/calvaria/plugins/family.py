@@ -1,7 +1,7 @@
 """The contract of augmentation families: a family is fitted to skulls and samples new ones.
 
-A family is a class derived from ``Family``. Its fields are its section of the config, its methods compute:
-they get arrays and return arrays, and write at most to the workspace that they are given.
+A family is a class derived from ``Family``. Its fields are its section of the config; its methods take and
+return arrays, and write only to the workspace passed to them, if any.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted family: named arrays, and a record that can be written as JSON."""
+    """A fitted family: named arrays and a JSON-serialisable record."""
 
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Draw:
-    """One attempt at one sample; it alone, with the run's seed, determines the sample's randomness."""
+    """One attempt at one sample; with the run's seed, it determines all random numbers of the sample."""
 
     index: int
     attempt: int
@@ -55,9 +55,9 @@ class Drawn:
     """A synthetic skull with its ancestry."""
 
     skull: np.ndarray  # (x, y, z) uint8, 1 where there is bone
-    parents: tuple[str, ...]  # ids of every real skull that had a part in it
+    parents: tuple[str, ...]  # ids of all real skulls that it was computed from
     parameters: dict[str, Any]
-    fault: str | None = None  # why the family itself rejects it
+    fault: str | None = None  # why the family rejects it
 
 
 class Registered(Protocol):
@@ -89,8 +89,8 @@ class Registrations:
 class Workspace:
     """The directory of an interruptible job, and digests that identify its unfinished work."""
 
-    directory: Path  # for logs, and below scratch/ for what a resumed job starts from
-    identity: str = ""  # digest of config and code; checkpoints with another one are ignored
+    directory: Path  # for logs, and below scratch/ for the state of an interrupted job
+    identity: str = ""  # digest of config and code; checkpoints with a different one are ignored
     code: str = ""  # digest of the code alone
 
     @property
@@ -110,20 +110,20 @@ def _ignore() -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """Arguments of a family's methods beside its settings and the skulls."""
+    """Arguments of a family's methods other than its settings and the skulls."""
 
     grid: Grid  # of all volumes
-    name: str = "family"  # the family's name in the config: a key of its random numbers, and in messages
+    name: str = "family"  # name of the family in the config, for random numbers and messages
     seed: int = 0
     compute: Compute = field(default_factory=ComputeSettings)
     batch_size: int = 4  # draws per forward pass of a network
     base: "Base | None" = None  # the fitted family that this one depends on
     registered: Registered | None = None  # for families that register
     workspace: Workspace | None = None  # nothing is written without one
-    on_drawn: Callable[[], None] = _ignore  # called by ``sample`` after every skull, to show progress
+    on_drawn: Callable[[], None] = _ignore  # called by ``sample`` after every skull, for progress
 
     def generator(self, *keys: str | int) -> np.random.Generator:
-        """Return a NumPy generator for a purpose; equal keys give equal numbers."""
+        """Return a NumPy generator for a purpose; equal keys give equal random numbers."""
         return seeds.generator(self.seed, self.name, *keys)
 
     def torch_generator(self, *keys: str | int) -> "torch.Generator":
@@ -142,8 +142,8 @@ class Family(Section, ABC):
     """
 
     trains_network: ClassVar[bool] = False  # whether ``fit`` trains a network; see ``training``
-    samples_iteratively: ClassVar[bool] = False  # whether a sample takes many passes through a network
-    reconstructs: ClassVar[bool] = False  # whether it has ``reconstruct``
+    samples_iteratively: ClassVar[bool] = False  # whether sampling takes many passes through a network
+    reconstructs: ClassVar[bool] = False  # whether it implements ``reconstruct``
     is_real: ClassVar[bool] = False  # whether its skulls are real people's
     allows_copies: ClassVar[bool] = False  # whether a sample may equal a training skull
 
@@ -164,7 +164,7 @@ class Family(Section, ABC):
         return False
 
     def registration_batches(self, skulls: int) -> int:
-        """Number of jobs that share the registrations of ``skulls`` training skulls; 0 without any."""
+        """Return the number of jobs that share the registrations of the training skulls; 0 without any."""
         return 0
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, "Family"]) -> None:
@@ -177,11 +177,11 @@ class Family(Section, ABC):
             families: all families of the config by name.
 
         Raises:
-            ValueError: naming the key, what it got and what is expected.
+            ValueError: naming the key, its value and the expected values.
         """
 
     def estimated_cost(self, load: Load) -> FamilyCost:
-        """Return what the jobs of this family cost, for estimates; not part of any fingerprint."""
+        """Return the costs of this family's jobs, for estimates; not part of any fingerprint."""
         return unknown_family(load)
 
     @abstractmethod
@@ -192,18 +192,18 @@ class Family(Section, ABC):
     def sample(
         self, model: Model, population: Population, draws: Sequence[Draw], context: Context
     ) -> list[Drawn]:
-        """Draw skulls, in the order of ``draws``; each depends on its own draw alone."""
+        """Sample skulls in the order of ``draws``; each depends on its own draw alone."""
 
     def training(self, population: Population, context: Context) -> Any:
         """Return the ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
         raise NotImplementedError
 
     def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
-        """Skulls (n, x, y, z) uint8 through encoder and decoder, if ``reconstructs``."""
+        """Pass (n, x, y, z) uint8 skulls through encoder and decoder, if ``reconstructs``."""
         raise NotImplementedError
 
     def build_template(self, population: Population, context: Context) -> np.ndarray:
-        """Return (x, y, z) uint8 mask of the population's template, if ``builds_template``."""
+        """Return the (x, y, z) uint8 mask of the population's template, if ``builds_template``."""
         raise NotImplementedError
 
     def register(

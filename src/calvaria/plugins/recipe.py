@@ -1,7 +1,7 @@
-"""The contract of a defect recipe; docs/own_defects.md shows how a package brings its own.
+"""The contract of a defect recipe; docs/own_defects.md shows how a package provides its own.
 
-Most recipes derive from ``PlacedRecipe`` or ``ShapeRecipe`` of `calvaria.defects.recipes.base`, which leave
-one method to write and bring the options of the built-in recipes.
+Most recipes derive from ``PlacedRecipe`` or ``ShapeRecipe`` of `calvaria.defects.recipes.base`, which
+require only one method and provide the options of the built-in recipes.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from calvaria.geometry.grid import Grid
 from calvaria.plugins.section import Section
 
 Vault = Any  # `calvaria.skull.vault.Vault`; defined in a layer above this one
-Defect = Any  # `calvaria.defects.defect.Defect`; the same
+Defect = Any  # `calvaria.defects.defect.Defect`; likewise
 
 
 class Recipe(Section, ABC):
@@ -28,7 +28,7 @@ class Recipe(Section, ABC):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, skull: np.ndarray, grid: Grid, vault: Vault) -> Defect:
-        """Draw the parameters of one defect; nothing is cut.
+        """Draw the parameters of one defect without cutting it.
 
         Args:
             rng: the only source of random numbers.
@@ -36,11 +36,11 @@ class Recipe(Section, ABC):
             vault: of the skull.
 
         Returns:
-            Parameters in world mm; round them to 1e-4, so that every machine draws the same.
+            Parameters in world mm; round them to 1e-4, so that they are identical on every machine.
         """
 
     def misplaced(self, labels: np.ndarray, grid: Grid, vault: Vault) -> str | None:
-        """Return why a case is outside the region of this recipe, without numbers; None if it is not.
+        """Return why a case is outside the region of this recipe, without numbers; None if it is inside.
 
         Args:
             labels: (x, y, z) uint8: 0 background, 1 remaining bone, 2 implant, which is not empty.
@@ -50,5 +50,5 @@ class Recipe(Section, ABC):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Modules with the code of this recipe; cases are recomputed when that code changes."""
+        """Return the modules with the code of this recipe; cases are recomputed when that code changes."""
         return (type(self).__module__,)

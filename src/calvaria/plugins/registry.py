@@ -1,9 +1,9 @@
 """All kinds of families, recipes and sources: built-in ones and those of installed packages.
 
-A plugin is a class derived from ``Section``: its fields are its section of the config, its methods do the
-work. It has a field ``kind: Literal["NAME"]``, by which a config chooses it. A package offers its own by an
-entry point of the group ``calvaria.families``, ``calvaria.recipes`` or ``calvaria.sources``. Such modules are
-imported whenever a config is read: they import NumPy at most, and what is heavy where it is used.
+A plugin is a class derived from ``Section`` whose fields are its section of the config. It has a field
+``kind: Literal["NAME"]``, by which a config selects it. A package registers its own plugins as entry points
+of the group ``calvaria.families``, ``calvaria.recipes`` or ``calvaria.sources``. Their modules are imported
+whenever a config is read, so they import at most NumPy at the top level and heavier packages where needed.
 """
 
 from functools import cache
@@ -51,7 +51,7 @@ def kinds(group: Group) -> dict[str, type[Section]]:
     """Return the plugins of a group by their kind, the built-in ones first.
 
     Raises:
-        ConfigError: if a plugin cannot be imported, has no kind, or one that is taken.
+        ConfigError: if a plugin cannot be imported, has no kind, or a kind that is already taken.
     """
     paths = [*BUILT_IN[group], *(point.value for point in entry_points(group=f"calvaria.{group}"))]
     plugins: dict[str, type[Section]] = {}

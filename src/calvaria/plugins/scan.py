@@ -1,6 +1,6 @@
 """A scan of a skull, its entry in the catalogue, and a summary of its file.
 
-A summary is for the user to check: two lines of text, or JSON.
+The summary, two lines of text or JSON, lets the user check the file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ class Entry:
     """One skull that a source offers, known without opening a volume."""
 
     id: str  # the source's name, a slash, and the skull's own id
-    person: str  # whose skull it is, as far as the source tells; people, not scans, are split
+    person: str  # the person as identified by the source; people, not scans, are split
     files: tuple[Path, ...] = ()  # existing files, or folders of DICOM slices, that it is read from
     fault: str | None = None  # why it cannot be read, such as a missing partner file
 
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that was found and not read."""
+    """A file that was detected but not read."""
 
     file: str
     reason: str
@@ -44,23 +44,23 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Origin:
-    """Origin of voxels: information of their reader beside values and affine."""
+    """Origin of voxels: the reader's information other than values and affine."""
 
     series: str | None = None  # of DICOM: description, kernel, spacing, number of slices
     left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()  # what the reader decided or doubts, a sentence each
-    meanings: Mapping[int, str] = field(default_factory=dict)  # of a segmentation: label to segment's name
+    notes: tuple[str, ...] = ()  # decisions and doubts of the reader, a sentence each
+    meanings: Mapping[int, str] = field(default_factory=dict)  # of a segmentation: segment name by label
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Description of the file."""
+    """Description of a file."""
 
     kind: Kind
     shape: tuple[int, ...]  # voxels along i, j, k, as stored
     spacing_mm: tuple[float, ...]  # along i, j, k
     tilt_deg: float  # largest deviation of the angle between two axes from 90 degrees
-    value_range: tuple[float, float]  # HU of a CT, labels else
+    value_range: tuple[float, float]  # HU for a CT, labels otherwise
     origin: Origin
 
     def lines(self) -> list[str]:
@@ -102,10 +102,10 @@ class Scan:
 
     labels: npt.NDArray[np.uint8]  # (i, j, k): 0 background, 1 bone, 2 implant; skull = label > 0
     affine: npt.NDArray[np.float64]  # (4, 4), voxel indices to RAS+ millimetres
-    summary: Summary | None = None  # of what was read; synthetic scans have none
+    summary: Summary | None = None  # of the input; None for synthetic scans
 
 
-LEAST_TILT_DEG = 0.5  # smaller ones are rounding of the header
+LEAST_TILT_DEG = 0.5  # smaller tilts are rounding errors of the header
 
 
 def summarise(
@@ -129,7 +129,7 @@ def summarise(
 
 
 def describe_left_out(files: Iterable[LeftOut]) -> str:
-    """Files grouped by reason, an example each."""
+    """Describe files grouped by reason, with one example each."""
     groups: dict[str, list[str]] = {}
     for one in files:
         groups.setdefault(one.reason, []).append(one.file)

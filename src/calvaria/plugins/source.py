@@ -1,4 +1,4 @@
-"""The contract of a source of skulls; docs/own_source.md shows how a package brings its own."""
+"""The contract of a source of skulls; docs/own_source.md shows how a package provides its own."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -26,7 +26,7 @@ class Source(Section, ABC):
     synthetic: ClassVar[bool] = False  # whether its skulls are generated, so that no licence applies
 
     def estimated_cost(self) -> SourceCost:
-        """Return what a scan costs, for estimates; not part of any fingerprint."""
+        """Return the cost of a scan, for estimates; not part of any fingerprint."""
         return UNKNOWN_SOURCE
 
     @abstractmethod
@@ -42,13 +42,13 @@ class Source(Section, ABC):
 
     @abstractmethod
     def read(self, entry: Entry, seed: int) -> Scan:
-        """Read, or generate, the skull of one of the entries.
+        """Read or generate the skull of an entry.
 
         Args:
             seed: of the run; sources that read files ignore it.
 
         Raises:
-            InputError: naming the file, what is wrong with it, and what to do.
+            InputError: naming the file, the fault and the remedy.
         """
 
 

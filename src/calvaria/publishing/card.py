@@ -11,7 +11,7 @@ def card(data: Published, config: dict[str, Any], phantoms: bool) -> str:
     """Return the text of the card.
 
     Args:
-        config: the published one.
+        config: the published config.
         phantoms: whether some skulls come from synthetic sources.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -64,7 +64,7 @@ def _sources(data: Published, config: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _audit(family: str, audit: dict[str, Any]) -> dict[str, Any]:
-    """Return a table row; ``nearer`` if samples are closer to training skulls than real ones."""
+    """Return a table row; ``nearer`` if samples are closer to training skulls than real skulls are."""
     memory = audit["memorisation"]
     nearer = memory["ratio"] < 1 and memory["p_value"] < 0.05
     return {

@@ -1,4 +1,4 @@
-"""publish: write a self-contained directory."""
+"""Publish a finished run as a self-contained directory."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ def publish(run: Run, config: Config, out: Path, terms: Terms, real: bool) -> st
     """Write a finished run's data set into a new directory, completely or not at all.
 
     Args:
-        real: whether to publish real skulls, too.
+        real: whether to publish real skulls as well.
 
     Returns:
         the data set's digest.
@@ -55,7 +55,7 @@ def _verified(run: Run) -> dict[str, Any]:
 
 
 def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real: bool) -> None:
-    """Write stores, audits and the config; check every volume when it is read and after it was written."""
+    """Write stores, audits and the config; check every volume when reading it and after writing it."""
     progress = Progress("publish", 2 * sum(part.count for part in parts), "volumes")
     grid = config.grid.voxels()
     for part in parts:
@@ -77,7 +77,7 @@ def _write_data(partial: Path, run: Run, config: Config, parts: list[Part], real
 
 
 def _public(config: Config) -> dict[str, Any]:
-    """Return the config without paths of this machine, which may name people and projects."""
+    """Return the config without local paths, which may reveal people and projects."""
     public = config.model_dump(mode="json")
     for name, source in public["ingest"]["sources"].items():
         if "path" in source:
@@ -95,7 +95,7 @@ def _describe(
     licences = {"licence": terms.licence, "source_licences": terms.sources}
     about = {"title": terms.title, "version": terms.version, **licences, "run_digest": manifest["digest"]}
     same = {key: manifest[key] for key in PROVENANCE} | {"config": _public(config), "ancestry": ancestry}
-    # The keys of a run's manifest, so that calvaria verify reads it.
+    # The keys match a run's manifest, so that calvaria verify can read it.
     write_json(partial / "manifest.json", {"digest": content_digest, **about, **same, "files": files})
     audits = {family: read_json(partial / "audit" / f"{family}.json") for family in families(config, real)}
     data = Published(

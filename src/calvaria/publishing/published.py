@@ -1,4 +1,4 @@
-"""The description of a data set that card, Croissant and RO-Crate share."""
+"""The description of a data set shared by card, Croissant and RO-Crate."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -52,5 +52,5 @@ class Published:
 
 
 def licence_url(licence: str) -> str:
-    """Return the page of an SPDX identifier; a custom identifier (LicenseRef-) is returned unchanged."""
+    """Return the URL of an SPDX identifier; a custom identifier (LicenseRef-) is returned unchanged."""
     return licence if licence.startswith("LicenseRef-") else f"https://spdx.org/licenses/{licence}"

@@ -18,7 +18,7 @@ class Part:
     name: str  # path without .zarr: cases/NAME or skulls/NAME
     source: Store[InjectRow] | Store[ScreenRow]
     count: int
-    what: str  # one sentence about its volumes
+    what: str  # a sentence that describes its volumes
 
     @property
     def path(self) -> str:
@@ -43,10 +43,10 @@ def families(config: Config, real: bool) -> list[str]:
 
 
 def select(run: Run, config: Config, real: bool) -> list[Part]:
-    """Return the stores of all published families, and on request or for phantoms of held-out people.
+    """Return the stores of all published families and, on request or for phantoms, of held-out people.
 
-    Ingested scans, deformations and weights are never published: a deformation and one skull yield another
-    real skull, and networks may have memorised their training data.
+    Ingested scans, deformations and weights are never published: a deformation applied to one skull yields
+    another real skull, and networks may have memorised their training data.
 
     Raises:
         CalvariaError: if there is nothing to publish.

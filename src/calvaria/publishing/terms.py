@@ -30,8 +30,8 @@ def file_sources(config: Config) -> list[str]:
 def check_terms(config: Config, terms: Terms) -> None:
     """Check the licences, as far as their names state conditions.
 
-    All data of a run count as adapted from its sources, whatever the family. So a licence without derivatives
-    (ND) forbids publishing, and the conditions NC and SA of Creative Commons are passed on.
+    All data of a run count as adaptations of its sources, whatever the family. Hence a no-derivatives
+    licence (ND) forbids publishing, and the Creative Commons conditions NC and SA are passed on.
 
     Raises:
         TermsError: if the licence of a source is missing or incompatible, or an unknown source is named.

@@ -15,7 +15,7 @@ from calvaria.metrics.statistics import per_person
 from calvaria.report.tables import DSC, FIDELITY, GATES, HD95, MEASURES, Quantity, measured, scores
 from calvaria.storage.rows import EvaluateRow, ScreenRow
 
-# Okabe and Ito's palette, distinguishable with any colour vision; markers help further.
+# Okabe-Ito palette, distinguishable with any colour vision; markers differ as well.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 STYLES = ("-", "--", "-.", ":")
 INK, PALE = "#333333", "#dddddd"
@@ -103,7 +103,7 @@ def difference_figure(
 
 
 def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot | None:
-    """Plot mean DSC with its interval by number of synthetic skulls; None if no arms differ in that."""
+    """Plot mean DSC with its interval by number of synthetic skulls; None if no arms differ in it."""
     groups = curves(config.train.arms)
     if not groups:
         return None

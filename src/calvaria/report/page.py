@@ -239,14 +239,14 @@ def _arm(run: Run, config: Config, name: str, rows: list[EvaluateRow], recipes: 
 
 
 def _augmented(arm: Arm) -> str:
-    """Describe geometric augmentation and number of skulls of an arm."""
+    """Describe an arm's geometric augmentation and number of skulls."""
     level = arm.geometric if isinstance(arm.geometric, str) else "custom"
     text = "" if level == "none" else f"; geometric, {level}"
     return text + (f"; {arm.samples} skulls per family" if arm.samples is not None else "")
 
 
 def _mixture(weights: dict[str, float]) -> str:
-    """Describe the shares of families in the training cases of an arm, as ``real 50 %, vae 50 %``."""
+    """Describe the shares of families in an arm's training cases, such as ``real 50 %, vae 50 %``."""
     if len(weights) == 1:
         return next(iter(weights))
     total = sum(weights.values())

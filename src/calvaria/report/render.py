@@ -23,14 +23,14 @@ TRUE_COLOUR = np.array([0, 114, 178]) / 255
 PREDICTED_COLOUR = np.array([230, 130, 0]) / 255
 BACKGROUND_COLOUR = np.ones(3)
 
-LEVEL = 0.3  # below one half, so that bone of one voxel remains after the blur
-BLUR_VOXELS = 0.8  # sd of the blur in voxels of the grid
-SMOOTH_VOXELS = 1.6  # sd of the blur from which normals are taken, wider to hide the terraces of the voxels
+LEVEL = 0.3  # below one half, so that bone one voxel thick survives the blur
+BLUR_VOXELS = 0.8  # sd of the blur in grid voxels
+SMOOTH_VOXELS = 1.6  # sd of the blur for normals, wider to hide voxel staircases
 FINE_MM = 1.3  # smallest spacing at which the blurred field is sampled
 FINE_VOXELS = 176  # maximum samples along an axis of the field
-LIGHT_OFFSET_MM = 6.0  # distance outside of the surface at which the ambient light is sampled
+LIGHT_OFFSET_MM = 6.0  # distance outside the surface at which the ambient light is sampled
 KEY_LIGHT = np.array([-0.50, 0.60, 0.62])  # towards the light: viewer's right, up, towards the viewer
-EDGE = 0.2  # range of colour among neighbours above which a pixel is redrawn with more rays
+EDGE = 0.2  # colour range among neighbours above which a pixel is supersampled
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ class Scene:
 
     @cached_property
     def leap(self) -> np.ndarray:
-        """(x/2, y/2, z/2) float32, number of samples that a ray can skip, per block of 2 cubed samples."""
+        """(x/2, y/2, z/2) float32, samples that a ray can skip, per block of 2 x 2 x 2 samples."""
         solid = _halve(self.surface.values, np.maximum) >= LEVEL
         free = edt.edt(np.asfortranarray(~solid), parallel=1)
         return 2 * np.maximum(free - np.float32(np.sqrt(3)), 0)
 
     def approach_mm(self, axes: np.ndarray, screen: np.ndarray) -> np.ndarray:
-        """Return an upper bound of the surface's position towards the viewer.
+        """Return an upper bound of the surface's position along the view axis.
 
         Args:
             axes: axes of the view.
@@ -125,7 +125,7 @@ class Scene:
 
     @cached_property
     def light(self) -> Field:
-        """Ambient light: visible fraction of 14 directions, per block of 4 cubed samples."""
+        """Ambient light: visible fraction of 14 directions, per block of 4 x 4 x 4 samples."""
         coarse = _halve(_halve(self.surface.values, np.add), np.add) / 64
         clear = np.pad(1 - np.clip(2 * coarse, 0, 1), 1, constant_values=1.0)
         steps = [step for step in product((-1, 0, 1), repeat=3) if np.count_nonzero(step) in (1, 3)]
@@ -209,7 +209,7 @@ def _interpolate(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def _halve(values: np.ndarray, combine: np.ufunc) -> np.ndarray:
-    """Combine each block of 2 cubed samples."""
+    """Combine each block of 2 x 2 x 2 samples."""
     values = combine(values[0::2], values[1::2])
     values = combine(values[:, 0::2], values[:, 1::2])
     return combine(values[:, :, 0::2], values[:, :, 1::2])
@@ -262,7 +262,7 @@ def _march(
 
     Args:
         values: (x, y, z) field.
-        leap: (x/2, y/2, z/2) free distance from each block of 2 cubed samples.
+        leap: (x/2, y/2, z/2) free distance from each block of 2 x 2 x 2 samples.
         slope: maximum change of the field along a ray.
         starts: (3, n) fractional indices outside the surface.
         direction: (3,) unit vector.
@@ -279,7 +279,7 @@ def _march(
     travelled = np.zeros_like(distance)
     while len(ray):
         points = starts[:, ray] + travelled * direction[:, None]
-        # Outside of the volume, at least as much is free as in the nearest block.
+        # Outside the volume, the free distance is at least that of the nearest block.
         nearest = np.clip(np.floor((points + 0.5) / 2).astype(np.intp), 0, limit)
         step = leap.take((nearest * strides).sum(axis=0))
         near = np.flatnonzero(step == 0)

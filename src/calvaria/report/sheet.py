@@ -1,4 +1,4 @@
-"""The contact sheet: every skull of a shard from two sides, with id and verdict."""
+"""The contact sheet: two views of every skull of a shard, with id and verdict."""
 
 import io
 from collections.abc import Sequence

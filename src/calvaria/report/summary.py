@@ -77,7 +77,7 @@ def _significant(comparisons: Sequence[ArmComparison]) -> str:
 def _underpowered(comparisons: Sequence[ArmComparison]) -> list[str]:
     """Warn if there are too few people for any difference to be significant."""
     people = min(one.result.people for one in comparisons)
-    smallest_p = 2.0 ** (1 - people) * len(comparisons)  # of the signed-rank test, if every person gains
+    smallest_p = 2.0 ** (1 - people) * len(comparisons)  # of the signed-rank test, if every person improves
     if smallest_p < ALPHA:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Meshes of bone and implants for the report's 3-D view, small enough for a page.
+"""Meshes of bone and implants for the report's 3-D view, small enough to embed in the page.
 
 A surface is the level set of the blurred voxels that keeps their volume. Positions are RAS+ millimetres
 from the centre of the grid.
@@ -68,10 +68,10 @@ def packed(values: np.ndarray) -> str:
 
 
 def to_json(mesh: Surface, signed_mm: np.ndarray | None = None) -> dict[str, str | int]:
-    """Encode a mesh, and a distance for each of its points, for the 3-D view.
+    """Encode a mesh, optionally with a distance for each of its points, for the 3-D view.
 
-    Positions and distances are int16 in steps. Positions and corners are stored as differences along each
-    column, which compresses better.
+    Positions and distances are quantised to int16. Positions and vertex indices are stored as differences,
+    which compress better.
 
     Args:
         signed_mm: (n,) signed distances of the points in mm.
@@ -90,7 +90,7 @@ def to_json(mesh: Surface, signed_mm: np.ndarray | None = None) -> dict[str, str
 
 
 def _differences(values: np.ndarray) -> np.ndarray:
-    """Return differences along the last axis, the first from zero; overflow wraps, also in their sum."""
+    """Return differences along the last axis, the first from zero; overflow cancels in their sum."""
     return np.diff(values, axis=-1, prepend=values.dtype.type(0))
 
 

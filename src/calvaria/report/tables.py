@@ -84,7 +84,7 @@ def number(value: float | None, digits: int) -> str:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Format mean ± standard deviation; the latter only of at least two values."""
+    """Format mean ± standard deviation; the latter only for at least two values."""
     if not values:
         return "–"
     mean = number(float(np.mean(values)), digits)
@@ -117,7 +117,7 @@ class Score:
         return number(self.median, self.digits)
 
     def __str__(self) -> str:
-        """Mean / median."""
+        """Format mean / median."""
         return f"{self.mean_text} / {self.median_text}"
 
 
@@ -136,12 +136,12 @@ def mark_best(arms: Sequence[Sequence[Score]]) -> list[list[Score]]:
 
 
 def best_arm(rows_of: dict[str, list[EvaluateRow]]) -> str:
-    """Return the arm with the highest mean DSC, the first of equals."""
+    """Return the arm with the highest mean DSC, the first in a tie."""
     return max(rows_of, key=lambda arm: float(np.mean(scores(rows_of[arm], DSC))))
 
 
 def by_recipe(rows: Sequence[EvaluateRow], recipes: Sequence[str]) -> list[Score | None]:
-    """Return the DSC of the cases of each recipe, None without cases."""
+    """Return the DSC of each recipe's cases, None without cases."""
     groups = [scores((row for row in rows if row["recipe"] == recipe), DSC) for recipe in recipes]
     return [summarise(group, DSC.digits) if group else None for group in groups]
 
@@ -264,7 +264,7 @@ def measure_table(samples: Sequence[ScreenRow], limits: dict[str, Any]) -> list[
     """Compare the measures of accepted samples with the training skulls and the accepted range.
 
     Args:
-        limits: (low, high) of every measure, and ``training``: the measures of each training skull.
+        limits: (low, high) of every measure; under ``training`` the measures of each training skull.
     """
     table = []
     for measure in MEASURES:

@@ -60,7 +60,7 @@ def audit(run: Run, config: Config, family: str) -> None:
 
 
 def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | None:
-    """Means over the test skulls, and how many came back empty; None for a family that rebuilds nothing."""
+    """Return mean scores and the number of empty reconstructions, or None without ``reconstruct``."""
     import numpy as np
 
     from calvaria.families.run_context import context_of

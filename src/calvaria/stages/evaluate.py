@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ScoreValues,
     )
 
-NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")  # its shape
+NETWORK = ("patch", "channels", "mirror", "predicts", "completion", "deep_supervision")  # its architecture
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Case:
 def evaluate(run: Run, config: Config, arm: str) -> None:
     """Write the arm's evaluate store: the defective skulls with the predicted implants, and their scores.
 
-    Every network has a row per case, and so has their ensemble if it is configured. Scores are those on the
-    native grid; ``grid`` has those of the coarse networks alone, on the canonical grid.
+    Each network, and the ensemble if configured, has one row per case. Scores refer to the native grid;
+    ``grid`` has the scores of the coarse networks alone, on the canonical grid.
     """
     import numpy as np
 
@@ -125,7 +125,7 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> Pr
 
 
 def cases(run: Run, config: Config) -> Iterator[Case]:
-    """Yield the test cases; read each scan once."""
+    """Yield the test cases, reading each scan once."""
     import numpy as np
 
     from calvaria import sources
@@ -159,7 +159,7 @@ def cases(run: Run, config: Config) -> Iterator[Case]:
 
 
 def _finite(scores: Scores) -> ScoreValues:
-    """Return scores with None for infinity, which JSON does not have."""
+    """Return scores with None for infinity, which JSON cannot represent."""
     from calvaria.storage.rows import ScoreValues
 
     finite = {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}

@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 def ingest(run: Run, config: Config, shard: int) -> None:
     """Write one shard of the ingest store, and the pictures of its vaults.
 
-    A skull with a fault or a doubt keeps its place, with its verdict; one that cannot be read is an empty
-    volume.
+    A faulty or doubtful skull is stored with its verdict; an unreadable one is an empty volume.
     """
     import numpy as np
 
@@ -53,7 +52,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
     for volume, vault, entry in zip(volumes, vaults, chosen, strict=True):
         try:
             scan = sources.read(config.ingest.sources, entry, config.seed)
-        except InputError as error:  # one bad file must not hide the others; people and report say it loudly
+        except InputError as error:  # one bad file must not stop the others; people and report show it
             row = _row(entry, Finding("fault", "unreadable", str(error)), (), ())
         else:
             examined = examine(scan, grid, config.ingest.top_margin_mm)
@@ -88,7 +87,7 @@ def _row(
 
 
 def _add_geometry(row: IngestColumns, scan: Scan, examined: Examined) -> None:
-    """Add the scan's grid, its pose and the fit of the template, as far as they are known."""
+    """Add the scan's grid, its pose and the fit of the template, as far as known."""
     row["scan"] = {"shape": list(scan.labels.shape), "affine": scan.affine.tolist()}
     if examined.pose is not None and examined.to_box is not None:
         row["pose"] = examined.to_box.tolist()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from calvaria.storage.paths import Run
     from calvaria.storage.rows import CaseSkull, InjectColumns, Origin
 
-OWN = "own"  # the recipe's name where a held-out skull came with a defect of its own
+OWN = "own"  # recipe name for the original defect of a held-out skull
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20  # closest pairs that are written down
+SHOWN = 20  # closest pairs in people.json
 
 
 def people(run: Run, config: Config) -> None:
@@ -96,9 +96,9 @@ def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPictur
 
 
 def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str, Any]]:
-    """Return every pair of skulls that their source calls two people's, the closest first.
+    """Return all pairs of skulls of different people according to their source, the closest first.
 
-    Several cases of one skull have one vault; it is compared once, and the others count as its person's.
+    Several cases of one skull have the same vault, which is compared only once.
     """
     import numpy as np
 
@@ -123,7 +123,7 @@ def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str,
 
 
 def group(names: list[str], same: list[tuple[int, int]]) -> list[str]:
-    """Return the person of every skull: the first name of all that are linked by a name or by a pair."""
+    """Return the person of every skull: the first name among all skulls linked by a name or by a pair."""
     root = list(range(len(names)))
 
     def find(number: int) -> int:

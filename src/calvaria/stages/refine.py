@@ -20,7 +20,7 @@ def refine(run: Run, config: Config) -> None:
     """Write ``refine``: ``model.safetensors``, ``refine.json``, ``steps.jsonl``.
 
     Raises:
-        CalvariaError: if the config does not ask for it.
+        CalvariaError: if the config has no section ``refine``.
     """
     from calvaria.reconstruction.fine.training import train_fine, training_job
     from calvaria.storage.store import write_json

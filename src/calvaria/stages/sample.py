@@ -37,7 +37,7 @@ def sample(run: Run, config: Config, family: str, shard: int) -> None:
 
 
 def ancestry(draw: Draw, family: str, drawn: Drawn) -> SampleColumns:
-    """Origin of a synthetic skull."""
+    """Return the row columns that describe the origin of a synthetic skull."""
     return {
         "family": family,
         "attempt": draw.attempt,

@@ -21,7 +21,7 @@ def training_population(run: Run) -> Population:
 
 
 def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the distinct complete skulls of a cohort; of several cases of one skull, the first.
+    """Return the distinct complete skulls of a cohort; for several cases of one skull, the first.
 
     Returns:
         their identifiers, and (n, x, y, z) uint8 masks of bone.

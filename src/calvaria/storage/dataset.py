@@ -1,4 +1,4 @@
-"""A torch data set of a store, published or of a run."""
+"""A torch data set of a published store or a run's store."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -18,15 +18,14 @@ KEYS = ("defective", "implant", "skull", "labels", "planes")
 class SkullDataset(Dataset[dict[str, Any]]):
     """The volumes of one store as dictionaries of tensors, for MONAI's dictionary transforms.
 
-    An item has ``index``, the volume's number, and for every key a (1, x, y, z) tensor, x to the right, y to
-    the front and z to the top:
+    An item has ``index``, the volume's number, and for every key a (1, x, y, z) tensor in RAS+ orientation:
 
     - ``defective``: 1 is remaining bone;
     - ``implant``: 1 is missing bone; all 0 in a store of skulls;
     - ``skull``: 1 is the complete skull, the union of both;
     - ``labels``: 0 background, 1 remaining bone, 2 implant;
     - ``planes``: (plane, x, y, z / 8), bits of defective skull and implant, for `unpack` on a GPU: an eighth
-      of the bytes to prepare and to transfer.
+      of the bytes to load and transfer.
 
     ``rows[index]`` has the metadata of a volume (docs/tables.md). It is not part of the item because lists
     and nulls cannot be collated. No file is kept open, so loaders may spawn their workers.

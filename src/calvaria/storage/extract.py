@@ -43,7 +43,7 @@ SEGMENTS = {
 
 
 def extract(path: Path, index: int, out: Path, view: View, scan: bool) -> tuple[int, ...]:
-    """Write a view of one volume of a store, published or of a run.
+    """Write a view of one volume of a published store or a run's store.
 
     Args:
         out: the file; its extension selects the format.

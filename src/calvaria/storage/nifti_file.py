@@ -8,7 +8,7 @@ import numpy as np
 
 from calvaria.geometry.nifti_frames import has_qform
 
-SCANNER, ALIGNED = 1, 2  # codes of world coordinates: of the scanner, or of another aligned frame
+SCANNER, ALIGNED = 1, 2  # xform codes: scanner coordinates, or another aligned frame
 
 
 def write_nifti(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
@@ -20,8 +20,8 @@ def nifti_bytes(labels: np.ndarray, affine: np.ndarray, world: int, packed: bool
     """Return the bytes of a NIfTI file of labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
     Args:
-        world: code of the sform, and of the qform if that can express the affine. If it cannot, such as for a
-            tilted gantry, the qform's code is 0: programs that prefer the qform would misplace the labels.
+        world: code of the sform, and of the qform if a qform can express the affine. Otherwise, such as for
+            a tilted gantry, the qform's code is 0, as programs that prefer the qform would misplace labels.
         packed: whether to compress with gzip.
     """
     import nibabel
@@ -45,7 +45,7 @@ def tilt_note(file: Path, affine: np.ndarray, shape: tuple[int, ...]) -> str | N
 
 
 def gzipped(content: bytes) -> bytes:
-    """Compress without time and name; the header of `gzip.compress` depends on the version of Python."""
+    """Compress without timestamp and name; the header of `gzip.compress` depends on the Python version."""
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as stream:
         stream.write(content)

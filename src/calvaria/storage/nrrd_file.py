@@ -1,6 +1,6 @@
 """Write NRRD files with reproducible bytes, also as segmentations of 3D Slicer (``.seg.nrrd``).
 
-pynrrd would include the time. Format: https://teem.sourceforge.net/nrrd/format.html
+pynrrd would include a timestamp. Format: https://teem.sourceforge.net/nrrd/format.html
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ def nrrd_bytes(labels: np.ndarray, affine: np.ndarray, segments: Mapping[int, Se
     """Return the bytes of an NRRD file of uint8 labels (i, j, k) with a (4, 4) affine to RAS+ millimetres.
 
     Args:
-        segments: by label; empty for a plain volume, not empty for a segmentation.
+        segments: segments by label; empty for a plain volume instead of a segmentation.
     """
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine + 0.0  # no -0.0
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine + 0.0  # avoid -0.0
     directions = " ".join(_vector(lps[:3, axis]) for axis in range(3))
     lines = [
         "NRRD0004",

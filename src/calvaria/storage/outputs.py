@@ -30,7 +30,7 @@ class Output:
 
 
 def check_file(option: str, file: Path) -> None:
-    """Check that a file can be written, by a probe file in the same folder.
+    """Check that a file can be written, by writing a probe file in the same folder.
 
     Raises:
         InputError: if the folder does not exist, or the file cannot be written.
@@ -51,7 +51,7 @@ def write_together(outputs: list[Output]) -> None:
     """Write partial files and rename them once all are written.
 
     Raises:
-        InputError: if a file cannot be written; then none is.
+        InputError: if a file cannot be written; no file is written then.
     """
     partials = [_partial(output.file) for output in outputs]
     with _removed(*partials):
@@ -90,7 +90,7 @@ def check_new(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder that is renamed to ``out`` at the end; after an error nothing is left.
+    """Yield a folder that is renamed to ``out`` at the end, or deleted after an error.
 
     Raises:
         InputError: if ``out`` exists and is not an empty folder, or cannot be written.
@@ -108,7 +108,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def _partial(path: Path) -> Path:
-    """Return a short partial name in the same folder, which is not too long if the path is not."""
+    """Return a temporary path in the same folder, with a name short enough for any file system."""
     return path.with_name(f".{secrets.token_hex(4)}{PARTIAL}")
 
 
@@ -119,7 +119,7 @@ def _removed(*partials: Path) -> Iterator[None]:
         yield
     finally:
         for partial in partials:
-            # On a read-only disk nothing can be removed; the original error is more informative.
+            # Removal fails on a read-only disk; the original error is more informative.
             with suppress(OSError):
                 if partial.is_dir():
                     shutil.rmtree(partial)

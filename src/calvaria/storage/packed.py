@@ -5,7 +5,7 @@ A packed store has the layout of a run's store (see `calvaria.storage.store`) ex
 - ``planes/``: one uint8 array (volume, plane, x, y, z / 8). Plane 0 is bone (label 1); plane 1, in stores of
   cases only, is implant (label 2). Each bit is a voxel, packed along z in the order of ``numpy.packbits``.
   One chunk per volume, many per shard; zstd, then a CRC-32C of the compressed bytes, which is almost free,
-  whereas zstd's own checksum takes most of a read. Both are core codecs of Zarr 3.
+  whereas zstd's own checksum takes most of the read time. Both are core codecs of Zarr 3.
 - ``rows/0.jsonl``: the rows of all volumes. Their ``sha256`` is that of the label volume.
 
 zstd compresses bits better than labels, and `numpy.unpackbits` restores a mask (benchmarks/loading.md).
@@ -59,7 +59,7 @@ class PackedStore:
         return int(self._array["shape"][0])
 
     def rows(self) -> list[Any]:
-        """Return the rows of all volumes, ordered by index; of the table screen or inject.
+        """Return the rows of all volumes, ordered by index; their table is screen or inject.
 
         Raises:
             StoreError: if indices are missing or duplicated.
@@ -70,7 +70,7 @@ class PackedStore:
         return rows
 
     def masks(self, index: int) -> list[np.ndarray]:
-        """Return the (x, y, z) uint8 masks of a volume: bone and implant; in a store of skulls only bone."""
+        """Return the (x, y, z) uint8 masks of a volume: bone and, in a store of cases, implant."""
         return [np.unpackbits(plane, axis=-1) for plane in self.planes(index)]
 
     def volume(self, row: VolumeRow) -> np.ndarray:

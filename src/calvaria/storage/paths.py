@@ -27,7 +27,7 @@ class Run:
         return Store(self.root / "ingest.zarr")
 
     def vaults(self, shard: int | str) -> Path:
-        """Vault images of one shard of skulls, at the resolution of their scans."""
+        """Return the vault images of one shard of skulls, at the resolution of their scans."""
         return self.root / "ingest" / f"vaults-{shard}.safetensors"
 
     def sheet(self, shard: int | str) -> Path:
@@ -66,11 +66,11 @@ class Run:
         return self.fit(family) / f"registrations-{batch}.jsonl"
 
     def scratch(self, family: str) -> Path:
-        """Finished registrations of unfinished batches."""
+        """Return the directory of finished registrations of unfinished batches."""
         return self.fit(family) / "scratch"
 
     def sample(self, family: str) -> Store[SampleRow]:
-        """Skulls drawn from a family, before screening."""
+        """Return the skulls drawn from a family, before screening."""
         return Store(self.root / "sample" / f"{family}.zarr")
 
     @property
@@ -79,15 +79,15 @@ class Run:
         return self.root / "screen" / "limits.json"
 
     def screen(self, family: str) -> Store[ScreenRow]:
-        """Plausible skulls of a family; rejected ones are redrawn."""
+        """Return the plausible skulls of a family; rejected ones are redrawn."""
         return Store(self.root / "screen" / f"{family}.zarr")
 
     def audit(self, family: str) -> Path:
-        """Fidelity, diversity and memorisation of a family's skulls."""
+        """Return the audit of a family's skulls: fidelity, diversity and memorisation."""
         return self.root / "audit" / f"{family}.json"
 
     def inject(self, cohort: str) -> Store[InjectRow]:
-        """Cases: skulls of a family or a held-out cohort, with defects."""
+        """Return the cases: skulls of a family or a held-out cohort, with defects."""
         return Store(self.root / "inject" / f"{cohort}.zarr")
 
     def train(self, arm: str, seed: int | str) -> Path:
@@ -118,5 +118,5 @@ class Run:
         return self.root / "logs" / f"{job}.log"
 
     def benchmark(self, job: str) -> Path:
-        """Time and memory of a job, measured by Snakemake."""
+        """Return the benchmark file of a job: time and memory, measured by Snakemake."""
         return self.root / "benchmarks" / f"{job}.tsv"

@@ -1,10 +1,10 @@
 """The columns of the tables that a run writes, each declared once.
 
-A row is one JSON object of a ``.jsonl`` file. The types below describe rows to mypy and cost nothing at run
-time; docs/tables.md and the Croissant description of a published data set are generated from them.
+A row is one JSON object of a ``.jsonl`` file. The types below describe rows to mypy at no run-time cost;
+docs/tables.md and the Croissant description of a published data set are generated from them.
 
-Every row of a store extends `VolumeRow`, whose columns `calvaria.storage.store.write_shard` adds; its other
-base class has the columns that a stage passes to it.
+Every row of a store extends `VolumeRow`, whose columns `calvaria.storage.store.write_shard` adds; the other
+base class has the columns that a stage passes to ``write_shard``.
 """
 
 from dataclasses import dataclass
@@ -185,7 +185,7 @@ class InjectRow(VolumeRow, InjectColumns):
 # evaluate
 
 ENSEMBLE: Final = "ensemble"
-Network = int | Literal["ensemble"]  # which of an arm's networks predicted, or all of them together
+Network = int | Literal["ensemble"]  # number of an arm's network, or all networks together
 
 
 class ScoreValues(TypedDict):
@@ -233,7 +233,7 @@ class EvaluateRow(VolumeRow, EvaluateColumns):
 
 
 def is_ensemble(row: EvaluateRow) -> bool:
-    """Return whether the prediction is that of an arm's ensemble instead of a single network."""
+    """Return whether a prediction is that of an arm's ensemble instead of a single network."""
     return row["seed"] == ENSEMBLE
 
 
@@ -307,7 +307,7 @@ class Declared:
 
 
 def columns(row: type) -> list[Declared]:
-    """Return the declared columns of a row type, a base class's first."""
+    """Return the declared columns of a row type, those of base classes first."""
     return [_declared(row, name, hint) for name, hint in get_type_hints(row, include_extras=True).items()]
 
 

@@ -32,7 +32,7 @@ RowT = TypeVar("RowT", bound=VolumeRow, covariant=True)
 METADATA = ("zarr.json", "labels/zarr.json")  # Zarr's metadata files
 PARTIAL = ".partial"  # suffix of files that are being written
 CHECKSUM_BYTES = 4  # size of a CRC-32C
-ABANDONED_S = 3600.0  # age from which a partial file is left over from a killed job
+ABANDONED_S = 3600.0  # age above which a partial file is assumed to be left over from a killed job
 PACKING: dict[str, Any] = {"cname": "zstd", "clevel": 1, "blocksize": 2**20}
 
 
@@ -132,14 +132,14 @@ def write_shard(
     """Write one shard and its rows, and the metadata of a new store.
 
     Args:
-        number: number of the shard, from 0.
+        number: 0-based number of the shard.
         count: volumes in the whole store.
         shard_size: volumes per full shard.
         volumes: (n, x, y, z) uint8 labels, all volumes of the shard.
         rows: the stage's columns of each volume; ``index`` and ``sha256`` are added.
 
     Raises:
-        ValueError: if the number of volumes or rows is not that of the shard, or a label is not 0, 1 or 2.
+        ValueError: if the number of volumes or rows does not match the shard, or a label is not 0, 1 or 2.
         StoreError: if a file cannot be written.
     """
     first = number * shard_size
@@ -256,7 +256,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         StoreError: if the file cannot be written, such as on a full or read-only disk.
     """
     data = content.encode() if isinstance(content, str) else content
-    # Jobs on several machines may write the same file and have the same process id.
+    # Jobs on different machines may write the same file and have the same process id.
     partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
     with writing(path):
         if path.is_file() and path.read_bytes() == data:
@@ -286,7 +286,7 @@ def writing(path: Path) -> Iterator[None]:
 def clear_partial(root: Path) -> None:
     """Delete partial files of killed jobs below a directory that are older than `ABANDONED_S`."""
     for path in root.rglob(f".*{PARTIAL}"):
-        with suppress(FileNotFoundError):  # its job may have finished it in the meantime
+        with suppress(FileNotFoundError):  # its job may have renamed it in the meantime
             if time.time() - path.stat().st_mtime > ABANDONED_S:
                 path.unlink()
 
@@ -302,7 +302,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read a JSONL table of any columns.
+    """Read a JSONL table with arbitrary columns.
 
     Raises:
         StoreError: if the table is missing or a line is not JSON.

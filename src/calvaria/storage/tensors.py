@@ -1,6 +1,6 @@
 """Named arrays on disk as safetensors: nothing is unpickled, and corruption is always detected.
 
-The header has the SHA-256 of every array under ``sha256``; other readers of safetensors can ignore it.
+The header has the SHA-256 of every array under ``sha256``, which other readers of safetensors can ignore.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ import numpy as np
 from calvaria.errors import StoreError
 from calvaria.storage.store import write_atomically
 
-CHECKSUMS = "sha256"  # a single key of the header, because safetensors does not fix the order of several
+CHECKSUMS = "sha256"  # a single key, because safetensors does not fix the order of header keys
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: str = "") -> None:
     """Write named arrays, atomically.
 
     Args:
-        about: a text for the header, returned by ``read_about``.
+        about: text for the header, returned by ``read_about``.
     """
     from safetensors.numpy import save
 

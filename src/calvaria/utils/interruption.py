@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """130 or 143."""
+        """130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal
 
 
@@ -36,7 +36,7 @@ def raise_on_signals() -> None:
 
 @contextmanager
 def nothing_written_on_interrupt() -> Iterator[None]:
-    """State in the message of an interruption that nothing was written, for commands that do not resume."""
+    """State in the interruption message that nothing was written, for commands that do not resume."""
     try:
         yield
     except Interrupted as interrupted:
@@ -44,7 +44,7 @@ def nothing_written_on_interrupt() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """Ignore SIGINT and SIGTERM, in a command that is about to exit."""
+    """Ignore SIGINT and SIGTERM in a command that is about to exit."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -68,7 +68,7 @@ def postponed() -> Iterator[Stop]:
     """Postpone SIGINT and SIGTERM to the end of the block."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals only ever reach the main thread
+        yield stop  # Python delivers signals only to the main thread
         return
 
     def remember(number: int, _: FrameType | None) -> None:

@@ -1,7 +1,7 @@
-"""Import single modules of a large package, without all that its ``__init__`` files import.
+"""Import single modules of a large package without running its ``__init__`` files.
 
-``import monai.networks.blocks.dynunet_block`` runs ``monai/__init__.py`` first, which imports every module of
-MONAI and with them pandas, scikit-learn and Matplotlib: 4 s for two blocks that need torch alone
+``import monai.networks.blocks.dynunet_block`` first runs ``monai/__init__.py``, which imports every module
+of MONAI and thus pandas, scikit-learn and Matplotlib: 4 s for two blocks that need only torch
 (benchmarks/imports.md).
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 
 @contextmanager
 def without_init(package: str) -> Iterator[None]:
-    """Import modules of a package in this context without running the ``__init__`` of packages above them.
+    """Import modules of a package in this context without running the ``__init__`` of their parents.
 
-    The modules stay loaded, the packages do not: a later import gets them whole, with the same modules. Do
-    nothing if the whole package has been imported already.
+    The modules stay loaded, the parent packages do not: a later import loads these completely and reuses
+    the modules. Do nothing if the package has already been imported.
     """
     if package in sys.modules:
         yield
@@ -38,7 +38,7 @@ def without_init(package: str) -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the packages of one package for ``without_init``, and after it."""
+    """Finder of a package and its subpackages, as stubs within ``without_init`` and as usual after it."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -56,7 +56,7 @@ class _Finder(MetaPathFinder):
 
 
 def _finder(package: str) -> _Finder:
-    """Return the installed finder of a package; install it the first time."""
+    """Return the finder of a package; install it if necessary."""
     for finder in sys.meta_path:
         if isinstance(finder, _Finder) and finder.package == package:
             return finder
@@ -66,17 +66,17 @@ def _finder(package: str) -> _Finder:
 
 
 class _PackageLoader(Loader):
-    """Loads a package in another way than the loader that would."""
+    """Base of loaders that wrap a package's regular loader."""
 
     def __init__(self, loader: InspectLoader) -> None:
         self.loader = loader
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python to make an empty module."""
+        """Return None, so that Python creates an empty module."""
 
 
 class _StubLoader(_PackageLoader):
-    """Loads a package as a stub."""
+    """Loader of a package as a stub."""
 
     def exec_module(self, module: ModuleType) -> None:
         source = self.loader.get_source(module.__name__) or ""
@@ -85,7 +85,7 @@ class _StubLoader(_PackageLoader):
 
 
 class _WholeLoader(_PackageLoader):
-    """Loads a package as ever, after those of its modules that are loaded have become its attributes."""
+    """Loader of a complete package whose loaded modules become its attributes first."""
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
@@ -98,15 +98,15 @@ class _WholeLoader(_PackageLoader):
 
 
 class _Stub(ModuleType):
-    """A package whose ``__init__`` was not run; has what modules of the package import from it."""
+    """A package whose ``__init__`` was not run; resolves the names that its modules import from it."""
 
     _origins: dict[str, tuple[str, str]]
 
     def __getattr__(self, name: str) -> Any:
-        """Import what the ``__init__`` would import under this name; take any other from the whole package.
+        """Import what the ``__init__`` would import under this name; take others from the complete package.
 
         Raises:
-            AttributeError: if there is no such name, or the whole package is not to be imported yet.
+            AttributeError: if there is no such name, or the complete package may not be imported yet.
         """
         if name in self._origins:
             module, original = self._origins[name]
@@ -118,7 +118,7 @@ class _Stub(ModuleType):
 
 
 def _origins(package: str, source: str) -> dict[str, tuple[str, str]]:
-    """Return, for every name that an ``__init__`` imports from its own package, module and name there."""
+    """Return module and original name of every name that an ``__init__`` imports from its package."""
     return {
         alias.asname or alias.name: (f"{package}.{node.module}", alias.name)
         for node in ast.parse(source).body

@@ -7,9 +7,9 @@ from typing import Any
 
 from calvaria.utils.terminal import console
 
-# A line at first every few seconds, later less often: a log of a day has some 1500 of them.
+# Shortest and longest interval between two lines; a log of one day has about 1500 lines.
 INTERVALS_S = (5.0, 60.0)
-SHARE = 0.1  # of the time that it has been going on, between two lines
+SHARE = 0.1  # interval as a fraction of the elapsed time
 
 
 class Progress:
@@ -23,10 +23,10 @@ class Progress:
         if self._bar is not None:
             self._task = self._bar.add_task(title, total=total, completed=done, unit=unit, note="")
             self._bar.start()
-            atexit.register(self._bar.stop)  # gives the cursor back when the work fails, too
+            atexit.register(self._bar.stop)  # restore the cursor even if the work fails
 
     def advance(self, note: str = "") -> None:
-        """Count one more; print a line if the last one is old enough or all is done."""
+        """Count one more item; print a line if the last one is old enough or all items are done."""
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, advance=1, note=note)
@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 
 
 def _bar() -> Any:
-    """Return a bar, or None if standard error is not a terminal that can move its cursor."""
+    """Return a progress bar, or None if standard error is not a terminal with cursor control."""
     terminal = console()
     if terminal is None:
         return None

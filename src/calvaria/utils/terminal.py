@@ -1,4 +1,4 @@
-"""The terminal that messages and progress bars share, so that neither overwrites the other."""
+"""The terminal, shared by messages and progress bars so that neither overwrites the other."""
 
 import sys
 from functools import cache
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def console() -> Any | None:
-    """Return a rich console on standard error; None if that is not a terminal that can move its cursor."""
+    """Return a rich console on standard error, or None if that is not a terminal with cursor control."""
     if not sys.stderr.isatty():
         return None
     shared = _console()
