@@ -217,14 +217,14 @@ class _Loop:
         with torch.inference_mode(), autocast(self.job.config, self.device):
             value = self.workers.mean({"value": float(self.training.validate())})["value"]
         averaged.train()
-        if not math.isfinite(value):
-            self._diverged(self.training.validation, value)
-        if position.best is None or value < position.best:
+        if math.isfinite(value) and (position.best is None or value < position.best):
             position.best, position.best_step, position.stale = value, position.step, 0
             self.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
         else:
             position.stale += 1
         self.average.restore(averaged.parameters())
+        if not math.isfinite(value):
+            self._diverged(self.training.validation, value)
         patience = self.job.settings.patience
         position.stopped = patience is not None and position.stale >= patience
         return value

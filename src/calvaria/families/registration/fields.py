@@ -16,7 +16,6 @@ from calvaria.geometry.grid import Grid
 from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 
-REACH = 2.0  # distance from bone at which signed distances are truncated, in spacings of the field
 
 
 @dataclass(frozen=True)
