@@ -137,6 +137,21 @@ def test_a_non_finite_loss_stops_with_a_message_and_keeps_the_last_good_weights(
     assert all(torch.equal(value, wanted[1][name]) for name, value in found[1].items())
 
 
+def test_a_non_finite_validation_keeps_the_raw_weights_too(config, tmp_path):
+    place = place_in(tmp_path, config, validate_every=5)
+    with pytest.raises(DivergedError, match="fit x: validation is nan"):
+        train(replace(two_players(), validate=lambda: float("nan")), place, CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(two_players(stop_at=5), place_in(tmp_path / "good", config), CPU)
+    found, expected = (
+        checkpoint.load(folder / "scratch" / place.checkpoint.name, f"i data torch {torch.__version__}")[1]
+        for folder in (tmp_path, tmp_path / "good")
+    )
+    best = {name for name in expected if name.startswith("best.")}
+    assert found.keys() == expected.keys() - best
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
 def test_a_batch_in_parts_teaches_the_same(config, tmp_path):
     whole, parts = two_players(), two_players()
     train(whole, place_in(tmp_path / "whole", config), CPU)
