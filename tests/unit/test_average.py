@@ -22,12 +22,12 @@ def test_every_step_has_the_bits_of_diffusers():
             parameter.data += torch.randn(7, generator=generator)
         ours.step(parameters)
         theirs.step(parameters)
-        assert values(ours.shadow_params) == values(theirs.shadow_params)
+        assert values(ours.averages) == values(theirs.shadow_params)
     learned = values(parameters)
-    assert values(ours.shadow_params)[0] != learned[0]
-    assert values(ours.shadow_params)[1] == learned[1]
+    assert values(ours.averages)[0] != learned[0]
+    assert values(ours.averages)[1] == learned[1]
     ours.store(parameters)
     ours.copy_to(parameters)
-    assert values(parameters) == values(ours.shadow_params)
+    assert values(parameters) == values(ours.averages)
     ours.restore(parameters)
     assert values(parameters) == learned

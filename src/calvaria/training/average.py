@@ -18,18 +18,18 @@ class MovingAverage:
         Args:
             decay: weight of the previous average in a step, 0 to 1; lower in the first steps.
         """
-        self.shadow_params = [parameter.detach().clone() for parameter in parameters]
+        self.averages = [parameter.detach().clone() for parameter in parameters]
         self.decay = decay
-        self.optimization_step = 0  # steps done
+        self.steps = 0  # steps done
         self._stored: list[torch.Tensor] = []
 
     @torch.no_grad()
     def step(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Update the average with the parameters of a finished step; copy those that are not trained."""
-        past = self.optimization_step
-        self.optimization_step += 1
+        past = self.steps
+        self.steps += 1
         share = 1 - (min((1 + past) / (10 + past), self.decay) if past else 0.0)
-        for average, parameter in zip(self.shadow_params, parameters, strict=True):
+        for average, parameter in zip(self.averages, parameters, strict=True):
             if parameter.requires_grad:
                 average.sub_(share * (average - parameter))
             else:
@@ -37,7 +37,7 @@ class MovingAverage:
 
     def copy_to(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Set the parameters to their average."""
-        for average, parameter in zip(self.shadow_params, parameters, strict=True):
+        for average, parameter in zip(self.averages, parameters, strict=True):
             parameter.data.copy_(average)
 
     def store(self, parameters: Iterable[torch.nn.Parameter]) -> None:

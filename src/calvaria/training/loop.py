@@ -252,7 +252,7 @@ class _Loop:
             tensors |= {f"network.{name}.{key}": value for key, value in network.state_dict().items()}
         for number, optimiser in enumerate(self.optimisers):
             tensors |= checkpoint.optimiser_tensors(optimiser, f"optimiser.{number}")
-        for number, shadow in enumerate(self.average.shadow_params):
+        for number, shadow in enumerate(self.average.averages):
             tensors[f"average.{number}"] = shadow
         checkpoint.save(self.job.checkpoint, self.position, tensors)
 
@@ -266,10 +266,10 @@ class _Loop:
             for number, optimiser in enumerate(self.optimisers):
                 checkpoint.restore_optimiser(optimiser, tensors, f"optimiser.{number}")
             shadows = under(tensors, "average")
-            self.average.shadow_params = [
+            self.average.averages = [
                 shadows[str(number)].to(self.device) for number in range(len(shadows))
             ]
-            self.average.optimization_step = self.position.step
+            self.average.steps = self.position.step
             self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
             logger.info("%s: resumed after step %d", self.job.title, self.position.step)
         if self.workers.rank == 0 and self.job.log.is_file():
