@@ -68,7 +68,7 @@ def main() -> None:
             model = settings.fit(population, context)
             seconds = time.perf_counter() - began
             made = settings.reconstruct(model, test, context)
-            rows = [asdict(compare(one, wanted, grid)) for one, wanted in zip(made, test, strict=True)]
+            rows = [asdict(compare(one, expected, grid)) for one, expected in zip(made, test, strict=True)]
             means = [float(np.mean([row[key] for row in rows])) for key in rows[0]]
             label = name if steps > 1 else f"{name}, untrained"
             figures = " | ".join(f"{value:.3f}" for value in means)

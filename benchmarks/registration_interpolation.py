@@ -53,20 +53,20 @@ def interpolation(setting: Setting) -> None:
                 key=lambda t: t[0],
             )
         theirs = theirs.numpy()
-        wanted = vault_map(people.masks[target], grid)
+        expected = vault_map(people.masks[target], grid)
         for name, warped in (
             ("nearest neighbour", nearest),
             ("linear, threshold 0.5", (occupancy > 0.5).astype(np.uint8)),
             ("distances, threshold that keeps volume", mine),
         ):
             found = vault_map(warped, grid)
-            both = (found.thickness_mm > 0) & (wanted.thickness_mm > 0)
+            both = (found.thickness_mm > 0) & (expected.thickness_mm > 0)
             rows.append(
                 {
                     "way": name,
                     "dice": dice(warped, people.masks[target]),
                     "thickness_error_mm": float(
-                        np.abs(found.thickness_mm - wanted.thickness_mm)[both].mean()
+                        np.abs(found.thickness_mm - expected.thickness_mm)[both].mean()
                     ),
                     "volume_error": float(np.count_nonzero(warped) / occupancy.sum(dtype=np.float64) - 1),
                     "rough": roughness(warped),

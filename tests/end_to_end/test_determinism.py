@@ -40,14 +40,14 @@ ELSEWHERE = {"PYTHONHASHSEED": "12345", "PYTHONPROFILEIMPORTTIME": "1"}
 def run_elsewhere(place: Path) -> Path:
     """Run a copy of the project, kill it and its jobs while the autoencoder trains, and restart it."""
     project, where = place / "copy of the project", place / "elsewhere"
-    told = subprocess.run(
+    listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    for name in filter(None, told.split("\0")):
+    for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, project / name)
@@ -200,9 +200,9 @@ def test_ancestry_leads_from_a_prediction_and_from_a_case_to_real_skulls(runs):
     assert {row["id"] for row in made if row["store"] == "ingest.zarr"} == set(made[0]["parents"])
     predicted = steps("evaluate/all.zarr", "1")
     assert [row["store"] for row in predicted] == ["evaluate/all.zarr", "inject/test.zarr", "ingest.zarr"]
-    told = read_json(runs["here"] / "manifest.json")["ancestry"]
+    listed = read_json(runs["here"] / "manifest.json")["ancestry"]
     for store, rows in (("inject/registration.zarr", made), ("evaluate/all.zarr", predicted)):
-        about = told[store]
+        about = listed[store]
         parents = about["parents"][about["volumes"][rows[0]["index"]]]
         assert parents == [row["id"] for row in rows if row["store"] == "ingest.zarr"]
 

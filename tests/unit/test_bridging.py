@@ -137,13 +137,13 @@ def test_how_widely_a_hole_is_drawn_hardly_matters(known, hole):
 def test_a_splint_or_a_bevelled_rim_in_the_hole_is_not_believed(known):
     truth = head(np.random.default_rng(1))
     open_vault = without(truth, SIDE)
-    wanted = images(interpolate(open_vault, wider(SIDE), known))
+    expected = images(interpolate(open_vault, wider(SIDE), known))
     rim = binary_dilation(SIDE, np.ones((3, 3))) & ~SIDE
     for outer_mm in (np.where(SIDE, 120, 0), np.where(rim, truth.outer_mm - 3, 0)):
         changed = np.where(outer_mm > 0, outer_mm, open_vault.outer_mm).astype(np.float32)
         inner = np.where(SIDE & (outer_mm > 0), 110, open_vault.inner_mm).astype(np.float32)
         found = images(interpolate(replace(open_vault, outer_mm=changed, inner_mm=inner), wider(SIDE), known))
-        assert np.abs(found - wanted)[:, SIDE].max() < 0.15
+        assert np.abs(found - expected)[:, SIDE].max() < 0.15
 
 
 def test_a_vault_without_hole_is_returned_as_it_is(known):
@@ -185,7 +185,7 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
         towards = np.array([side * 0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
         return 3 * np.exp(-((np.arccos(np.clip(directions() @ towards, -1, 1)) / 0.3) ** 2))
 
-    def told(more: np.ndarray) -> float:
+    def stated(more: np.ndarray) -> float:
         """Return the change of the interpolated radius in the hole for a given bump in mm."""
         bumpy = replace(vault, outer_mm=vault.outer_mm + more, inner_mm=vault.inner_mm + more)
         found, usual = (images(interpolate(without(one, SIDE), SIDE, known)) for one in (bumpy, vault))
@@ -193,8 +193,8 @@ def test_a_bump_of_the_other_side_is_expected_on_this_one_too(known):
 
     vault = head(np.random.default_rng(5))
     there = float(bump(1)[SIDE].mean())
-    assert 0.5 * there < told(bump(1) + bump(-1)) < there
-    assert told(bump(1) + bump(-1)) > 1.5 * told(bump(1))
+    assert 0.5 * there < stated(bump(1) + bump(-1)) < there
+    assert stated(bump(1) + bump(-1)) > 1.5 * stated(bump(1))
 
 
 def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
@@ -213,12 +213,14 @@ def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
 
 
 def test_a_hole_gets_a_border_within_the_cone():
-    missing, wanted = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+    missing, expected = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     for row, column in ((30, 40), (45, 60)):  # the second one at the rim
         missing[row, column] = True
-        wanted[row - RIM_PIXELS : row + RIM_PIXELS + 1, column - RIM_PIXELS : column + RIM_PIXELS + 1] = True
-    assert (wanted & ~CONE).any()
-    assert np.array_equal(add_rim(missing), wanted & CONE)
+        expected[row - RIM_PIXELS : row + RIM_PIXELS + 1, column - RIM_PIXELS : column + RIM_PIXELS + 1] = (
+            True
+        )
+    assert (expected & ~CONE).any()
+    assert np.array_equal(add_rim(missing), expected & CONE)
 
 
 def depth_mm(vault: VaultPicture) -> np.ndarray:
@@ -241,8 +243,8 @@ def test_the_picture_of_a_spherical_bridge_is_its_depth():
     depth = depth_mm(sphere())
     rays, distance, cone = polar()
     outer, inner = SPHERE_MM
-    wanted = np.clip(np.minimum(outer - distance, distance - inner), -MAX_DEPTH_MM, MAX_DEPTH_MM)
-    assert np.allclose(depth[cone], wanted[cone], atol=1e-3)
+    expected = np.clip(np.minimum(outer - distance, distance - inner), -MAX_DEPTH_MM, MAX_DEPTH_MM)
+    assert np.allclose(depth[cone], expected[cone], atol=1e-3)
     assert (depth[rays[..., 2] < np.cos(np.deg2rad(CONE_DEG))] == -MAX_DEPTH_MM).all()
     middle = depth[24, 28]  # the voxels straight above the centre, every 3 mm, from 27 mm below it
     assert middle[9 + 25] == pytest.approx(0, abs=1e-3)

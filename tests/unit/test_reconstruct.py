@@ -160,8 +160,8 @@ def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips)
     assert np.allclose(again.affine, expected.affine, rtol=0, atol=1e-4)
     mesh, same = (trimesh.load(place / "implant.stl") for place in (first, other))
     assert np.allclose(same.vertices, mesh.vertices, rtol=0, atol=1e-3)
-    about, told = (read_json(place / "checks.json") for place in (first, other))
-    assert {**about, "input": None} == {**told, "input": None}
+    about, stated = (read_json(place / "checks.json") for place in (first, other))
+    assert {**about, "input": None} == {**stated, "input": None}
 
 
 def test_a_wider_gap_is_kept_from_the_bone_of_the_file(models, coarse_head, tmp_path):

@@ -89,7 +89,7 @@ def seen(monkeypatch) -> list[torch.Tensor]:
 
 
 @pytest.fixture
-def wanted(monkeypatch) -> list[torch.Tensor]:
+def expected(monkeypatch) -> list[torch.Tensor]:
     """The targets of the network during training, in order."""
     targets: list[torch.Tensor] = []
     loss = trainer.supervised_loss
@@ -116,11 +116,11 @@ def differing(one: torch.Tensor, other: torch.Tensor) -> int:
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["stored", "fresh"])
 @pytest.mark.parametrize("arm", ["plain", "extreme"])
-def test_the_network_sees_and_learns_what_augmentation_makes_of_the_batch(run, seen, wanted, arm, fresh):
+def test_the_network_sees_and_learns_what_augmentation_makes_of_the_batch(run, seen, expected, arm, fresh):
     config = config_with(fresh_defects=fresh)
     learn(run, config, arm, *range(STEPS))
-    assert len(seen) == len(wanted) == STEPS
-    for step, (shown, target) in enumerate(zip(seen, wanted, strict=True)):
+    assert len(seen) == len(expected) == STEPS
+    for step, (shown, target) in enumerate(zip(seen, expected, strict=True)):
         labels, changes = Member(run, config, arm, 0).batch(step)
         assert len(changes) == (BATCH if arm == "extreme" else 0)
         moved = apply_changes(labels, changes) if changes else labels
@@ -128,7 +128,7 @@ def test_the_network_sees_and_learns_what_augmentation_makes_of_the_batch(run, s
         assert torch.equal(target, network_target(moved, config.train.predicts))
 
 
-def test_an_arm_with_augmentation_sees_the_same_cases_as_the_one_without_but_moved(run, seen, wanted):
+def test_an_arm_with_augmentation_sees_the_same_cases_as_the_one_without_but_moved(run, seen, expected):
     config = config_with()
     learn(run, config, "plain", *range(STEPS))
     learn(run, config, "extreme", *range(STEPS))
@@ -136,7 +136,7 @@ def test_an_arm_with_augmentation_sees_the_same_cases_as_the_one_without_but_mov
         batches = [Member(run, config, arm, 0).batch(step)[0] for arm in ("plain", "extreme")]
         assert torch.equal(*batches)
         assert differing(seen[step], seen[step + STEPS]) == BATCH
-        assert differing(wanted[step], wanted[step + STEPS]) >= BATCH - 1  # some lose little of the base
+        assert differing(expected[step], expected[step + STEPS]) >= BATCH - 1  # some lose little of the base
 
 
 def test_the_network_sees_heads_of_half_the_size_if_the_config_says_so(run, seen):
@@ -153,14 +153,14 @@ def test_the_network_sees_heads_of_half_the_size_if_the_config_says_so(run, seen
 
 @pytest.mark.parametrize("loaders", [0, 2])
 @pytest.mark.parametrize("arm", ["plain", "extreme"])
-def test_parts_together_are_the_whole_batch(run, seen, wanted, arm, loaders):
+def test_parts_together_are_the_whole_batch(run, seen, expected, arm, loaders):
     config = config_with(loaders=loaders)
     learn(run, config, arm, 0, 1)
     (update,) = training(Member(run, config, arm, 0), CPU).updates
     for step in (0, 1):
         for index in (0, 1):
             update.loss(step, 0, MicroBatch(index, 2))
-    for inputs in (seen, wanted):
+    for inputs in (seen, expected):
         assert [len(one) for one in inputs] == [BATCH] * 2 + [BATCH // 2] * 4
         assert torch.equal(torch.cat(inputs[2:4]), inputs[0])
         assert torch.equal(torch.cat(inputs[4:6]), inputs[1])
@@ -168,12 +168,12 @@ def test_parts_together_are_the_whole_batch(run, seen, wanted, arm, loaders):
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["stored", "fresh"])
-def test_the_same_step_gives_the_same_input_whenever_it_comes(run, seen, wanted, fresh):
+def test_the_same_step_gives_the_same_input_whenever_it_comes(run, seen, expected, fresh):
     """This includes resumed trainings and any number of loaders."""
     learn(run, config_with(fresh_defects=fresh), "extreme", 0, 1, 2, 2)
     learn(run, config_with(fresh_defects=fresh, loaders=3), "extreme", 2)
     learn(run, config_with(fresh_defects=fresh, loaders=0), "extreme", 2)
-    for inputs in (seen, wanted):
+    for inputs in (seen, expected):
         for again in inputs[3:]:
             assert torch.equal(again, inputs[2])
         assert differing(inputs[0], inputs[1]) == differing(inputs[1], inputs[2]) == BATCH
@@ -218,12 +218,12 @@ def test_validation_cases_are_neither_augmented_nor_given_new_defects(run, cases
     assert all(any(torch.equal(one, each) for each in allowed) for batch in shown for one in batch.split(1))
 
 
-def test_a_skull_gets_another_implant_every_time_with_fresh_defects(cases, seen, wanted, tmp_path):
+def test_a_skull_gets_another_implant_every_time_with_fresh_defects(cases, seen, expected, tmp_path):
     """Implants differ between steps and within a batch; the skull stays unchanged."""
     alone = a_run(Run(tmp_path), cases[[0, 5]])
     learn(alone, config_with(fresh_defects=True), "plain", *range(STEPS))
     skull = torch.from_numpy(cases[0] > 0).float()
-    implants = torch.cat(wanted)[:, 0]
+    implants = torch.cat(expected)[:, 0]
     assert all(
         torch.equal(bone + implant, skull)
         for bone, implant in zip(torch.cat(seen)[:, 0], implants, strict=True)
@@ -232,8 +232,8 @@ def test_a_skull_gets_another_implant_every_time_with_fresh_defects(cases, seen,
     assert len({implant.numpy().tobytes() for implant in implants}) == STEPS * BATCH
 
 
-def test_a_skull_keeps_its_implant_without_fresh_defects(cases, wanted, tmp_path):
+def test_a_skull_keeps_its_implant_without_fresh_defects(cases, expected, tmp_path):
     alone = a_run(Run(tmp_path), cases[[0, 5]])
     learn(alone, config_with(), "plain", *range(STEPS))
     stored = torch.from_numpy(cases[0] == IMPLANT).float()
-    assert all(torch.equal(implant, stored) for implant in torch.cat(wanted)[:, 0])
+    assert all(torch.equal(implant, stored) for implant in torch.cat(expected)[:, 0])

@@ -21,7 +21,7 @@ def prepare_device(config: Compute) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic
     torch.set_num_threads(config.threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler, 2 s
-    # Deterministic mode fills new tensors with NaN, a fifth of a step; no operation here reads them unwritten.
+    # Deterministic mode also fills new tensors with NaN; no operation here reads a tensor before writing it.
     torch.utils.deterministic.fill_uninitialized_memory = False
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:

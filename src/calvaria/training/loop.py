@@ -266,9 +266,7 @@ class _Loop:
             for number, optimiser in enumerate(self.optimisers):
                 checkpoint.restore_optimiser(optimiser, tensors, f"optimiser.{number}")
             shadows = under(tensors, "average")
-            self.average.averages = [
-                shadows[str(number)].to(self.device) for number in range(len(shadows))
-            ]
+            self.average.averages = [shadows[str(number)].to(self.device) for number in range(len(shadows))]
             self.average.steps = self.position.step
             self.best = {name: value.to(self.device) for name, value in under(tensors, "best").items()}
             logger.info("%s: resumed after step %d", self.job.title, self.position.step)

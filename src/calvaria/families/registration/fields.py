@@ -17,7 +17,6 @@ from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 
 
-
 @dataclass(frozen=True)
 class Skull:
     """A skull prepared for interpolation."""
