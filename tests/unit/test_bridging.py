@@ -216,9 +216,8 @@ def test_a_hole_gets_a_border_within_the_cone():
     missing, expected = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     for row, column in ((30, 40), (45, 60)):  # the second one at the rim
         missing[row, column] = True
-        expected[row - RIM_PIXELS : row + RIM_PIXELS + 1, column - RIM_PIXELS : column + RIM_PIXELS + 1] = (
-            True
-        )
+        rows, columns = (slice(place - RIM_PIXELS, place + RIM_PIXELS + 1) for place in (row, column))
+        expected[rows, columns] = True
     assert (expected & ~CONE).any()
     assert np.array_equal(add_rim(missing), expected & CONE)
 
