@@ -24,7 +24,7 @@ from environment import header
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "vqvae", "wgan", "introvae", "ldm")
 STEPS = 24  # of the reconstruction network
-TURNS = 3
+TURNS = 2
 
 
 def main() -> None:

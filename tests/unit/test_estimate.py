@@ -29,7 +29,8 @@ TRAINED = {kind: {"optimiser": {"steps": 9}} for kind in ("vae", "vqvae", "intro
 PHANTOM, FOLDER = PhantomSource(kind="phantom"), FolderSource(kind="folder", path=ROOT)
 
 # Mean seconds of a job on one core, from the benchmark files of two runs (benchmarks/estimate.md); jobs of
-# less than four seconds are mostly imports. The demo's introvae was trained for 150 steps.
+# less than four seconds are mostly imports. The demo had larger networks and more steps than now; introvae
+# and vqvae took twice as long.
 DEMO_TOOK = {
     "ingest": 12.7,
     "template": 15.0,
@@ -74,7 +75,16 @@ def config_of(path, **changes: Any) -> Config:
     ("config", "skulls", "took"),
     [
         (
-            config_of(DEMO, fit__introvae__optimiser__steps=150, train__optimiser__steps=200),
+            config_of(
+                DEMO,
+                fit__vae__optimiser__steps=100,
+                fit__vqvae__optimiser__steps=60,
+                fit__wgan__optimiser__steps=150,
+                fit__introvae__optimiser__steps=150,
+                fit__ldm__optimiser__steps=120,
+                train__optimiser__steps=200,
+                train__channels=[16, 32, 64],
+            ),
             [PHANTOM] * 24,
             DEMO_TOOK,
         ),

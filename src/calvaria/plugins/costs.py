@@ -89,12 +89,13 @@ def training_s(optimiser: Optimiser, skull_s: float) -> float:
     return START_TORCH_S + optimiser.steps * optimiser.batch_size * skull_s
 
 
-def convolution_work(voxels: float, patch: int, channels: Sequence[int]) -> float:
+def convolution_work(voxels: float, patch: int, channels: Sequence[int], memory: int = 0) -> float:
     """Return the number of multiplications of a network's convolutions, up to a constant factor.
 
     Args:
         voxels: of the volume.
         patch: voxels per edge that are rearranged into channels of the finest level.
         channels: per level, fine to coarse; each level halves the resolution.
+        memory: multiplications that take as long as reading and writing a channel; counts for few channels.
     """
-    return sum(voxels / (patch * 2**level) ** 3 * c * c for level, c in enumerate(channels))
+    return sum(voxels / (patch * 2**level) ** 3 * c * (c + memory) for level, c in enumerate(channels))

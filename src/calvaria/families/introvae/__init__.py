@@ -40,7 +40,7 @@ class IntrovaeFamily(NetworkFamily):
     """Training; steps count updates of encoder and decoder together."""
 
     def estimated_cost(self, load: Load) -> FamilyCost:
-        skull_s = 8.2e-8 * convolution_work(load.voxels, self.patch, self.channels)
+        skull_s = 3.3e-8 * convolution_work(load.voxels, self.patch, self.channels)
         return network_cost(load, self.optimiser, skull_s, model_bytes=50e6)
 
     def check(self, name: str, grid: Grid, processes: int, families: Mapping[str, Family]) -> None:

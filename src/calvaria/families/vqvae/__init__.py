@@ -36,7 +36,7 @@ class VqvaeFamily(AutoencoderFamily):
 
     def estimated_cost(self, load: Load) -> FamilyCost:
         work = convolution_work(load.voxels, self.patch, self.channels) * self.blocks
-        return network_cost(load, self.optimiser, 2.0e-8 * work, model_bytes=45e6)
+        return network_cost(load, self.optimiser, 1.3e-8 * work, model_bytes=45e6)
 
     def training(self, population: Population, context: Context) -> "Training":
         from calvaria.families.vqvae.training import training
