@@ -22,7 +22,7 @@ def prepare_device(config: Compute) -> torch.device:
     torch.set_num_threads(config.threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler, 2 s
     # Deterministic mode also fills new tensors with NaN; no operation here reads a tensor before writing it.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
         raise CalvariaError("device: cuda is configured, but torch detects no GPU; use device: auto or cpu")
