@@ -1,4 +1,4 @@
-"""Makes docs/demo.png from a finished demo: ``python docs/picture.py results/demo docs/demo.png``."""
+"""Write docs/demo.png from a finished demo: ``python docs/picture.py results/demo docs/demo.png``."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ SIZE, CAPTION = 220, 24
 
 
 def tile(picture: np.ndarray, caption: str) -> Image.Image:
-    """A picture with its caption below."""
+    """Return a picture with its caption below."""
     image = Image.new("RGB", (SIZE, SIZE + CAPTION), "white")
     image.paste(Image.fromarray(picture), (0, 0))
     ImageDraw.Draw(image).text((SIZE // 2, SIZE + 2), caption, "black", ImageFont.load_default(14), "ma")

@@ -1,4 +1,4 @@
-"""A hook of MkDocs: what lies outside of docs/ becomes part of the site, and the site needs no network.
+"""MkDocs hook: include files outside of docs/ in the site, and keep the site free of network requests.
 
 In the repository a link leads from docs/ to ``../benchmarks/families.md``; on the site both lie below one
 folder. What is linked to and does not exist stays a broken link, which stops the build.
@@ -31,7 +31,7 @@ LOADED = re.compile(r'<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)="(
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds what lies outside of docs/, under its path in the repository."""
+    """Add files outside of docs/ under their path in the repository."""
     for pattern in PAGES + FILES:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
@@ -41,7 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turns links between files of the repository into links between pages of the site."""
+    """Turn links between files of the repository into links between pages of the site."""
     here = page.file.src_uri
     folder = posixpath.dirname(here)
     inside = (Path(config.docs_dir) / here).is_file()
@@ -55,7 +55,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Refuses a page that would load something from the network."""
+    """Raise an error for a page that would load something from the network."""
     if found := LOADED.search(output):
         raise PluginError(f"{page.file.src_uri}: the site must need no network, but it has {found[0]}")
     return output
