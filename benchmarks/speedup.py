@@ -24,19 +24,19 @@ from environment import header
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "vqvae", "wgan", "introvae", "ldm")
 STEPS = 24  # of the reconstruction network
-TURNS = 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, required=True)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     given = parser.parse_args()
     checkouts = {"before": given.before.resolve(), "after": ROOT}
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: start(code, Path(folder) / name) for name, code in checkouts.items()}
         seconds: dict[str, dict[str, list[float]]] = {}
-        for _ in range(TURNS):
+        for _ in range(given.turns):
             for name, code in checkouts.items():
                 for network in ("reconstruction", *FAMILIES):
                     took = (
@@ -46,7 +46,7 @@ def main() -> None:
                     )
                     seconds.setdefault(network, {}).setdefault(name, []).append(took)
                     print(network, name, took, flush=True)
-    given.out.write_text(page(given.before, seconds), encoding="utf-8")
+    given.out.write_text(page(given.before, given.turns, seconds), encoding="utf-8")
 
 
 def config() -> dict[str, Any]:
@@ -94,7 +94,7 @@ def train_step(code: Path, run: Path) -> float:
     return 1 / float(re.findall(rf"{STEPS}/{STEPS} steps, ([\d.e-]+)/s", output)[-1])
 
 
-def page(before: Path, seconds: dict[str, dict[str, list[float]]]) -> str:
+def page(before: Path, turns: int, seconds: dict[str, dict[str, list[float]]]) -> str:
     """Return the page: median seconds of a step and their ratio."""
     commit = subprocess.run(
         ["git", "-C", str(before), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
@@ -105,7 +105,7 @@ def page(before: Path, seconds: dict[str, dict[str, list[float]]]) -> str:
             f"python benchmarks/speedup.py --before {before.name}",
         ),
         "",
-        f"Before: commit {commit}, in float32. Networks of the demo; median of {TURNS} turns on one core.",
+        f"Before: commit {commit}, in float32. Networks of the demo; median of {turns} turns on one core.",
         "",
         "| network | before, s | after, s | times as fast |",
         "|---|---|---|---|",

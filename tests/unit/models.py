@@ -157,7 +157,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def expected(folder: Path, mesh: str = "implant.stl", **settings: float) -> Options:
+def options_for(folder: Path, mesh: str = "implant.stl", **settings: float) -> Options:
     return Options(folder / "implant.nii.gz", folder / mesh, folder / "checks.json", **settings)
 
 

@@ -27,8 +27,8 @@ from tests.unit.models import (
     FILES,
     intact,
     operated,
+    options_for,
     remaining,
-    wanted,
 )
 
 CHECKS = {"watertight", "pieces", "thickness", "overlap", "gap", "insertion", "closes"}
@@ -70,7 +70,7 @@ def made(request, models, tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp(request.param)
     scan = crooked()
     path = write_nifti(folder / "skull.nii.gz", remaining(scan).labels, scan.affine)
-    about = reconstruct(path, models[request.param], wanted(folder))
+    about = reconstruct(path, models[request.param], options_for(folder))
     assert sorted(path.name for path in folder.iterdir()) == sorted(["skull.nii.gz", *FILES])
     return Made(scan, folder, about)
 
@@ -139,7 +139,7 @@ def test_a_labelled_case_gives_what_its_mask_gives_and_the_bytes_repeat(models, 
     places = [tmp_path / name for name in ("of mask", "of case")]
     for path, place in zip((coarse_head, case), places, strict=True):
         place.mkdir()
-        reconstruct(path, models["coarse"], wanted(place))
+        reconstruct(path, models["coarse"], options_for(place))
     for name in FILES[:2]:  # the third describes the input
         assert (places[0] / name).read_bytes() == (places[1] / name).read_bytes()
 
@@ -152,7 +152,7 @@ def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips)
     for place, file in ((first, scan), (other, stored(scan, axes, flips))):
         place.mkdir()
         path = write_nifti(place / "skull.nii", file.labels, file.affine)
-        reconstruct(path, models["fine"], wanted(place))
+        reconstruct(path, models["fine"], options_for(place))
     mask, again = (read_volume(place / "implant.nii.gz") for place in (first, other))
     expected = stored(Scan(mask.values, mask.affine), axes, flips)
     assert mask.values.any()
@@ -167,7 +167,7 @@ def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips)
 def test_a_wider_gap_is_kept_from_the_bone_of_the_file(models, coarse_head, tmp_path):
     """The gap is measured from the mask, not by the check; smoothing rounds off isolated corner voxels."""
     scan = remaining(operated(3.0))
-    reconstruct(coarse_head, models["coarse"], wanted(tmp_path, gap_mm=4.0))
+    reconstruct(coarse_head, models["coarse"], options_for(tmp_path, gap_mm=4.0))
     bone = np.argwhere(scan.labels) * 3.0 + scan.affine[:3, 3]
     nearest = cKDTree(bone).query(trimesh.load(tmp_path / "implant.stl").vertices)[0].min()
     assert 3.25 < nearest < 5.5
@@ -178,7 +178,7 @@ def test_a_folder_of_slices_gives_the_same_implant(models, tmp_path):
     scan = operated(3.0)
     values = np.where(scan.labels == BONE, 1000, -1000).astype(np.int16)
     write_series(tmp_path / "series", np.flip(values, (0, 1)), step=(0, 0, 3), spacing=(3.0, 3.0))
-    about = reconstruct(tmp_path / "series", models["coarse"], wanted(tmp_path))
+    about = reconstruct(tmp_path / "series", models["coarse"], options_for(tmp_path))
     assert about["input"]["file"] == "series"
     found = read_volume(tmp_path / "implant.nii.gz")
     assert np.allclose(found.affine, np.diag([-3.0, -3, 3, 1]), atol=1e-3)

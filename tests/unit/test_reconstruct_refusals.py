@@ -23,9 +23,9 @@ from tests.unit.models import (
     contents,
     intact,
     operated,
+    options_for,
     remaining,
     small_config,
-    wanted,
     write_run,
 )
 
@@ -42,7 +42,7 @@ def test_a_closed_skull_has_no_defect_and_nothing_is_written(models, tmp_path):
             rf"{path.name}: no defect found: .* has {area} cm2, expected at least 1 cm2; nothing was written"
         )
         with pytest.raises(NoDefectError, match=words):
-            reconstruct(path, models["coarse"], wanted(tmp_path))
+            reconstruct(path, models["coarse"], options_for(tmp_path))
         assert contents(tmp_path) == before
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_operated_head_is_named_and_nothing_is_written(models, tmp_pa
     path = build(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(InputError, match=words) as caught:
-        reconstruct(path, models["coarse"], wanted(tmp_path))
+        reconstruct(path, models["coarse"], options_for(tmp_path))
     assert str(path) in str(caught.value)
     assert "; " in str(caught.value)  # followed by the remedy
     assert contents(tmp_path) == before
@@ -169,7 +169,7 @@ def test_what_is_no_model_is_named(models, coarse_head, tmp_path):
     for name, lacks in (("bare", "config.yaml"), ("run", "model.json"), ("file", "config"), ("no", "config")):
         before = contents(tmp_path)
         with pytest.raises(InputError, match=rf"--model .*{name}: has no {lacks}.*; expected a folder that"):
-            reconstruct(coarse_head, tmp_path / name, wanted(tmp_path))
+            reconstruct(coarse_head, tmp_path / name, options_for(tmp_path))
         assert contents(tmp_path) == before
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_weight_file_is_named_and_nothing_is_written(models, coarse_he
     (model / "fine.safetensors").write_bytes(content)
     before = contents(tmp_path)
     with pytest.raises(StoreError, match=r"fine\.safetensors: damaged or changed"):
-        reconstruct(coarse_head, model, wanted(tmp_path))
+        reconstruct(coarse_head, model, options_for(tmp_path))
     assert contents(tmp_path) == before
 
 
@@ -191,9 +191,9 @@ def test_a_model_that_finds_nothing_and_a_gap_that_leaves_nothing(models, coarse
     with pytest.raises(
         InputError, match=r"skull.nii.gz: .*hole of 1\d\.\d cm2, the model proposes no implant"
     ):
-        reconstruct(coarse_head, models["untrained"], wanted(tmp_path))
+        reconstruct(coarse_head, models["untrained"], options_for(tmp_path))
     with pytest.raises(InputError, match=r"skull.nii.gz: nothing of the implant is left with a gap of 40 mm"):
-        reconstruct(coarse_head, models["coarse"], wanted(tmp_path, gap_mm=40.0))
+        reconstruct(coarse_head, models["coarse"], options_for(tmp_path, gap_mm=40.0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,7 +206,7 @@ def test_a_model_from_a_gpu_works_without_one(coarse_head, tmp_path, monkeypatch
     new = weights(new_network(config, 0), "network")
     export(write_run(tmp_path / "run", config, new, {}), config, ARM, tmp_path / "model")
     with pytest.raises(InputError, match="the model proposes no implant"):
-        reconstruct(coarse_head, tmp_path / "model", wanted(tmp_path))
+        reconstruct(coarse_head, tmp_path / "model", options_for(tmp_path))
 
 
 @pytest.mark.parametrize("threshold", [-200.0, 5000.0, float("nan")])
@@ -238,7 +238,7 @@ def test_a_late_fault_leaves_no_half_result(models, coarse_head, tmp_path, monke
         with monkeypatch.context() as patch:
             patch.setattr(place, fault)
             with pytest.raises(error, match=words):
-                reconstruct(coarse_head, models["coarse"], wanted(tmp_path))
+                reconstruct(coarse_head, models["coarse"], options_for(tmp_path))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
         FILES, "of an earlier day"
     )
@@ -254,7 +254,7 @@ def test_an_output_that_cannot_be_written_is_named_before_the_scan_is_read(tmp_p
         patch.setattr(Path, "write_bytes", read_only)
         patch.setattr(Path, "unlink", read_only)
         with pytest.raises(InputError, match=r"--out .*\.nii\.gz: cannot be written: Read-only file system"):
-            reconstruct(tmp_path / "skull.nii.gz", tmp_path / "no model", wanted(tmp_path))
+            reconstruct(tmp_path / "skull.nii.gz", tmp_path / "no model", options_for(tmp_path))
 
 
 def test_endings_in_capitals_are_the_same(tmp_path):
