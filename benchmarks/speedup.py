@@ -102,7 +102,7 @@ def page(before: Path, turns: int, seconds: dict[str, dict[str, list[float]]]) -
     lines = [
         header(
             "Seconds of a training step, before and after",
-            f"python benchmarks/speedup.py --before {before.name}",
+            f"python benchmarks/speedup.py --before {before.name} --turns {turns}",
         ),
         "",
         f"Before: commit {commit}, in float32. Networks of the demo; median of {turns} turns on one core.",

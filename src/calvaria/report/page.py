@@ -109,7 +109,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
         failed = threads.submit(pictures.failed, run, config, scored)
         hardest = threads.submit(pictures.worst_everywhere, run, config, scored)
         gallery = threads.submit(pictures.gallery, run, config, best, scored[best])
-        turnable = threads.submit(view, run, config, scored, best)
+        rotatable = threads.submit(view, run, config, scored, best)
         comparisons = compare_arms(scored, baselines, config.seed)
         return {
             "config": config,
@@ -136,7 +136,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
             "arms": _arms(run, config, scored, recipes),
             "best_arm": best,
             "summary": summary(scored, best, comparisons, config.seed),
-            "view": turnable.result(),
+            "view": rotatable.result(),
             "three": files("calvaria.report").joinpath("vendor/three.min.js").read_text(encoding="utf-8"),
             "comparisons": tables.comparison_table(comparisons),
             "difference_figure": figures.difference_figure(scored, comparisons),

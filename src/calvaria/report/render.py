@@ -272,7 +272,6 @@ def _march(
         (n,) distances, infinite without a hit.
     """
     limit = np.array(leap.shape)[:, None] - 1
-    strides = np.array([leap.shape[1] * leap.shape[2], leap.shape[2], 1])[:, None]
     distance = np.full(starts.shape[1], np.inf, np.float32)
     before = np.zeros_like(distance)
     ray = np.arange(len(distance))
@@ -281,7 +280,7 @@ def _march(
         points = starts[:, ray] + travelled * direction[:, None]
         # Outside the volume, the free distance is at least that of the nearest block.
         nearest = np.clip(np.floor((points + 0.5) / 2).astype(np.intp), 0, limit)
-        step = leap.take((nearest * strides).sum(axis=0))
+        step = leap[tuple(nearest)]
         near = np.flatnonzero(step == 0)
         missing = LEVEL - _interpolate(values, points[:, near])
         step[near] = missing / np.float32(slope)
