@@ -7,7 +7,6 @@ variational to deterministic autoencoders (ex-post density estimation).
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,12 @@ from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import (
     CHANNELS,
-    TRUNCATION_VOXELS,
+    TRUNCATION_MM,
     decode,
-    encode,
     overlap_threshold,
     volume_keeping_threshold,
 )
-from calvaria.geometry.grid import Grid
+from calvaria.families.skull_space import EncodedPopulation, SkullSpace, boxes
 from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
@@ -35,6 +33,7 @@ from calvaria.training.precision import autocast
 
 CALIBRATION = 16  # number of drawn skulls that determine the decoding threshold
 SHARPNESS = 6.0  # logits per unit of the field
+NEAR_MM = 3.0  # distance from the surface at which an error counts a quarter of one at the surface
 
 
 def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> Autoencoder:
@@ -54,9 +53,9 @@ def new_network(settings: AutoencoderFamily, context: Context, **more: Any) -> A
     return network
 
 
-def fields_of(masks: np.ndarray, representation: str, grid: Grid) -> torch.Tensor:
-    """Return network inputs (n, c, x, y, z) for skulls (n, x, y, z)."""
-    return torch.from_numpy(encode(masks, representation, grid))
+def space_of(model: Model, representation: str, context: Context) -> SkullSpace:
+    """Return the space in which a fitted network works."""
+    return SkullSpace(representation, context.grid, model.tensors["boxes"])
 
 
 def symmetric_mean(fields: torch.Tensor) -> torch.Tensor:
@@ -82,7 +81,7 @@ def batches(
 def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representation: str) -> torch.Tensor:
     """Return the mean reconstruction loss of an output over skulls, both (n, c, x, y, z).
 
-    The loss of distances is the mean absolute error in voxels; that of occupancy is cross-entropy plus 1
+    The loss of distances is the mean absolute error in mm; that of occupancy is cross-entropy plus 1
     minus soft Dice. Cross-entropy and Dice of the distances' sign reward exaggerated distances and make an
     autoencoder worse than a linear one (docs/families.md).
     """
@@ -92,26 +91,37 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
 
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Return the (n,) mean absolute error in voxels of truncated distances (n, c, x, y, z)."""
-    return TRUNCATION_VOXELS * (output - field).abs().flatten(1).mean(1)
+    """Return the (n,) mean absolute error in mm of distances (n, c, x, y, z), less the further from bone."""
+    return (_squashed(output) - _squashed(field)).abs().flatten(1).mean(1)
 
 
-def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, compute: Compute) -> np.ndarray:
+def _squashed(distance: torch.Tensor) -> torch.Tensor:
+    """Return distances in mm, with a slope of 1 at the surface and less away from it."""
+    mm = TRUNCATION_MM * distance
+    return mm / (1 + mm.abs() / NEAR_MM)
+
+
+def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, compute: Compute) -> torch.Tensor:
     """Return float32 reconstructions of fields (n, c, x, y, z), one by one; ``tile`` is ``decode_tile``."""
     device = network.device
     with torch.inference_mode(), autocast(compute, device):
         decoded = [network.decode(network.encode(one[None].to(device))[0], tile) for one in fields]
-    return torch.cat(decoded).float().cpu().numpy()
+    return torch.cat(decoded).float().cpu()
 
 
 def validation_error(
-    network: Autoencoder, population: Population, fields: torch.Tensor, tile: int | None, compute: Compute
+    reconstruct: Callable[[torch.Tensor], torch.Tensor], skulls: EncodedPopulation
 ) -> Callable[[], float]:
-    """Return a function for 1 minus the mean Dice of the validation skulls' reconstructions."""
+    """Return a function for 1 minus the mean Dice of the validation skulls' reconstructions.
+
+    Args:
+        reconstruct: passes fields (n, c, x, y, z) through encoder and decoder.
+    """
+    own = boxes(skulls.masks, skulls.space.grid)
 
     def error() -> float:
-        masks = decode(rebuilt(network, fields, tile, compute))
-        return 1 - float(np.mean(dice_of_pairs(masks, population.validation)))
+        rebuilt = decode(skulls.space.restore(reconstruct(skulls.validation), own))
+        return 1 - float(np.mean(dice_of_pairs(rebuilt, skulls.masks)))
 
     return error
 
@@ -119,7 +129,7 @@ def validation_error(
 def finish(
     network: Autoencoder,
     settings: AutoencoderFamily,
-    population: Population,
+    skulls: EncodedPopulation,
     context: Context,
     record: dict[str, Any],
 ) -> Model:
@@ -127,37 +137,37 @@ def finish(
 
     Returns:
         ``network.*``; ``latents``: (2 n, c, i, j, k) float32 of the training skulls and their mirror
-        images; ``validation_latents``: those of the validation skulls; ``rebuilding_threshold``: () float32
-        with the greatest mean Dice of the validation skulls' reconstructions; ``threshold``: () float32 at
-        which drawn skulls have the mean bone volume of the real ones.
+        images; ``validation_latents``: those of the validation skulls; ``bone_fraction``: () float32 of
+        the fields of both; ``rebuilding_threshold``: () float32 with the greatest mean Dice of the
+        validation skulls' reconstructions; ``threshold``: () float32 at which drawn skulls have the mean
+        bone volume of the real ones; ``boxes``: (n, 2, 3) float64 of the training skulls.
     """
     compute, tile = context.compute, settings.decode_tile
-    inputs = partial(fields_of, representation=settings.representation, grid=context.grid)
-    validation = inputs(population.validation)
-    rebuilt_fields = rebuilt(network, validation, tile, compute)
-    latents = _latents(network, inputs(population.masks), compute)
+    latents = _latents(network, skulls.fields, compute)
     calibration = _drawn(latents, [context.generator("calibrate", number) for number in range(CALIBRATION)])
-    decode_latents = partial(decoded, network, tile=tile, compute=compute)
-    fields = np.concatenate([decode_latents(one[None]) for one in calibration])
+    drawn = np.concatenate([decoded(network, one[None], tile, compute) for one in calibration])
     tensors = {
         "latents": latents,
-        "validation_latents": _latents(network, validation, compute),
-        "rebuilding_threshold": np.array(
-            overlap_threshold(rebuilt_fields, population.validation), np.float32
+        "validation_latents": _latents(network, skulls.validation, compute),
+        "bone_fraction": np.array(skulls.bone_fraction, np.float32),
+        "rebuilding_threshold": rebuilding_threshold(
+            rebuilt(network, skulls.validation, tile, compute), skulls
         ),
-        "threshold": np.array(volume_threshold(fields, population), np.float32),
+        "threshold": volume_threshold(drawn, skulls.bone_fraction),
+        "boxes": skulls.space.boxes,
     }
     return model_of(network, tensors, record)
 
 
-def volume_threshold(fields: np.ndarray, population: Population) -> float:
-    """Return the threshold at which drawn fields (n, c, x, y, z) have the mean bone volume of real skulls.
+def volume_threshold(drawn: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the () float32 threshold at which drawn fields (n, c, x, y, z) have a fraction of bone."""
+    return np.array(volume_keeping_threshold(drawn, fraction), np.float32)
 
-    Real skulls are those of training and validation: the mean of the few validation skulls alone is off by
-    several percent.
-    """
-    known = np.concatenate([population.masks, population.validation])
-    return volume_keeping_threshold(fields, float((known > 0).mean()))
+
+def rebuilding_threshold(rebuilt: torch.Tensor, skulls: EncodedPopulation) -> np.ndarray:
+    """Return the () float32 threshold with the greatest mean Dice of the reconstructed validation skulls."""
+    restored = skulls.space.restore(rebuilt, boxes(skulls.masks, skulls.space.grid))
+    return np.array(overlap_threshold(restored, skulls.masks), np.float32)
 
 
 def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
@@ -194,20 +204,28 @@ def sample_gaussian(
     """Draw latents from a Gaussian with the training latents' mean and covariance, and decode them."""
     device = prepare_device(context.compute)
     network = network_of(Autoencoder, model, device)
-    threshold = float(model.tensors["threshold"])
+    space = space_of(model, settings.representation, context)
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
-        latents = _drawn(model.tensors["latents"], [context.draw_generator(draw) for draw in batch])
-        skulls = decode(decoded(network, latents, settings.decode_tile, context.compute), threshold)
-        for skull in skulls[:count]:
-            drawn.append(Drawn(skull, population.ids, {}))
+        rngs = [context.draw_generator(draw) for draw in batch]
+        latents = _drawn(model.tensors["latents"], rngs)
+        fields = decoded(network, latents, settings.decode_tile, context.compute)
+        for field, rng in zip(fields[:count], rngs, strict=False):
+            drawn.append(Drawn(drawn_skull(field, space, model, rng), population.ids, {}))
             context.on_drawn()
     return drawn
+
+
+def drawn_skull(field: np.ndarray, space: SkullSpace, model: Model, rng: np.random.Generator) -> np.ndarray:
+    """Return the skull (x, y, z) uint8 of a drawn field (c, x, y, z), with a size of its own."""
+    restored = space.restore(torch.from_numpy(field)[None], space.draw_box(rng)[None])
+    return decode(restored, float(model.tensors["threshold"]))[0]
 
 
 def sample_prior(
     generate: Callable[[torch.Tensor], torch.Tensor],
     latent_size: int,
+    representation: str,
     model: Model,
     population: Population,
     draws: Sequence[Draw],
@@ -219,14 +237,15 @@ def sample_prior(
         generate: maps vectors (n, latent_size) float32 to fields (n, c, x, y, z) on the context's device.
     """
     device = prepare_device(context.compute)
-    threshold = float(model.tensors["threshold"])
+    space = space_of(model, representation, context)
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
-        noise = [context.draw_generator(draw).standard_normal(latent_size, np.float32) for draw in batch]
+        rngs = [context.draw_generator(draw) for draw in batch]
+        noise = [rng.standard_normal(latent_size, np.float32) for rng in rngs]
         with torch.inference_mode(), autocast(context.compute, device):
-            fields = generate(torch.from_numpy(np.stack(noise)).to(device))
-        for skull in decode(fields.float().cpu().numpy(), threshold)[:count]:
-            drawn.append(Drawn(skull, population.ids, {}))
+            fields = generate(torch.from_numpy(np.stack(noise)).to(device)).float().cpu().numpy()
+        for field, rng in zip(fields[:count], rngs, strict=False):
+            drawn.append(Drawn(drawn_skull(field, space, model, rng), population.ids, {}))
             context.on_drawn()
     return drawn
 
@@ -234,8 +253,12 @@ def sample_prior(
 def reconstruct(settings: AutoencoderFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
     """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(Autoencoder, model, prepare_device(context.compute))
-    fields = fields_of(masks, settings.representation, context.grid)
-    return decode(
-        rebuilt(network, fields, settings.decode_tile, context.compute),
-        float(model.tensors["rebuilding_threshold"]),
-    )
+    space = space_of(model, settings.representation, context)
+    fields = rebuilt(network, space.encode(masks), settings.decode_tile, context.compute)
+    return rebuilt_skulls(fields, space, model, masks)
+
+
+def rebuilt_skulls(fields: torch.Tensor, space: SkullSpace, model: Model, masks: np.ndarray) -> np.ndarray:
+    """Return the skulls (n, x, y, z) uint8 of the reconstructed fields (n, c, x, y, z) of ``masks``."""
+    restored = space.restore(fields, boxes(masks, space.grid))
+    return decode(restored, float(model.tensors["rebuilding_threshold"]))

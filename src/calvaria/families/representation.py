@@ -15,8 +15,8 @@ from calvaria.geometry.signed_distance import signed_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.skull.vault import INNER, Vault, find_vault
 
-TRUNCATION_VOXELS = 2.5
-THRESHOLDS = np.linspace(-0.5, 0.5, 51)  # candidates for the decoding threshold
+TRUNCATION_MM = 15.0  # more than the distance between the vaults of two heads, so that mixtures are smooth
+THRESHOLDS = 0.5 * np.sinh(np.linspace(-4, 4, 81)) / np.sinh(4)  # candidates for decoding, denser near 0
 CHANNELS = {"surfaces": 2, "distance": 1, "occupancy": 1}
 RAYS = 96  # pixels per edge of the map of the vault's wall: two to three degrees per pixel
 REACH_DEG = 125.0  # from the top of the head to the map's border
@@ -35,7 +35,7 @@ def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
 
     Returns:
         (n, c, x, y, z) float32 in [-1, 1], c from ``CHANNELS``. Bone is where all channels are positive; a
-        distance of 1 is a depth of at least ``TRUNCATION_VOXELS``.
+        distance of 1 is a depth of at least ``TRUNCATION_MM``.
     """
     fields = np.empty((len(masks), CHANNELS[representation], *masks.shape[1:]), np.float32)
     for field, mask in zip(fields, masks, strict=True):
@@ -43,16 +43,16 @@ def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
         if representation == "occupancy":
             field[0] = np.where(bone, 1, -1)
         elif representation == "distance":
-            field[0] = _depth(bone)
+            field[0] = _depth(bone, grid)
         else:
             filled, cavity = head_and_cavity(bone, grid)
-            field[0], field[1] = _depth(filled), -_depth(cavity)
+            field[0], field[1] = _depth(filled, grid), -_depth(cavity, grid)
     return fields
 
 
-def _depth(mask: np.ndarray) -> np.ndarray:
+def _depth(mask: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the signed distance from a mask's surface, (x, y, z), truncated to 1 inside, -1 outside."""
-    return np.asarray(np.clip(signed_depth(mask) / TRUNCATION_VOXELS, -1, 1))
+    return np.asarray(np.clip(signed_depth(mask) * (grid.spacing_mm / TRUNCATION_MM), -1, 1))
 
 
 def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -49,8 +49,9 @@ class IntrovaeFamily(NetworkFamily):
 
     def training(self, population: Population, context: Context) -> "Training":
         from calvaria.families.introvae.training import training
+        from calvaria.families.skull_space import EncodedPopulation
 
-        return training(self, population, context)
+        return training(self, EncodedPopulation.of(population, self.representation, context.grid), context)
 
     def fit(self, population: Population, context: Context) -> Model:
         from calvaria.families.introvae.training import fit

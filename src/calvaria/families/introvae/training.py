@@ -17,16 +17,18 @@ from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
     distance_error,
-    fields_of,
+    rebuilding_threshold,
+    rebuilt_skulls,
     sample_prior,
+    space_of,
     symmetric_mean,
+    validation_error,
     volume_threshold,
 )
 from calvaria.families.introvae import IntrovaeFamily
 from calvaria.families.networks.autoencoders import DenseAutoencoder
 from calvaria.families.networks.models import model_of, network_of, train_family
-from calvaria.families.representation import CHANNELS, decode, overlap_threshold
-from calvaria.geometry.overlap import dice_of_pairs
+from calvaria.families.skull_space import EncodedPopulation
 from calvaria.plugins.compute import Compute
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import fingerprint, prepare_device, seeded
@@ -39,20 +41,19 @@ FAKE_WEIGHT = 0.25
 LEAKED = 1e-8  # weight, for stability, of the reconstruction error of decoded skulls in the decoder's loss
 
 
-def training(settings: IntrovaeFamily, population: Population, context: Context) -> Training:
+def training(settings: IntrovaeFamily, skulls: EncodedPopulation, context: Context) -> Training:
     """Return the training of encoder and decoder; during warm-up both minimise the loss of a plain VAE."""
     device = prepare_device(context.compute)
     size = settings.optimiser.batch_size
-    fields = fields_of(population.masks, settings.representation, context.grid)
-    validation = fields_of(population.validation, settings.representation, context.grid)
+    fields = skulls.fields
     with seeded(context.torch_generator("weights")):
         network = DenseAutoencoder(
             context.grid.shape,
-            CHANNELS[settings.representation],
+            skulls.space.channels,
             settings.patch,
             settings.channels,
             settings.latent_size,
-            min(settings.latent_size, len(population)),
+            min(settings.latent_size, len(fields)),
         )
     network.shapes.start(symmetric_mean(fields), fields)
     network.to(device)
@@ -97,9 +98,8 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
             scalars["fake_kl"] = fake_kl
         return {"loss": loss, **scalars}
 
-    def validation_error() -> float:
-        masks = decode(_rebuilt(network, validation, context.compute))
-        return 1 - float(np.mean(dice_of_pairs(masks, population.validation)))
+    def reconstruct(some: torch.Tensor) -> torch.Tensor:
+        return _rebuilt(network, some, context.compute)
 
     return Training(
         networks={"autoencoder": network},
@@ -108,8 +108,8 @@ def training(settings: IntrovaeFamily, population: Population, context: Context)
             Update("decoder", tuple(network.decoding), lower_decoder),
         ),
         averaged=network,
-        fingerprint=fingerprint(fields, validation),
-        validate=validation_error,
+        fingerprint=fingerprint(fields, skulls.validation),
+        validate=validation_error(reconstruct, skulls),
         validation="validation_error",
     )
 
@@ -119,30 +119,31 @@ def divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(1)
 
 
-def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, compute: Compute) -> np.ndarray:
+def _rebuilt(network: DenseAutoencoder, fields: torch.Tensor, compute: Compute) -> torch.Tensor:
     with torch.inference_mode(), autocast(compute, network.device):
         rebuilt = [network.decode(network.encode(one[None].to(network.device))[0]) for one in fields]
-    return torch.cat(rebuilt).float().cpu().numpy()
+    return torch.cat(rebuilt).float().cpu()
 
 
 def fit(settings: IntrovaeFamily, population: Population, context: Context) -> Model:
     """Train encoder and decoder.
 
     Returns:
-        ``network.*``; ``rebuilding_threshold`` and ``threshold``: see ``autoencoding.finish``.
+        ``network.*``, ``rebuilding_threshold``, ``threshold`` and ``boxes``: see ``autoencoding.finish``.
     """
-    trained = training(settings, population, context)
+    skulls = EncodedPopulation.of(population, settings.representation, context.grid)
+    trained = training(settings, skulls, context)
     position = train_family(trained, settings.optimiser, context)
     network: DenseAutoencoder = trained.averaged  # type: ignore[assignment]
-    validation = fields_of(population.validation, settings.representation, context.grid)
-    rebuilt = _rebuilt(network, validation, context.compute)
+    rebuilt = _rebuilt(network, skulls.validation, context.compute)
     rng = context.torch_generator("calibrate")
     noise = torch.randn(CALIBRATION, settings.latent_size, generator=rng).to(network.device)
     with torch.inference_mode(), autocast(context.compute, network.device):
         drawn = torch.cat([network.decode(one[None]) for one in noise]).float().cpu().numpy()
     tensors = {
-        "rebuilding_threshold": np.array(overlap_threshold(rebuilt, population.validation), np.float32),
-        "threshold": np.array(volume_threshold(drawn, population), np.float32),
+        "rebuilding_threshold": rebuilding_threshold(rebuilt, skulls),
+        "threshold": volume_threshold(drawn, skulls.bone_fraction),
+        "boxes": skulls.space.boxes,
     }
     record = {"best_step": position.best_step, "validation_error": position.best}
     return model_of(network, tensors, record)
@@ -151,9 +152,8 @@ def fit(settings: IntrovaeFamily, population: Population, context: Context) -> M
 def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
     """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
-    fields = fields_of(masks, settings.representation, context.grid)
-    rebuilt = _rebuilt(network, fields, context.compute)
-    return decode(rebuilt, float(model.tensors["rebuilding_threshold"]))
+    space = space_of(model, settings.representation, context)
+    return rebuilt_skulls(_rebuilt(network, space.encode(masks), context.compute), space, model, masks)
 
 
 def sample(
@@ -161,4 +161,5 @@ def sample(
 ) -> list[Drawn]:
     """Decode one vector from the prior per draw."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
-    return sample_prior(network.decode, settings.latent_size, model, population, draws, context)
+    size, representation = settings.latent_size, settings.representation
+    return sample_prior(network.decode, size, representation, model, population, draws, context)

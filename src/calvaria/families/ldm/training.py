@@ -19,7 +19,13 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from torch.nn import functional
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
-from calvaria.families.autoencoding import CALIBRATION, decoded, volume_threshold
+from calvaria.families.autoencoding import (
+    CALIBRATION,
+    decoded,
+    drawn_skull,
+    space_of,
+    volume_threshold,
+)
 from calvaria.families.ldm import LdmFamily
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.denoiser import Denoiser
@@ -30,7 +36,6 @@ from calvaria.families.networks.models import (
     recompute_activations,
     train_family,
 )
-from calvaria.families.representation import decode
 from calvaria.geometry.grid import Grid
 from calvaria.plugins.family import Base, Context, Draw, Drawn, Model, Population
 from calvaria.skull.measures import measure
@@ -180,20 +185,22 @@ def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
     Returns:
         ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) mean and standard deviation
         of the latents; ``conditions``: (n, k) measures of the training skulls, for the conditions of
-        samples; ``threshold``: () float32 at which drawn skulls have the mean bone volume of real ones.
+        samples; ``threshold``: () float32 at which drawn skulls have the mean bone volume of real ones;
+        ``boxes``: those of the training skulls.
     """
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
-    centre, scale = _normalisation(_base(context).model)
+    base = _base(context).model
+    centre, scale = _normalisation(base)
     measured = conditions(population.masks, settings, context.grid)
-    tensors = {"centre": centre, "scale": scale, "conditions": measured}
+    tensors = {"centre": centre, "scale": scale, "conditions": measured, "boxes": base.tensors["boxes"]}
     record = {"best_step": position.best_step, "validation_loss": position.best}
     model = model_of(cast(Denoiser, trained.averaged), tensors, record)
     make = Maker(settings, model, context)
     keys = [("calibrate", number) for number in range(CALIBRATION)]
     fields = [make([context.generator(*key)], [context.torch_generator(*key)])[0] for key in keys]
-    threshold = volume_threshold(np.concatenate(fields), population)
-    return replace(model, tensors=model.tensors | {"threshold": np.array(threshold, np.float32)})
+    threshold = volume_threshold(np.concatenate(fields), float(base.tensors["bone_fraction"]))
+    return replace(model, tensors=model.tensors | {"threshold": threshold})
 
 
 def _base(context: Context) -> Base:
@@ -233,14 +240,14 @@ def sample(
 ) -> list[Drawn]:
     """Denoise latents, from one noise volume and one condition per draw, and decode them."""
     make = Maker(settings, model, context)
-    threshold = float(model.tensors["threshold"])
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
         steps = [context.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
         fields, measures = make(rngs, steps)
-        for skull, values in zip(decode(fields, threshold)[:count], measures, strict=False):
+        for field, values, rng in zip(fields[:count], measures, rngs, strict=False):
             condition = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
+            skull = drawn_skull(field, make.space, model, rng)
             drawn.append(Drawn(skull, population.ids, {"condition": condition} if condition else {}))
             context.on_drawn()
     return drawn
@@ -254,6 +261,7 @@ class Maker:
         base = _base(context)
         assert isinstance(base.family, AutoencoderFamily)
         self.tile = base.family.decode_tile
+        self.space = space_of(model, base.family.representation, context)
         self.device = prepare_device(context.compute)
         self.decoder = network_of(Autoencoder, base.model, self.device)
         self.denoiser = network_of(Denoiser, model, self.device)

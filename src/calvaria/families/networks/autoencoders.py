@@ -16,6 +16,7 @@ with without_init("monai"):
     from monai.networks.nets.autoencoderkl import Decoder, Encoder
     from monai.networks.nets.varautoencoder import VarAutoEncoder
 
+MOST_FOLDED = 128  # channels of a folded block; larger blocks are projected on as many components
 FIRST_LOG_SIGMA = -3.0
 FIRST_LOG_VARIANCE = -2.0
 TILE_OVERLAP = 0.5
@@ -62,8 +63,16 @@ class Autoencoder(RecordedNetwork):
             "with_nonlocal_attn": False,
         }
         encoded = latent_channels * (1 if codes else 2)  # mean and log sigma
-        self.encoder = Encoder(in_channels=inputs * patch**3, out_channels=encoded, **shared)
-        self.decoder = Decoder(in_channels=latent_channels, out_channels=inputs * patch**3, **shared)
+        folded = inputs * patch**3
+        width = min(folded, MOST_FOLDED)
+        self.to_block: torch.nn.Module
+        self.from_block: torch.nn.Module
+        if folded > width:
+            self.to_block, self.from_block = linear(folded, width)
+        else:
+            self.to_block, self.from_block = torch.nn.Identity(), torch.nn.Identity()
+        self.encoder = Encoder(in_channels=width, out_channels=encoded, **shared)
+        self.decoder = Decoder(in_channels=latent_channels, out_channels=width, **shared)
         self.project, self.expand = linear(inputs * self.factor**3, latent_channels)
         self.quantiser = Quantiser(codes, latent_channels // groups, commitment) if codes else None
         for last in (self.encoder.blocks[-1], self.decoder.blocks[-1]):
@@ -78,12 +87,14 @@ class Autoencoder(RecordedNetwork):
         """Set the mean (c, x, y, z), and the linear weights to principal components of fields' blocks."""
         self.mean.copy_(mean)
         start_linear(self.project, self.expand, fields - mean, self.factor)
+        if isinstance(self.to_block, torch.nn.Conv3d) and isinstance(self.from_block, torch.nn.Conv3d):
+            start_linear(self.to_block, self.from_block, fields - mean, self.patch)
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the latents (n, c, i, j, k) of fields and their sigma, which is empty with a quantiser."""
         difference = fields - self.mean
         linear = self.project(fold(difference, self.factor))
-        encoded = self.encoder(fold(difference, self.patch))
+        encoded = self.encoder(self.to_block(fold(difference, self.patch)))
         count = self.latent_shape[0]
         sigma = encoded[:, count:].float().clamp(-10, 5).exp()
         return (linear + encoded[:, :count]).float(), sigma
@@ -118,7 +129,7 @@ class Autoencoder(RecordedNetwork):
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         linear = unfold(self.expand(latents).float(), self.factor)
-        return linear + unfold(self.decoder(latents).float(), self.patch)
+        return linear + unfold(self.from_block(self.decoder(latents)).float(), self.patch)
 
 
 class DenseAutoencoder(RecordedNetwork):

@@ -5,7 +5,7 @@ import torch
 from calvaria.training.folding import fold
 from calvaria.training.principal_components import principal_components, with_positive_peaks
 
-BLOCK_CHANNELS = 16
+BLOCK_CHANNELS = 16, 16  # the least number, and voxels of a block per channel
 
 
 def linear(folded: int, channels: int) -> tuple[torch.nn.Conv3d, torch.nn.Conv3d]:
@@ -111,7 +111,8 @@ class ShapeModel(torch.nn.Module):
         super().__init__()
         self.patch, self.modes = patch, modes
         self.register_buffer("mean", torch.zeros(1, inputs, *shape))
-        channels = min(BLOCK_CHANNELS, inputs * patch**3)
+        least, each = BLOCK_CHANNELS
+        channels = min(max(least, inputs * patch**3 // each), inputs * patch**3)
         self.project, self.expand = linear(inputs * patch**3, channels)
         self.gaussian = Gaussian((channels, *(n // patch for n in shape)), modes)
         self.requires_grad_(False)

@@ -25,9 +25,10 @@ class VaeFamily(AutoencoderFamily):
         return network_cost(load, self.optimiser, 1.4e-8 * work, model_bytes=45e6)
 
     def training(self, population: Population, context: Context) -> "Training":
+        from calvaria.families.skull_space import EncodedPopulation
         from calvaria.families.vae.training import training
 
-        return training(self, population, context)
+        return training(self, EncodedPopulation.of(population, self.representation, context.grid), context)
 
     def fit(self, population: Population, context: Context) -> Model:
         from calvaria.families.vae.training import fit

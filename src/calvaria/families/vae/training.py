@@ -7,25 +7,25 @@ import torch
 
 from calvaria.families.autoencoding import (
     batches,
-    fields_of,
     finish,
     new_network,
+    rebuilt,
     reconstruction_loss,
     symmetric_mean,
     validation_error,
 )
 from calvaria.families.networks.models import train_family
+from calvaria.families.skull_space import EncodedPopulation
 from calvaria.families.vae import VaeFamily
 from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
 from calvaria.training.loop import MicroBatch, Scalars, Training, Update, trainable
 
 
-def training(settings: VaeFamily, population: Population, context: Context) -> Training:
+def training(settings: VaeFamily, skulls: EncodedPopulation, context: Context) -> Training:
     """Return the training of the autoencoder: reconstruction loss plus KL divergence of its latents."""
     device = prepare_device(context.compute)
-    fields = fields_of(population.masks, settings.representation, context.grid)
-    validation = fields_of(population.validation, settings.representation, context.grid)
+    fields = skulls.fields
     network = new_network(settings, context)
     network.start(symmetric_mean(fields), fields)
     network.to(device)
@@ -42,19 +42,23 @@ def training(settings: VaeFamily, population: Population, context: Context) -> T
         total = reconstruction + settings.kl_weight * divergence
         return {"loss": total, "reconstruction": reconstruction, "kl": divergence}
 
+    def reconstruct(some: torch.Tensor) -> torch.Tensor:
+        return rebuilt(network, some, settings.decode_tile, context.compute)
+
     return Training(
         networks={"autoencoder": network},
         updates=(Update("autoencoder", trainable(network), loss),),
         averaged=network,
-        fingerprint=fingerprint(fields, validation),
-        validate=validation_error(network, population, validation, settings.decode_tile, context.compute),
+        fingerprint=fingerprint(fields, skulls.validation),
+        validate=validation_error(reconstruct, skulls),
         validation="validation_error",
     )
 
 
 def fit(settings: VaeFamily, population: Population, context: Context) -> Model:
     """Train the autoencoder and return its model, see ``autoencoding.finish``."""
-    trained = training(settings, population, context)
+    skulls = EncodedPopulation.of(population, settings.representation, context.grid)
+    trained = training(settings, skulls, context)
     position = train_family(trained, settings.optimiser, context)
     record = {"best_step": position.best_step, "validation_error": position.best}
-    return finish(trained.averaged, settings, population, context, record)  # type: ignore[arg-type]
+    return finish(trained.averaged, settings, skulls, context, record)  # type: ignore[arg-type]

@@ -39,9 +39,10 @@ class VqvaeFamily(AutoencoderFamily):
         return network_cost(load, self.optimiser, 1.3e-8 * work, model_bytes=45e6)
 
     def training(self, population: Population, context: Context) -> "Training":
+        from calvaria.families.skull_space import EncodedPopulation
         from calvaria.families.vqvae.training import training
 
-        return training(self, population, context)
+        return training(self, EncodedPopulation.of(population, self.representation, context.grid), context)
 
     def fit(self, population: Population, context: Context) -> Model:
         from calvaria.families.vqvae.training import fit

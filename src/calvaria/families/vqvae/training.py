@@ -9,15 +9,16 @@ import torch
 
 from calvaria.families.autoencoding import (
     batches,
-    fields_of,
     finish,
     new_network,
+    rebuilt,
     reconstruction_loss,
     symmetric_mean,
     validation_error,
 )
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.models import train_family
+from calvaria.families.skull_space import EncodedPopulation
 from calvaria.families.vqvae import VqvaeFamily
 from calvaria.plugins.family import Context, Model, Population
 from calvaria.training.device import fingerprint, prepare_device
@@ -26,11 +27,10 @@ from calvaria.training.loop import MicroBatch, Scalars, Training, Update, traina
 FIRST_SKULLS = 8  # skulls whose latents initialise the codes
 
 
-def training(settings: VqvaeFamily, population: Population, context: Context) -> Training:
+def training(settings: VqvaeFamily, skulls: EncodedPopulation, context: Context) -> Training:
     """Return the training of the autoencoder: quantised reconstruction loss plus commitment loss."""
     device = prepare_device(context.compute)
-    fields = fields_of(population.masks, settings.representation, context.grid)
-    validation = fields_of(population.validation, settings.representation, context.grid)
+    fields = skulls.fields
     network = new_network(
         settings, context, codes=settings.codes, groups=settings.groups, commitment=settings.commitment
     )
@@ -61,12 +61,15 @@ def training(settings: VqvaeFamily, population: Population, context: Context) ->
             move_codes(network, dead.cpu(), latents, context.generator("revive", step))
         return {"revived": dead.sum(), "perplexity": perplexity(use)}
 
+    def reconstruct(some: torch.Tensor) -> torch.Tensor:
+        return rebuilt(network, some, settings.decode_tile, context.compute)
+
     return Training(
         networks={"autoencoder": network},
         updates=(Update("autoencoder", trainable(network), loss),),
         averaged=network,
-        fingerprint=fingerprint(fields, validation),
-        validate=validation_error(network, population, validation, settings.decode_tile, context.compute),
+        fingerprint=fingerprint(fields, skulls.validation),
+        validate=validation_error(reconstruct, skulls),
         validation="validation_error",
         after=after,
     )
@@ -111,7 +114,8 @@ def move_codes(
 
 def fit(settings: VqvaeFamily, population: Population, context: Context) -> Model:
     """Train the autoencoder and return its model (``autoencoding.finish``), with the use of its codes."""
-    trained = training(settings, population, context)
+    skulls = EncodedPopulation.of(population, settings.representation, context.grid)
+    trained = training(settings, skulls, context)
     position = train_family(trained, settings.optimiser, context)
     network: Autoencoder = trained.averaged  # type: ignore[assignment]
     use = code_use(network)
@@ -123,4 +127,4 @@ def fit(settings: VqvaeFamily, population: Population, context: Context) -> Mode
             "dead": int((use < settings.revive_below / settings.codes).sum()),
         },
     }
-    return finish(network, settings, population, context, record)
+    return finish(network, settings, skulls, context, record)

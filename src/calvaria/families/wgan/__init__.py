@@ -47,9 +47,10 @@ class WganFamily(NetworkFamily):
         super().check(name, grid, processes, families)
 
     def training(self, population: Population, context: Context) -> "Training":
+        from calvaria.families.skull_space import EncodedPopulation
         from calvaria.families.wgan.training import training
 
-        return training(self, population, context)
+        return training(self, EncodedPopulation.of(population, self.representation, context.grid), context)
 
     def fit(self, population: Population, context: Context) -> Model:
         from calvaria.families.wgan.training import fit

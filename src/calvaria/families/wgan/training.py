@@ -12,14 +12,13 @@ from torch.nn import functional
 from calvaria.families.autoencoding import (
     CALIBRATION,
     batches,
-    fields_of,
     sample_prior,
     symmetric_mean,
     volume_threshold,
 )
 from calvaria.families.networks.adversarial import SkullGenerator, new_critic
 from calvaria.families.networks.models import model_of, network_of, train_family
-from calvaria.families.representation import CHANNELS
+from calvaria.families.skull_space import EncodedPopulation
 from calvaria.families.wgan import WganFamily
 from calvaria.plugins.family import Context, Draw, Drawn, Model, Population
 from calvaria.training.device import fingerprint, prepare_device, seeded
@@ -31,13 +30,11 @@ POOLED = 4  # voxels per edge that are averaged for the validation figure
 BETAS = (0.0, 0.9)  # as in Gulrajani et al.
 
 
-def training(settings: WganFamily, population: Population, context: Context) -> Training:
+def training(settings: WganFamily, skulls: EncodedPopulation, context: Context) -> Training:
     """Return the training; a step is several critic updates followed by one generator update."""
     device = prepare_device(context.compute)
     shape, size = context.grid.shape, settings.optimiser.batch_size
-    inputs = CHANNELS[settings.representation]
-    fields = fields_of(population.masks, settings.representation, context.grid)
-    validation = fields_of(population.validation, settings.representation, context.grid)
+    inputs, fields, validation = skulls.space.channels, skulls.fields, skulls.validation
     mean = symmetric_mean(fields)
     # The mean norm of skulls' differences from their mean is the unit of the critic's slope; a slope of 1
     # per unit of voxel values would take thousands of steps to learn.
@@ -49,7 +46,7 @@ def training(settings: WganFamily, population: Population, context: Context) -> 
             settings.patch,
             settings.channels,
             settings.latent_size,
-            min(settings.latent_size, len(population)),
+            min(settings.latent_size, len(fields)),
         )
         critic = new_critic(shape, inputs, settings.patch, settings.channels)
     generator.shapes.start(mean, fields)
@@ -99,17 +96,18 @@ def fit(settings: WganFamily, population: Population, context: Context) -> Model
 
     Returns:
         ``network.*``: the generator, its weights averaged; ``threshold``: () float32 at which samples have
-        the mean bone volume of real skulls.
+        the mean bone volume of real skulls; ``boxes``: those of the training skulls.
     """
-    trained = training(settings, population, context)
+    skulls = EncodedPopulation.of(population, settings.representation, context.grid)
+    trained = training(settings, skulls, context)
     position = train_family(trained, settings.optimiser, context)
     device = prepare_device(context.compute)
     generator: SkullGenerator = trained.averaged  # type: ignore[assignment]
     with torch.inference_mode(), autocast(context.compute, device):
         made = _judged(generator, settings, context).cpu().numpy()
-    threshold = volume_threshold(made, population)
+    tensors = {"threshold": volume_threshold(made, skulls.bone_fraction), "boxes": skulls.space.boxes}
     record = {"best_step": position.best_step, "energy_distance": position.best}
-    return model_of(generator, {"threshold": np.array(threshold, np.float32)}, record)
+    return model_of(generator, tensors, record)
 
 
 def _judged(generator: SkullGenerator, settings: WganFamily, context: Context) -> torch.Tensor:
@@ -147,4 +145,5 @@ def sample(
 ) -> list[Drawn]:
     """Generate one skull from noise per draw."""
     network = network_of(SkullGenerator, model, prepare_device(context.compute))
-    return sample_prior(network, settings.latent_size, model, population, draws, context)
+    size, representation = settings.latent_size, settings.representation
+    return sample_prior(network, size, representation, model, population, draws, context)
