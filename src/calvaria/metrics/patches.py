@@ -53,19 +53,19 @@ def patch_features(surfaces: SurfaceMap, spacing_mm: float) -> np.ndarray:
     shared = (flat[:, 0] * flat[:, 1]).mean(axis=-1)
     norm = np.sqrt((flat[:, 0] ** 2).mean(axis=-1) * (flat[:, 1] ** 2).mean(axis=-1))
     bone = [thick.mean(axis=(1, 2)), is_open.mean(axis=(1, 2)), shared / np.maximum(norm, TINY_MM**2)]
-    place = parts.windows.axes * [1, 1, 1]
-    place[:, 0] = np.abs(place[:, 0])
+    place = np.abs(parts.windows.axes * [1, 0, 0]) + parts.windows.axes * [0, 1, 1]
     return np.concatenate([*moments, np.stack(bone, axis=1), place], axis=1)
 
 
 def _moments(maps: np.ndarray) -> np.ndarray:
     """Return (patches, 3 maps) logarithm of rms, skewness and kurtosis of (patches, maps, size, size)."""
-    centred = maps - maps.mean(axis=(2, 3), keepdims=True)
-    rms = np.sqrt((centred**2).mean(axis=(2, 3)))
-    unit = centred / np.maximum(rms, TINY_MM)[..., None, None]
-    return np.concatenate(
-        [np.log(rms + TINY_MM), (unit**3).mean(axis=(2, 3)), (unit**4).mean(axis=(2, 3))], axis=1
-    )
+    flat = maps.reshape(*maps.shape[:2], -1)
+    flat = flat - flat.mean(axis=2, keepdims=True)
+    squares = flat * flat
+    rms = np.sqrt(squares.mean(axis=2))
+    unit = np.maximum(rms, TINY_MM)
+    third, fourth = (np.einsum("pmi,pmi->pm", squares, one) / flat.shape[2] for one in (flat, squares))
+    return np.concatenate([np.log(rms + TINY_MM), third / unit**3, fourth / unit**4], axis=1)
 
 
 @dataclass(frozen=True)

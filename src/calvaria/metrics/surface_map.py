@@ -81,9 +81,7 @@ class Windows:
 
     def of(self, square: np.ndarray) -> np.ndarray:
         """Return (windows, size, size) float64 of a square map, by cubic interpolation."""
-        values: np.ndarray = map_coordinates(
-            square, self.places, output=np.float64, order=3, mode="nearest"
-        )
+        values: np.ndarray = map_coordinates(square, self.places, output=np.float64, order=3, mode="nearest")
         return values
 
 
@@ -218,20 +216,14 @@ def _corners(skull: np.ndarray, at: np.ndarray, spacing_mm: float) -> np.ndarray
     reach = _rays(spacing_mm).reach
     side = 2 * reach + 1
     start = reach - at
-    source = tuple(
-        slice(max(0, -s), min(n, side - s - 1)) for s, n in zip(start, skull.shape, strict=True)
-    )
+    source = tuple(slice(max(0, -s), min(n, side - s - 1)) for s, n in zip(start, skull.shape, strict=True))
     bone = np.pad((skull[source] > 0).view(np.uint8), 1)
     cube = np.zeros((side, side, side), np.uint8)
-    inner = tuple(
-        slice(s + part.start - 1, s + part.stop) for s, part in zip(start, source, strict=True)
-    )
+    inner = tuple(slice(s + part.start - 1, s + part.stop) for s, part in zip(start, source, strict=True))
     codes = np.zeros(tuple(n - 1 for n in bone.shape), np.uint8)
     for corner in range(8):
         x, y, z = corner >> 2, corner >> 1 & 1, corner & 1
-        shifted = bone[
-            x : x + codes.shape[0], y : y + codes.shape[1], z : z + codes.shape[2]
-        ]
+        shifted = bone[x : x + codes.shape[0], y : y + codes.shape[1], z : z + codes.shape[2]]
         codes |= shifted << np.uint8(7 - corner)  # the first corner is the highest bit, as in unpackbits
     cube[inner] = codes
     return cube.reshape(-1)
@@ -241,14 +233,15 @@ def _values(corners: np.ndarray, rays: _Rays, part: slice) -> np.ndarray:
     """Return (rays, points) float32 of the interpolated mask, between 0 and 1."""
     codes = corners.take(rays.cells[part])
     values = (codes == 255).astype(np.float32)
-    ray, point = np.nonzero((codes != 0) & (codes != 255))
+    mixed = np.flatnonzero(codes.reshape(-1) - np.uint8(1) < 254)  # 0 becomes 255
+    ray, point = np.divmod(mixed, codes.shape[1])
     places = rays.directions[part][ray] * rays.distances_mm[point, None]
     places -= np.floor(places)
     x, y, z = places.T.astype(np.float32)
-    bits = np.unpackbits(codes[ray, point][None], axis=0).reshape(2, 2, 2, -1).astype(np.float32)
+    bits = np.unpackbits(codes.reshape(-1)[mixed][None], axis=0).reshape(2, 2, 2, -1).astype(np.float32)
     along = bits[0] + (bits[1] - bits[0]) * x
     across = along[0] + (along[1] - along[0]) * y
-    values[ray, point] = across[0] + (across[1] - across[0]) * z
+    values.reshape(-1)[mixed] = across[0] + (across[1] - across[0]) * z
     return values
 
 

@@ -44,7 +44,7 @@ def two_sample(
     size = min(len(samples), len(real))
     chosen = np.round(np.linspace(0, len(real) - 1, size)).astype(int)
     found = []
-    for first in range(0, len(samples) - size + 1, size or 1):
+    for first in range(0, len(samples) - size + 1, size):
         batch = slice(first, first + size)
         sides = (_folds(sample_groups[batch]), _folds([real_groups[i] for i in chosen]))
         if sides[0] is None or sides[1] is None:
@@ -52,8 +52,6 @@ def two_sample(
         count = min(sides[0].max(), sides[1].max()) + 1
         folds = np.concatenate([side % count for side in sides])
         found.append(_areas(np.concatenate([samples[batch], real[chosen]]), size, folds))
-    if not found:
-        return None
     patch, skull = np.mean(found, axis=0)
     return TwoSample(float(patch), float(skull), size)
 
