@@ -3,8 +3,8 @@
 Every figure has the same figure of real skulls beside it, which is what perfect samples would have.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,12 @@ def compare_appearance(samples: Group, real: Group, training: Group, grid: Grid)
     Returns:
         JSON values, rounded. A part, or a limit, is None where there are too few skulls for it.
     """
-    amplitudes = [np.stack([one.roughness_mm for one in group.skulls]) for group in (samples, real)]
+    ours, theirs = (np.stack([one.roughness_mm for one in group.skulls]) for group in (samples, real))
     parts = {
-        "roughness": compare_roughness(*amplitudes, grid.spacing_mm),
+        "roughness": compare_roughness(ours, theirs, grid.spacing_mm),
         "thickness": _thickness(samples, real, training),
-        "base": _ranges(samples, real, Base, lambda one: one.base),
-        "pin_holes": _ranges(samples, real, PinHoles, lambda one: one.pin_holes),
+        "base": _ranges(*([one.base for one in group.skulls] for group in (samples, real))),
+        "pin_holes": _ranges(*([one.pin_holes for one in group.skulls] for group in (samples, real))),
         "two_sample": _two_sample(samples, real, training),
     }
     return {name: _rounded(part) for name, part in parts.items()}
@@ -88,49 +88,43 @@ def _thickness(samples: Group, real: Group, training: Group) -> dict[str, Any]:
         difference([one.thickness for one in group.skulls], [one.thickness for one in real.skulls])
         for group in (samples, training)
     )
-    contrast = _range(samples, real, lambda one: one.thickness.contrast_mm)
+    contrast = (np.array([one.thickness.contrast_mm for one in side.skulls]) for side in (samples, real))
     return {
         **asdict(found),
         **{f"real_{name}": value for name, value in asdict(reference).items()},
-        "contrast_mm": contrast,
+        "contrast_mm": _range(*contrast),
     }
 
 
-def _ranges(
-    samples: Group, real: Group, kind: type[Base] | type[PinHoles], part: Callable[[Appearance], Any]
-) -> dict[str, Any]:
-    return {
-        field.name: _range(samples, real, lambda one, name=field.name: getattr(part(one), name))
-        for field in fields(kind)
-    }
+def _ranges(samples: Sequence[Base | PinHoles], real: Sequence[Base | PinHoles]) -> dict[str, Any]:
+    sides = [[asdict(one) for one in side] for side in (samples, real)]
+    return {name: _range(*(np.array([one[name] for one in side]) for side in sides)) for name in sides[0][0]}
 
 
-def _range(samples: Group, real: Group, value: Callable[[Appearance], float]) -> dict[str, float | None]:
+def _range(samples: np.ndarray, real: np.ndarray) -> dict[str, float | None]:
     """Return medians of samples and real skulls, the 5-95 % range of the latter, and samples within it."""
-    ours, theirs = (np.array([value(one) for one in group.skulls]) for group in (samples, real))
-    enough = len(theirs) > FEWEST
-    low, high = np.percentile(theirs, [RANGE[0], RANGE[2]]) if enough else (None, None)
+    low, high = np.percentile(real, [RANGE[0], RANGE[2]])
+    within = np.mean((samples >= low) & (samples <= high))
+    limits = {"low": float(low), "high": float(high), "within": float(within)}
     return {
-        "samples": float(np.median(ours)),
-        "real": float(np.median(theirs)),
-        "low": low,
-        "high": high,
-        "within": float(np.mean((ours >= low) & (ours <= high))) if enough else None,
+        "samples": float(np.median(samples)),
+        "real": float(np.median(real)),
+        **(limits if len(real) > FEWEST else dict.fromkeys(limits)),
     }
 
 
 def _two_sample(samples: Group, real: Group, training: Group) -> dict[str, Any] | None:
     def test(group: Group) -> TwoSample | None:
-        sides = [np.stack([one.patches for one in side.skulls]) for side in (group, real)]
-        return two_sample(*sides, group.keys, real.keys)
+        ours, theirs = (np.stack([one.patches for one in side.skulls]) for side in (group, real))
+        return two_sample(ours, theirs, group.keys, real.keys)
 
     found, reference = test(samples), test(training)
     if found is None:
         return None
     return {
         **asdict(found),
-        "real_patch_auc": reference and reference.patch_auc,
-        "real_skull_auc": reference and reference.skull_auc,
+        "real_patch_auc": reference.patch_auc if reference else None,
+        "real_skull_auc": reference.skull_auc if reference else None,
         "patch_mm": PATCH_MM,
         "patches": PATCHES,
     }

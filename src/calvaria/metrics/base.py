@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label
 
-from calvaria.geometry.components import bounding_box, pieces
+from calvaria.geometry.components import bounding_box
 from calvaria.geometry.grid import Grid
 from calvaria.metrics.surface_map import SurfaceMap, view
 from calvaria.skull.vault import find_vault

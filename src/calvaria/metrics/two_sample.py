@@ -16,7 +16,7 @@ TREES, LEAVES, RATE, PENALTY = 60, 8, 0.1, 1.0
 
 @dataclass(frozen=True)
 class TwoSample:
-    """Areas under the ROC curve, means over folds, in each of which the classifier knows none of the skulls."""
+    """Areas under the ROC curve, means over folds; the classifier knows none of a fold's skulls."""
 
     patch_auc: float
     skull_auc: float  # of the mean score of a skull's patches
@@ -90,7 +90,7 @@ def _areas(features: np.ndarray, samples: int, folds: np.ndarray) -> tuple[float
 
 
 def area(score: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC curve, of scores (n,) and bool (n,), both sides present; ties count half."""
+    """Return the area under the ROC curve of scores (n,) and labels (n,) bool; ties count half."""
     from scipy.stats import rankdata
 
     count = np.count_nonzero(positive)

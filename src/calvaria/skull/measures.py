@@ -114,8 +114,8 @@ def vault_directions(count: int) -> np.ndarray:
 
 
 def vault_cap() -> tuple[float, float]:
-    """Return the cap of the vault's directions: the backward tilt of its axis from the vertex, in radians, and
-    the least cosine of the angle to that axis.
+    """Return the cap of the vault's directions: the backward tilt of its axis from the vertex, in radians,
+    and the least cosine of the angle to that axis.
     """
     slope = (FLOOR_BACK - FLOOR_FRONT) / 2
     depth = (FLOOR_FRONT + FLOOR_BACK) / 2 - RAISED
