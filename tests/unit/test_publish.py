@@ -63,6 +63,8 @@ def finished(root: Path, config: Config) -> Run:
         "held_out": 2,
         "fidelity": dict.fromkeys(("precision", "recall", "coverage", "neighbour_accuracy"), 0.5),
         "memorisation": {"ratio": 0.5, "p_value": 0.01},
+        "roughness": {"share": 0.74, "real_share": 0.88},
+        "two_sample": None,
         "copies_dropped": 0,
         "rejected": 1,
     }
