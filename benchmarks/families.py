@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from calvaria.config import HELD_OUT, load
 from calvaria.geometry.grid import Grid
-from calvaria.report.looks import COLUMNS, look_table
+from calvaria.report import looks
 from calvaria.report.render import VIEWS, render
 from calvaria.report.tables import FIDELITY, REBUILT, number
 from calvaria.storage.cohorts import skulls
@@ -64,9 +64,9 @@ def main() -> None:
         "",
         "How the skulls look; the first row has the figures of held-out real skulls:",
         "",
-        "| family | " + " | ".join(one.label for one in COLUMNS) + " |",
-        "|" + "---|" * (len(COLUMNS) + 1),
-        *(f"| {row.family} | {' | '.join(row.cells)} |" for row in look_table(audits)),
+        "| family | " + " | ".join(one.label for one in looks.COLUMNS) + " |",
+        "|" + "---|" * (len(looks.COLUMNS) + 1),
+        *(f"| {row.family} | {' | '.join(row.cells)} |" for row in looks.look_table(audits)),
         "",
         f"Autoencoders on the {split['test']} test skulls, means:",
         "",

@@ -1,7 +1,8 @@
-"""Classifier two-sample test (Lopez-Paz and Oquab 2017): can a classifier tell samples from real skulls?
+"""Classifier two-sample test (Lopez-Paz and Oquab 2017): how well can a classifier separate samples from real
+skulls?
 
 Boosted trees learn from patches of some skulls which patches of others are those of samples. The area under
-the ROC curve is 0.5 if they cannot be told apart, 1 if always.
+the ROC curve is 0.5 if the classifier has to guess, 1 if it is always right.
 """
 
 from collections.abc import Hashable, Sequence
