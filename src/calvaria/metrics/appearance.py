@@ -39,11 +39,6 @@ class Group:
     keys: Sequence[Hashable]
 
 
-def evenly(count: int, most: int) -> np.ndarray:
-    """Return the indices of at most ``most`` of ``count`` skulls, evenly selected."""
-    return np.round(np.linspace(0, count - 1, min(count, most))).astype(int)
-
-
 def appearance(skull: np.ndarray, grid: Grid) -> Appearance:
     """Return the appearance of a complete skull, (x, y, z) non-zero where there is bone.
 

@@ -9,7 +9,7 @@ place, so that most points are decided by a single look-up.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
@@ -26,7 +26,8 @@ REACH_MM = (25.0, 130.0)  # distances from the centre in which the surfaces of a
 # The map reaches further down than the vault, to show the temporal bone.
 VIEW_DEG = 122.0
 TEMPORAL_DEG, TEMPORAL_FROM_DEG = 40.0, 75.0  # from the left-right axis; from the vault's axis
-CHUNK = 2048  # rays cast at a time, so that their points fit into the cache
+CHUNK = 2048  # rays cast at a time, so that their points fit into the processor's cache
+CHUNKS = 128  # whose points are kept for the next skull; enough for grids of 1 mm
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,10 @@ def map_surfaces(skull: np.ndarray, grid: Grid) -> SurfaceMap:
     rays = _rays(grid.spacing_mm)
     deep = INNER / np.linalg.norm(view(grid.spacing_mm).directions / semi_axes, axis=1)
     parts = []
-    for first in range(0, len(rays.cells), CHUNK):
+    for first in range(0, len(deep), CHUNK):
         part = slice(first, first + CHUNK)
-        inside = _values(corners, rays, part)
-        parts.append(_crossings(inside, rays.distances_mm, deep[part]))
+        values = _values(corners.take(_cells(grid.spacing_mm, first)), rays, part)
+        parts.append(_crossings(values, rays.distances_mm, deep[part]))
     outer, inner, thickness = (np.concatenate(values) for values in zip(*parts, strict=True))
     return SurfaceMap(outer, inner, thickness)
 
@@ -194,21 +195,25 @@ class _Rays:
 
     distances_mm: np.ndarray  # (points,) float64
     directions: np.ndarray  # (n, 3) float64 voxels per mm
-    cells: np.ndarray  # (n, points) int32 index of the cell of eight voxels, in a cube
     reach: int  # voxels from the cube's centre to its faces
 
 
 @cache
 def _rays(spacing_mm: float) -> _Rays:
-    step = STEP_VOXELS * spacing_mm
-    distances = np.arange(REACH_MM[0], REACH_MM[1], step)
-    directions = view(spacing_mm).directions / spacing_mm
-    reach = int(np.ceil(REACH_MM[1] / spacing_mm)) + 2
-    cells = np.zeros((len(directions), len(distances)), np.int32)
+    distances = np.arange(REACH_MM[0], REACH_MM[1], STEP_VOXELS * spacing_mm)
+    return _Rays(distances, view(spacing_mm).directions / spacing_mm, int(REACH_MM[1] / spacing_mm) + 3)
+
+
+@lru_cache(maxsize=CHUNKS)
+def _cells(spacing_mm: float, first: int) -> np.ndarray:
+    """Return (CHUNK, points) int32: in which cell of eight voxels, in a flattened cube, the points lie."""
+    rays = _rays(spacing_mm)
+    directions = rays.directions[first : first + CHUNK]
+    cells = np.zeros((len(directions), len(rays.distances_mm)), np.int32)
     for axis in range(3):
-        cells *= 2 * reach + 1
-        cells += np.floor(directions[:, axis, None] * distances).astype(np.int32) + reach
-    return _Rays(distances, directions, cells, reach)
+        cells *= 2 * rays.reach + 1
+        cells += np.floor(directions[:, axis, None] * rays.distances_mm).astype(np.int32) + rays.reach
+    return cells
 
 
 def _corners(skull: np.ndarray, at: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -229,9 +234,13 @@ def _corners(skull: np.ndarray, at: np.ndarray, spacing_mm: float) -> np.ndarray
     return cube.reshape(-1)
 
 
-def _values(corners: np.ndarray, rays: _Rays, part: slice) -> np.ndarray:
-    """Return (rays, points) float32 of the interpolated mask, between 0 and 1."""
-    codes = corners.take(rays.cells[part])
+def _values(codes: np.ndarray, rays: _Rays, part: slice) -> np.ndarray:
+    """Return (rays, points) float32 of the interpolated mask, between 0 and 1.
+
+    Args:
+        codes: (rays, points) uint8, a bit for each of the eight voxels around a point.
+        part: which rays.
+    """
     values = (codes == 255).astype(np.float32)
     mixed = np.flatnonzero(codes.reshape(-1) - np.uint8(1) < 254)  # 0 becomes 255
     ray, point = np.divmod(mixed, codes.shape[1])

@@ -43,7 +43,7 @@ def two_sample(
         None if a side has fewer than ``FEWEST`` groups.
     """
     size = min(len(samples), len(real))
-    chosen = np.round(np.linspace(0, len(real) - 1, size)).astype(int)
+    chosen = evenly(len(real), size)
     found = []
     for first in range(0, len(samples) - size + 1, size):
         batch = slice(first, first + size)
@@ -55,6 +55,11 @@ def two_sample(
         found.append(_areas(np.concatenate([samples[batch], real[chosen]]), size, folds))
     patch, skull = np.mean(found, axis=0)
     return TwoSample(float(patch), float(skull), size)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return the indices of at most ``most`` of ``count`` skulls, evenly selected."""
+    return np.round(np.linspace(0, count - 1, min(count, most))).astype(int)
 
 
 def _folds(groups: Sequence[Hashable]) -> np.ndarray | None:

@@ -33,9 +33,11 @@ def audit(run: Run, config: Config, family: str) -> None:
     import numpy as np
 
     from calvaria.config import HELD_OUT
-    from calvaria.metrics.appearance import Group, appearance, appearances, compare_appearance, evenly
+    from calvaria.metrics.appearance import Group, appearance, appearances, compare_appearance
     from calvaria.metrics.fidelity import fidelity, memorisation
     from calvaria.metrics.shape import all_features, features, scale_of
+    from calvaria.metrics.two_sample import evenly
+    from calvaria.skull.screening import clean
     from calvaria.storage.cohorts import people, skulls
     from calvaria.storage.store import write_json
     from calvaria.utils.progress import Progress
@@ -61,9 +63,12 @@ def audit(run: Run, config: Config, family: str) -> None:
             ) from error
         progress.advance()
     samples, real = scale(np.stack(coordinates)), scale(all_features(held_out, grid))
-    known = Group(appearances(held_out, grid), [person[id] for names, _ in cohorts for id in names])
-    chosen = evenly(len(ids), len(known.skulls))
-    others = Group(appearances(training[chosen], grid), [person[ids[i]] for i in chosen])
+    # The screen cleans samples; for a fair comparison of loose pieces, real skulls are cleaned, too.
+    cleaned = (clean(volume)[0] for volume in held_out)
+    known = Group(appearances(cleaned, grid), [person[id] for names, _ in cohorts for id in names])
+    chosen = evenly(len(ids), len(held_out))
+    cleaned = (clean(training[i])[0] for i in chosen)
+    others = Group(appearances(cleaned, grid), [person[ids[i]] for i in chosen])
     made = Group(looks, [_key(row, person) for row in rows])
     neighbours = min(config.audit.neighbours, len(real) - 1, len(samples) - 1)
     rejected = Counter(one["reason"].split(" of ")[0] for row in rows for one in row["rejections"])
