@@ -73,6 +73,7 @@ def _folds(groups: Sequence[Hashable]) -> np.ndarray | None:
 def _areas(features: np.ndarray, samples: int, folds: np.ndarray) -> tuple[float, float]:
     """Return the areas per patch and per skull; the first skulls of (skulls, patches, f) are samples."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     is_sample = np.arange(len(features)) < samples
     patches = features.shape[1]
@@ -88,8 +89,9 @@ def _areas(features: np.ndarray, samples: int, folds: np.ndarray) -> tuple[float
             random_state=0,
         )
         labels = np.repeat(is_sample, patches).reshape(-1, patches)
-        model.fit(features[known].reshape(-1, features.shape[2]), labels[known].reshape(-1))
-        score = model.decision_function(features[rest].reshape(-1, features.shape[2]))
+        with threadpool_limits(1, "openmp"):  # a job has one core
+            model.fit(features[known].reshape(-1, features.shape[2]), labels[known].reshape(-1))
+            score = model.decision_function(features[rest].reshape(-1, features.shape[2]))
         by_patch.append(area(score, labels[rest].reshape(-1)))
         by_skull.append(area(score.reshape(-1, patches).mean(axis=1), is_sample[rest]))
     return float(np.mean(by_patch)), float(np.mean(by_skull))
