@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from calvaria.config import HELD_OUT, load
 from calvaria.geometry.grid import Grid
+from calvaria.report import looks
 from calvaria.report.render import VIEWS, render
 from calvaria.report.tables import FIDELITY, REBUILT, number
 from calvaria.storage.cohorts import skulls
@@ -60,6 +61,12 @@ def main() -> None:
             f"| {memory['ratio']:.2f} | {memory['p_value']:.2g} | {audit['copies_dropped']} |"
         )
     lines += [
+        "",
+        "How the skulls look; the first row has the figures of held-out real skulls:",
+        "",
+        "| family | " + " | ".join(one.label for one in looks.COLUMNS) + " |",
+        "|" + "---|" * (len(looks.COLUMNS) + 1),
+        *(f"| {row.family} | {' | '.join(row.cells)} |" for row in looks.look_table(audits)),
         "",
         f"Autoencoders on the {split['test']} test skulls, means:",
         "",

@@ -29,6 +29,27 @@ NOTHING = {
     "empty": True,
 }
 
+RANGE = {"samples": 3.0, "real": 2.0, "low": 1.0, "high": 4.0, "within": 0.9}
+SPECTRUM = {
+    **{f"{name}_mm": [0.2, 0.1] for name in ("samples", "real")},
+    "low_mm": [0.1, 0.05],
+    "high_mm": [0.3, 0.2],
+    "within": [0.9, 0.8],
+    "real_within": [0.9, 0.9],
+}
+SHARES = {"share": 0.74, "real_share": 0.88, "everywhere": 0.2, "real_everywhere": 0.3}
+AREAS = {"patch_auc": 0.62, "skull_auc": 0.83, "real_patch_auc": 0.51, "real_skull_auc": None}
+LOOKS = {
+    "roughness": {"bands_mm": [[24.0, 36.0], [36.0, 60.0]], "outer": SPECTRUM, "inner": SPECTRUM, **SHARES},
+    "thickness": {
+        **dict.fromkeys(("vault_mm", "place_mm", "real_vault_mm", "real_place_mm"), 0.5),
+        "contrast_mm": RANGE,
+    },
+    "base": dict.fromkeys(("drops", "drop_share", "euler", "surface_per_mm"), RANGE),
+    "pin_holes": dict.fromkeys(("vault", "temporal"), RANGE),
+    "two_sample": {**AREAS, "skulls": 2, "patch_mm": 32.0, "patches": 50},
+}
+
 
 def a_config() -> Config:
     return parse(
@@ -108,6 +129,7 @@ def write_run(root: Path, config: Config) -> Run:
                 "nearest": [1.0, 1.5],
                 "held_out_nearest": [1.2, 1.4],
             },
+            **(LOOKS if family == "real" else {**LOOKS, "roughness": None, "two_sample": None}),
             "copies_dropped": 3,
             "reconstruction": {**rebuilt, "thickness_mm": None} if family != "real" else None,
         }

@@ -63,6 +63,8 @@ def finished(root: Path, config: Config) -> Run:
         "held_out": 2,
         "fidelity": dict.fromkeys(("precision", "recall", "coverage", "neighbour_accuracy"), 0.5),
         "memorisation": {"ratio": 0.5, "p_value": 0.01},
+        "roughness": {"share": 0.74, "real_share": 0.88},
+        "two_sample": None,
         "copies_dropped": 0,
         "rejected": 1,
     }
@@ -119,6 +121,8 @@ def test_real_skulls_and_their_cases_stay_at_home(out, run):
     allowed = {row["sha256"] for store in (run.screen("vae"), run.inject("vae")) for row in store.rows()}
     assert {row["sha256"] for name in stores(out) for row in open_store(out / name).rows()} == allowed
     assert sorted(path.name for path in (out / "audit").iterdir()) == ["vae.json"]
+    card = (out / "README.md").read_text()
+    assert "| 0.74 (real: 0.88) | – (real: –) |" in card
 
 
 def test_real_skulls_are_published_on_demand_alone(tmp_path, run):

@@ -14,13 +14,13 @@ from calvaria.config import Config
 from calvaria.errors import StoreError
 from calvaria.geometry.grid import Grid
 from calvaria.metrics.comparison import compare_arms
-from calvaria.report import figures, pictures, tables
+from calvaria.report import figures, looks, pictures, tables
 from calvaria.report.page import write_report
 from calvaria.report.summary import summary
 from calvaria.report.surfaces import DISTANCE_MM, STEP_MM, distances, surface, to_json
 from calvaria.stages import STAGES
 from calvaria.storage.paths import Run
-from tests.unit.made_up import NASTY, a_config, write_run
+from tests.unit.made_up import LOOKS, NASTY, a_config, write_run
 
 ORDER = [stage.name for stage in STAGES]
 
@@ -270,3 +270,23 @@ def test_a_mesh_is_read_back_from_the_page_as_it_was():
     corners = np.cumsum(unpacked("triangles", f"<u{mesh['bytes']}"), dtype=f"u{mesh['bytes']}")
     assert np.array_equal(corners.reshape(-1, 3), found.triangles)
     assert np.abs(unpacked("distances", "<i2") * DISTANCE_MM - apart).max() <= 0.51 * DISTANCE_MM
+
+
+def test_how_skulls_look_is_beside_how_real_ones_look():
+    unknown = {**LOOKS, "roughness": None, "two_sample": None}
+    table = looks.look_table({"a": LOOKS, "b": unknown})
+    assert [row.family for row in table] == [looks.REAL, "a", "b"]
+    assert table[0].cells[:6] == ["0.88", "0.51", "–", "0.50", "0.50", "2"]
+    assert table[1].cells[:6] == ["0.74", "0.62", "0.83", "0.50", "0.50", "3"]
+    assert table[2].cells[:6] == ["–", "–", "–", "0.50", "0.50", "3"]
+    assert looks.roughness_figure({"b": unknown}) is None
+    drawn = looks.roughness_figure({"b": unknown, "a": LOOKS})
+    assert drawn == looks.roughness_figure({"b": unknown, "a": LOOKS})
+    assert b64decode(drawn.source.partition(",")[2]).startswith(b"<?xml")
+
+
+def test_the_report_shows_how_skulls_look(html):
+    page = Page(html)
+    assert "looks" in page.ids
+    assert "amplitudes of nine of ten real skulls at all wavelengths from 24 to 60 mm" in page.text
+    assert looks.REAL in page.text

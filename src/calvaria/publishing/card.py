@@ -72,6 +72,8 @@ def _audit(family: str, audit: dict[str, Any]) -> dict[str, Any]:
         "samples": audit["samples"],
         **{name: f"{audit['fidelity'][name]:.2f}" for name in ("precision", "recall", "coverage")},
         "neighbour_accuracy": f"{audit['fidelity']['neighbour_accuracy']:.2f}",
+        "roughness": _beside(audit["roughness"], "share", "real_share"),
+        "auc": _beside(audit["two_sample"], "skull_auc", "real_skull_auc"),
         "ratio": f"{memory['ratio']:.2f}",
         "p_value": f"{memory['p_value']:.2g}",
         "nearer": nearer,
@@ -79,3 +81,10 @@ def _audit(family: str, audit: dict[str, Any]) -> dict[str, Any]:
         "copies": audit["copies_dropped"],
         "held_out": audit["held_out"],
     }
+
+
+def _beside(part: dict[str, float | None] | None, name: str, real: str) -> str:
+    """Return a figure of a family, and that of real skulls in brackets; a dash for one that is unknown."""
+    values = [None, None] if part is None else [part[name], part[real]]
+    found, reference = ("–" if value is None else f"{value:.2f}" for value in values)
+    return f"{found} (real: {reference})"

@@ -46,17 +46,17 @@ def picture_uri(picture: np.ndarray) -> str:
 
 def measure_figure(samples: Mapping[str, Sequence[ScreenRow]], training: Sequence[dict[str, Any]]) -> Plot:
     """Plot the measures of every sample by family, with the range of the training skulls as a band."""
-    figure, panels = _figure(len(MEASURES), 2.3, 0.75 + 0.32 * len(samples))
+    figure, panels = new_figure(len(MEASURES), 2.3, 0.75 + 0.32 * len(samples))
     for panel, measure in zip(panels, MEASURES, strict=True):
         population = measured(training, measure)
         if population:
             panel.axvspan(min(population), max(population), color=PALE, lw=0)
         for i, rows in enumerate(samples.values()):
             values = measured((row["measures"] for row in rows), measure)
-            panel.plot(values, i + _spread(len(values), 0.28), "o", ms=3, mew=0, alpha=0.65, color=_colour(i))
+            panel.plot(values, i + _spread(len(values), 0.28), "o", ms=3, mew=0, alpha=0.65, color=colour(i))
         _rows(panel, list(samples))
         panel.set_xlabel(measure.label)
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
@@ -64,12 +64,12 @@ def score_figure(rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot:
 
     Empty predictions, whose HD95 is infinite, are crosses at the right edge.
     """
-    figure, panels = _figure(2, 5.2, 0.8 + 0.42 * len(rows_of))
+    figure, panels = new_figure(2, 5.2, 0.8 + 0.42 * len(rows_of))
     for panel, metric in zip(panels, (DSC, HD95), strict=True):
         _score_panel(panel, rows_of, metric)
         _rows(panel, list(rows_of))
         panel.set_xlabel(metric.label if metric.unit else f"{metric.name} (no unit, 1 is perfect)")
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def difference_figure(
@@ -80,7 +80,7 @@ def difference_figure(
     if not baselines:
         return None
     arms = [name for name in rows_of if any(one.arm == name for one in comparisons)]
-    figure, panels = _figure(len(baselines), 10.4 / len(baselines), 0.8 + 0.36 * len(arms))
+    figure, panels = new_figure(len(baselines), 10.4 / len(baselines), 0.8 + 0.36 * len(arms))
     for panel, baseline in zip(panels, baselines, strict=True):
         people = people_of(rows_of[baseline])
         base = by_case(rows_of[baseline], DSC.key)
@@ -93,13 +93,13 @@ def difference_figure(
             changes = [scored[case] - base[case] for case in base]
             values = list(per_person(changes, [people[case] for case in base]).values())
             offsets = i + _spread(len(values), 0.24)
-            panel.plot(values, offsets, "o", ms=3.5, mew=0, alpha=0.6, color=_colour(i))
+            panel.plot(values, offsets, "o", ms=3.5, mew=0, alpha=0.6, color=colour(i))
             over = one.result.difference
             panel.plot([over.low, over.high], [i, i], color=INK, lw=2)
             panel.plot([over.mean], [i], "D", ms=5, color=INK)
         _rows(panel, arms)
         panel.set_xlabel(f"difference in DSC to {baseline} (no unit; right of 0 is better)")
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]]) -> Plot | None:
@@ -107,14 +107,14 @@ def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]])
     groups = curves(config.train.arms)
     if not groups:
         return None
-    figure, (panel,) = _figure(1, 5.2, 2.6)
+    figure, (panel,) = new_figure(1, 5.2, 2.6)
     for number, (name, arms) in enumerate(groups.items()):
         x = [config.train.arms[arm].samples or config.sample.count for arm in arms]
         intervals = [interval(rows_of[arm], DSC.key, config.seed) for arm in arms]
         means = np.array([one.mean for one in intervals])
         errors = [means - [one.low for one in intervals], [one.high for one in intervals] - means]
         panel.errorbar(
-            x, means, np.array(errors), marker="o", ms=4, lw=1.2, capsize=3, color=_colour(number), label=name
+            x, means, np.array(errors), marker="o", ms=4, lw=1.2, capsize=3, color=colour(number), label=name
         )
     panel.set_xscale("log")
     shown = [
@@ -127,7 +127,7 @@ def samples_figure(config: Config, rows_of: Mapping[str, Sequence[EvaluateRow]])
     panel.set_ylabel("DSC (no unit, 1 is perfect)")
     panel.grid(color=PALE, lw=0.6)
     panel.legend(frameon=False)
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[EvaluateRow]], metric: Quantity) -> None:
@@ -141,7 +141,7 @@ def _score_panel(panel: Any, rows_of: Mapping[str, Sequence[EvaluateRow]], metri
         low, middle, high = np.quantile(shown, [0.25, 0.5, 0.75])
         panel.barh(i, high - low, left=low, height=0.66, color=PALE, lw=0)
         panel.plot([middle, middle], [i - 0.33, i + 0.33], color=INK, lw=1.6)
-        panel.plot(shown[finite], height[finite], "o", ms=3.5, mew=0, alpha=0.7, color=_colour(i))
+        panel.plot(shown[finite], height[finite], "o", ms=3.5, mew=0, alpha=0.7, color=colour(i))
         panel.plot(shown[~finite], height[~finite], "x", ms=5, mew=1.4, color=INK)
     if any(math.isinf(value) for value in everything):
         panel.axvline(edge, color=INK, lw=0.8, ls=":")
@@ -154,14 +154,14 @@ def curve_figure(steps: Sequence[Mapping[str, Any]]) -> Plot | None:
     names = [name for name in names if len(_curve(steps, name)[0]) > 1]
     if not names:
         return None
-    figure, panels = _figure(len(names), 2.7, 1.9, share=False)
+    figure, panels = new_figure(len(names), 2.7, 1.9, share=False)
     for i, (panel, name) in enumerate(zip(panels, names, strict=True)):
         x, y = _curve(steps, name)
-        panel.plot(x, y, color=_colour(i), lw=1.2)
+        panel.plot(x, y, color=colour(i), lw=1.2)
         panel.set_xlabel("gradient step")
         panel.set_ylabel(name.replace("_", " ") + " (no unit)")
         panel.grid(color=PALE, lw=0.6)
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
@@ -173,25 +173,25 @@ def gates_figure(rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | N
     shown = [gate for gate in GATES if any(gate.key in row for rows in warps.values() for row, _ in rows)]
     if not shown:
         return None
-    figure, panels = _figure(len(shown), 2.3, 0.75 + 0.42 * len(warps))
+    figure, panels = new_figure(len(shown), 2.3, 0.75 + 0.42 * len(warps))
     for panel, gate in zip(panels, shown, strict=True):
         for i, rows in enumerate(warps.values()):
             for fault, marker in ((False, "o"), (True, "x")):
                 values = [row[gate.key] for row, reason in rows if gate.key in row and bool(reason) == fault]
-                colour = INK if fault else _colour(i)
+                tint = INK if fault else colour(i)
                 offsets = i + _spread(len(values), 0.28)
-                panel.plot(values, offsets, marker, ms=4 if fault else 3, alpha=0.7, color=colour)
+                panel.plot(values, offsets, marker, ms=4 if fault else 3, alpha=0.7, color=tint)
         _rows(panel, list(warps))
         panel.set_xlabel(gate.label)
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def audit_figure(audits: Mapping[str, Any]) -> Plot:
     """Plot fidelity and diversity by family, and the distances to the nearest training skull."""
-    figure, panels = _figure(len(FIDELITY) + 1, 1.9, 0.75 + 0.32 * len(audits))
+    figure, panels = new_figure(len(FIDELITY) + 1, 1.9, 0.75 + 0.32 * len(audits))
     for panel, quantity in zip(panels, FIDELITY, strict=False):
         for i, audit in enumerate(audits.values()):
-            panel.plot(audit["fidelity"][quantity.key], i, "o", ms=6, mew=0, color=_colour(i))
+            panel.plot(audit["fidelity"][quantity.key], i, "o", ms=6, mew=0, color=colour(i))
         if quantity.key == "neighbour_accuracy":
             panel.axvline(0.5, color=INK, lw=0.8, ls=":")
         panel.set_xlim(-0.03, None if quantity.key == "density" else 1.03)
@@ -203,15 +203,15 @@ def audit_figure(audits: Mapping[str, Any]) -> Plot:
     for i, audit in enumerate(audits.values()):
         nearest = audit["memorisation"]["nearest"]
         offsets = i + _spread(len(nearest), 0.28)
-        panel.plot(nearest, offsets, "o", ms=3, mew=0, alpha=0.65, color=_colour(i))
+        panel.plot(nearest, offsets, "o", ms=3, mew=0, alpha=0.65, color=colour(i))
     _rows(panel, list(audits))
     panel.set_xlabel("Distance to the nearest training skull")
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
     """Plot the training loss and validation error of every arm."""
-    figure, panels = _figure(2, 5.2, 2.7, share=False)
+    figure, panels = new_figure(2, 5.2, 2.7, share=False)
     names = {"loss": "training loss (no unit)", "validation_error": "validation error (1 - DSC)"}
     drawn = False
     for panel, (name, label) in zip(panels, names.items(), strict=True):
@@ -220,7 +220,7 @@ def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot
             if len(x):
                 drawn = True
                 shown = _smooth(y) if name == "loss" else y
-                panel.plot(x, shown, STYLES[i % 4], color=_colour(i), lw=1.3, label=arm)
+                panel.plot(x, shown, STYLES[i % 4], color=colour(i), lw=1.3, label=arm)
         panel.set_xlabel("gradient step")
         panel.set_ylabel(label)
         panel.grid(color=PALE, lw=0.6)
@@ -228,7 +228,7 @@ def training_figure(steps_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot
         return None
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return _plot(figure)
+    return plot_of(figure)
 
 
 def _curve(steps: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
@@ -244,7 +244,7 @@ def _smooth(values: Sequence[float]) -> np.ndarray:
     return np.convolve(padded, np.full(window, 1 / window), mode="valid")
 
 
-def _figure(columns: int, width: float, height: float, share: bool = True) -> tuple[Any, Sequence[Any]]:
+def new_figure(columns: int, width: float, height: float, share: bool = True) -> tuple[Any, Sequence[Any]]:
     """Create a figure with panels side by side; sizes in inches per panel."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -275,11 +275,13 @@ def _spread(count: int, width: float) -> np.ndarray:
     return (2 * golden - 1) * width
 
 
-def _colour(i: int) -> str:
+def colour(i: int) -> str:
+    """Return the colour of the i-th family or arm."""
     return COLOURS[i % len(COLOURS)]
 
 
-def _plot(figure: Any) -> Plot:
+def plot_of(figure: Any) -> Plot:
+    """Return a figure as a plot, with the same bytes every time."""
     import matplotlib
 
     file = io.BytesIO()

@@ -12,7 +12,7 @@ import numpy as np
 from calvaria import __version__
 from calvaria.config import Arm, Config, dump
 from calvaria.metrics.comparison import compare_arms, single
-from calvaria.report import figures, pictures, tables
+from calvaria.report import figures, looks, pictures, tables
 from calvaria.report.pictures import FamilyPictures
 from calvaria.report.summary import summary
 from calvaria.report.view import view
@@ -127,6 +127,9 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
             ],
             "audit": tables.audit_table(audits),
             "audit_figure": figures.audit_figure(audits),
+            "looks": looks.look_table(audits),
+            "look_columns": looks.COLUMNS,
+            "roughness_figure": looks.roughness_figure(audits),
             "audited": next(iter(audits.values())),
             "fidelity": tables.FIDELITY,
             "rebuilt": tables.REBUILT,

@@ -34,7 +34,7 @@ class VaultMap:
         closed = self.outer_mm > 0
         if not closed.any():
             return float("inf")
-        solid_angle = 2 * np.pi * (1 - _floor()[1])
+        solid_angle = 2 * np.pi * (1 - vault_cap()[1])
         radius = np.median(self.outer_mm[closed])
         return float(np.mean(~closed) * solid_angle * radius**2)
 
@@ -105,7 +105,7 @@ def vault_map(skull: np.ndarray, grid: Grid) -> VaultMap:
 
 def vault_directions(count: int) -> np.ndarray:
     """Return (count, 3) unit vectors, evenly distributed over the directions of the vault."""
-    tilt, lowest = _floor()
+    tilt, lowest = vault_cap()
     z = lowest + (1 - lowest) * (np.arange(count) + 0.5) / count
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)
     radius = np.sqrt(1 - z**2)
@@ -113,9 +113,9 @@ def vault_directions(count: int) -> np.ndarray:
     return np.stack([x, y * np.cos(tilt) - z * np.sin(tilt), y * np.sin(tilt) + z * np.cos(tilt)], axis=1)
 
 
-def _floor() -> tuple[float, float]:
-    """Return the spherical cap of the vault's directions: the backward tilt of its axis from the vertex, in
-    radians, and the least cosine of the angle to that axis.
+def vault_cap() -> tuple[float, float]:
+    """Return the cap of the vault's directions: the backward tilt of its axis from the vertex, in radians,
+    and the least cosine of the angle to that axis.
     """
     slope = (FLOOR_BACK - FLOOR_FRONT) / 2
     depth = (FLOOR_FRONT + FLOOR_BACK) / 2 - RAISED

@@ -14,6 +14,12 @@ def cohort(run: Run, name: str) -> list[CohortRow]:
     return rows
 
 
+def people(run: Run) -> dict[str, str]:
+    """Return the person of every skull of the cohorts, by the skull's identifier."""
+    rows = [row for members in read_json(run.split).values() for row in members]
+    return {row["id"]: row["person"] for row in rows}
+
+
 def training_population(run: Run) -> Population:
     """Return the complete skulls of the training and the validation cohort."""
     ids, masks = skulls(run, "training")

@@ -83,7 +83,7 @@ class Run:
         return Store(self.root / "screen" / f"{family}.zarr")
 
     def audit(self, family: str) -> Path:
-        """Return the audit of a family's skulls: fidelity, diversity and memorisation."""
+        """Return the audit of a family's skulls: fidelity, diversity, memorisation and looks."""
         return self.root / "audit" / f"{family}.json"
 
     def inject(self, cohort: str) -> Store[InjectRow]:
