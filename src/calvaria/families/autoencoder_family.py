@@ -30,6 +30,8 @@ class AutoencoderFamily(NetworkFamily):
     """Residual blocks per level."""
     latent_channels: int = Field(8, ge=1)
     """Channels of the latent volume."""
+    temperature: float = Field(1.0, gt=0, le=1)
+    """Scale of samples' deviations from the mean latent; below 1 surfaces are smoother and less varied."""
     recompute: bool = False
     """Gradient checkpointing: less memory, a third more time."""
     decode_tile: int | None = Field(None, ge=8)

@@ -92,13 +92,9 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
 
 def distance_error(output: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Return the (n,) mean absolute error in mm of distances (n, c, x, y, z), less the further from bone."""
-    return (_squashed(output) - _squashed(field)).abs().flatten(1).mean(1)
-
-
-def _squashed(distance: torch.Tensor) -> torch.Tensor:
-    """Return distances in mm, with a slope of 1 at the surface and less away from it."""
-    mm = TRUNCATION_MM * distance
-    return mm / (1 + mm.abs() / NEAR_MM)
+    with torch.no_grad():
+        weight = TRUNCATION_MM / (1 + field.abs() * (TRUNCATION_MM / NEAR_MM)) ** 2
+    return (weight * (output - field).abs()).flatten(1).mean(1)
 
 
 def rebuilt(network: Autoencoder, fields: torch.Tensor, tile: int | None, compute: Compute) -> torch.Tensor:
@@ -144,7 +140,8 @@ def finish(
     """
     compute, tile = context.compute, settings.decode_tile
     latents = _latents(network, skulls.fields, compute)
-    calibration = _drawn(latents, [context.generator("calibrate", number) for number in range(CALIBRATION)])
+    rngs = [context.generator("calibrate", number) for number in range(CALIBRATION)]
+    calibration = _drawn(latents, settings.temperature, rngs)
     drawn = np.concatenate([decoded(network, one[None], tile, compute) for one in calibration])
     tensors = {
         "latents": latents,
@@ -170,10 +167,14 @@ def rebuilding_threshold(rebuilt: torch.Tensor, skulls: EncodedPopulation) -> np
     return np.array(overlap_threshold(restored, skulls.masks), np.float32)
 
 
-def _drawn(latents: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """Draw a latent per rng from a Gaussian with the mean and covariance of ``latents`` (n, c, i, j, k)."""
+def _drawn(latents: np.ndarray, temperature: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Draw a latent per rng from a Gaussian fitted to ``latents`` (n, c, i, j, k).
+
+    Args:
+        temperature: scale of the deviations from the mean.
+    """
     centre = latents.mean(0)
-    spread = (latents - centre) / math.sqrt(len(latents) - 1)
+    spread = (latents - centre) * (temperature / math.sqrt(len(latents) - 1))
     # A random combination of the centred latents has exactly their covariance.
     factors = [rng.standard_normal(len(latents), np.float32) for rng in rngs]
     return np.stack([centre + np.einsum("n,n...->...", factor, spread) for factor in factors])
@@ -208,7 +209,7 @@ def sample_gaussian(
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
-        latents = _drawn(model.tensors["latents"], rngs)
+        latents = _drawn(model.tensors["latents"], settings.temperature, rngs)
         fields = decoded(network, latents, settings.decode_tile, context.compute)
         for field, rng in zip(fields[:count], rngs, strict=False):
             drawn.append(Drawn(drawn_skull(field, space, model, rng), population.ids, {}))
