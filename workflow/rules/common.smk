@@ -63,7 +63,9 @@ def shards(store, count, size):
 
 def skulls(wildcards):
     """Return the files of the real skulls and of their split."""
-    return [RUN.split, *shards(RUN.ingest, len(SKULLS), CONFIG.ingest.shard_size)]
+    size = CONFIG.ingest.shard_size
+    occupancies = [RUN.occupancies(k) for k in SKULL_SHARDS]
+    return [RUN.split, *shards(RUN.ingest, len(SKULLS), size), *occupancies]
 
 
 def registered(family):

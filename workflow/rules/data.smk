@@ -16,6 +16,7 @@ rule ingest:
     output:
         volumes=RUN.ingest.shard("{shard}"),
         rows=RUN.ingest.table("{shard}"),
+        occupancies=RUN.occupancies("{shard}"),
         vaults=RUN.vaults("{shard}"),
     log:
         RUN.log("ingest/{shard}"),

@@ -57,7 +57,9 @@ class AutoencoderFamily(NetworkFamily):
 
         return sample_gaussian(self, model, population, draws, context)
 
-    def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+    def reconstruct(
+        self, model: Model, masks: np.ndarray, context: Context, occupancies: np.ndarray | None = None
+    ) -> np.ndarray:
         from calvaria.families.autoencoding import reconstruct
 
-        return reconstruct(self, model, masks, context)
+        return reconstruct(self, model, masks, context, occupancies)

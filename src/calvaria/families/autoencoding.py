@@ -83,7 +83,7 @@ def reconstruction_loss(output: torch.Tensor, field: torch.Tensor, representatio
 
     The loss of distances is the mean absolute error in mm; that of occupancy is cross-entropy plus 1
     minus soft Dice. Cross-entropy and Dice of the distances' sign reward exaggerated distances and make an
-    autoencoder worse than a linear one (docs/families.md).
+    autoencoder worse than a linear one (benchmarks/families_design.md).
     """
     if representation != "occupancy":
         return distance_error(output, field).mean()
@@ -251,11 +251,17 @@ def sample_prior(
     return drawn
 
 
-def reconstruct(settings: AutoencoderFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+def reconstruct(
+    settings: AutoencoderFamily,
+    model: Model,
+    masks: np.ndarray,
+    context: Context,
+    occupancies: np.ndarray | None,
+) -> np.ndarray:
     """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(Autoencoder, model, prepare_device(context.compute))
     space = space_of(model, settings.representation, context)
-    fields = rebuilt(network, space.encode(masks), settings.decode_tile, context.compute)
+    fields = rebuilt(network, space.encode(masks, occupancies), settings.decode_tile, context.compute)
     return rebuilt_skulls(fields, space, model, masks)
 
 

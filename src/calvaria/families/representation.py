@@ -11,7 +11,7 @@ import numpy as np
 from calvaria.geometry.grid import Grid
 from calvaria.geometry.overlap import dice_of_pairs
 from calvaria.geometry.projection import pixel_directions
-from calvaria.geometry.signed_distance import signed_depth
+from calvaria.geometry.signed_distance import signed_depth, subvoxel_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 from calvaria.skull.vault import INNER, Vault, find_vault
 
@@ -24,7 +24,9 @@ BELOW_VOXELS = 2.5  # depth below the vault's floor to which the head is filled
 OPEN_VOXELS = 3.0  # further depth to which the cavity extends
 
 
-def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
+def encode(
+    masks: np.ndarray, representation: str, grid: Grid, occupancies: np.ndarray | None = None
+) -> np.ndarray:
     """Return the fields of skulls.
 
     Args:
@@ -32,27 +34,49 @@ def encode(masks: np.ndarray, representation: str, grid: Grid) -> np.ndarray:
         representation: ``distance`` for truncated signed distances, ``occupancy`` for 1 and -1,
             ``surfaces`` for the distances inside the filled head and outside the cavity.
         grid: the grid of the skulls.
+        occupancies: (n, x, y, z) uint8 share of every voxel in bone, 0 to 255, by which distances are precise
+            to a fraction of a voxel; without them, surfaces are midway between voxels.
 
     Returns:
         (n, c, x, y, z) float32 in [-1, 1], c from ``CHANNELS``. Bone is where all channels are positive; a
         distance of 1 is a depth of at least ``TRUNCATION_MM``.
     """
     fields = np.empty((len(masks), CHANNELS[representation], *masks.shape[1:]), np.float32)
-    for field, mask in zip(fields, masks, strict=True):
+    for i, (field, mask) in enumerate(zip(fields, masks, strict=True)):
         bone = np.ascontiguousarray(mask > 0)
+        share = None if occupancies is None else occupancies[i] / np.float32(255)
         if representation == "occupancy":
             field[0] = np.where(bone, 1, -1)
         elif representation == "distance":
-            field[0] = _depth(bone, grid)
+            field[0] = _depth(bone, share, grid)
         else:
             filled, cavity = head_and_cavity(bone, grid)
-            field[0], field[1] = _depth(filled, grid), -_depth(cavity, grid)
+            shares = (None, None) if share is None else _shares(bone, share, filled, cavity)
+            field[0], field[1] = _depth(filled, shares[0], grid), -_depth(cavity, shares[1], grid)
     return fields
 
 
-def _depth(mask: np.ndarray, grid: Grid) -> np.ndarray:
+def _shares(
+    bone: np.ndarray, share: np.ndarray, filled: np.ndarray, cavity: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of every voxel in the filled head and in the cavity, (x, y, z) float32 each.
+
+    What a voxel at the outer surface has beside bone is outside of the head; at the inner surface it is
+    cavity.
+    """
+    from scipy.ndimage import maximum_filter
+
+    outside, inside = (maximum_filter(mask, 3) for mask in (~filled, cavity))
+    return (
+        np.where(outside & ~(cavity & filled), share, filled).astype(np.float32),
+        np.where(inside & (bone | cavity), 1 - share, cavity).astype(np.float32),
+    )
+
+
+def _depth(mask: np.ndarray, share: np.ndarray | None, grid: Grid) -> np.ndarray:
     """Return the signed distance from a mask's surface, (x, y, z), truncated to 1 inside, -1 outside."""
-    return np.asarray(np.clip(signed_depth(mask) * (grid.spacing_mm / TRUNCATION_MM), -1, 1))
+    depth = signed_depth(mask) if share is None else subvoxel_depth(mask, share)
+    return np.asarray(np.clip(depth * (grid.spacing_mm / TRUNCATION_MM), -1, 1))
 
 
 def head_and_cavity(bone: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

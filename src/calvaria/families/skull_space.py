@@ -42,12 +42,14 @@ class SkullSpace:
         mean[0, 0] = 0
         return mean
 
-    def encode(self, masks: np.ndarray) -> torch.Tensor:
+    def encode(self, masks: np.ndarray, occupancies: np.ndarray | None = None) -> torch.Tensor:
         """Return the fields (n, c, x, y, z) of skulls (n, x, y, z), see `representation.encode`."""
         box, fields = self.box, torch.empty(len(masks), self.channels, *masks.shape[1:])
-        for field, mask, own in zip(fields, masks, boxes(masks, self.grid), strict=True):
-            encoded = encode(mask[None], self.representation, self.grid)[0]
-            field.copy_(torch.from_numpy(_moved(encoded, own, box, self.grid)))
+        for i, own in enumerate(boxes(masks, self.grid)):
+            one = slice(i, i + 1)
+            occupancy = None if occupancies is None else occupancies[one]
+            (encoded,) = encode(masks[one], self.representation, self.grid, occupancy)
+            fields[i] = torch.from_numpy(_moved(encoded, own, box, self.grid))
         return fields
 
     def restore(self, fields: torch.Tensor, boxes: np.ndarray) -> np.ndarray:
@@ -78,7 +80,8 @@ class EncodedPopulation:
     def of(cls, population: Population, representation: str, grid: Grid) -> "EncodedPopulation":
         """Encode a population."""
         space = SkullSpace.of(population.masks, representation, grid)
-        fields, validation = space.encode(population.masks), space.encode(population.validation)
+        fields = space.encode(population.masks, population.occupancies)
+        validation = space.encode(population.validation, population.validation_occupancies)
         return cls(space, fields, validation, population.validation)
 
     @property

@@ -29,13 +29,34 @@ def resample(labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Gri
     return resample_samples(Samples.of(labels), affine, pose, grid)
 
 
+def resample_with_occupancy(
+    labels: np.ndarray, affine: np.ndarray, pose: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the result of ``resample``, and the (x, y, z) uint8 share of every voxel in bone, 0 to 255."""
+    samples = Samples.of(labels)
+    skull, implant, full = _counts(samples, affine, pose, grid)
+    occupancy = np.rint(skull * np.float32(255 / full)).astype(np.uint8)
+    return _labels(samples, skull, implant, full), occupancy
+
+
 def resample_samples(samples: Samples, affine: np.ndarray, pose: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the result of ``resample``, given the samples of the scan."""
+    return _labels(samples, *_counts(samples, affine, pose, grid))
+
+
+def _counts(
+    samples: Samples, affine: np.ndarray, pose: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return every voxel's sub-samples (x, y, z) in bone or implant, those in the implant, and of a voxel."""
     to_scan = np.linalg.inv(pose @ affine)
     finest = np.linalg.norm(affine[:3, :3], axis=0).min()
     fineness = max(3, int(np.ceil(grid.spacing_mm / finest)))
-    skull, implant = samples.count(to_scan, grid, fineness)
-    threshold = _volume_keeping_threshold(skull, fineness**3)
+    return *samples.count(to_scan, grid, fineness), fineness**3
+
+
+def _labels(samples: Samples, skull: np.ndarray, implant: np.ndarray, full: int) -> np.ndarray:
+    """Return the (x, y, z) uint8 labels of counts."""
+    threshold = _volume_keeping_threshold(skull, full)
     bone = skull >= threshold
     out = np.where(bone, np.uint8(BONE), np.uint8(0))
     if samples.implant:

@@ -29,6 +29,9 @@ class Population:
     ids: tuple[str, ...]
     masks: np.ndarray  # (n, x, y, z) uint8, 1 where there is bone
     validation: np.ndarray  # (m, x, y, z) uint8
+    # (n, x, y, z) and (m, x, y, z) uint8 share of every voxel in bone, 0 to 255; without them it is 0 or 255
+    occupancies: np.ndarray | None = None
+    validation_occupancies: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -198,8 +201,14 @@ class Family(Section, ABC):
         """Return the ``calvaria.training.loop.Training`` of the network, if ``trains_network``."""
         raise NotImplementedError
 
-    def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
-        """Pass (n, x, y, z) uint8 skulls through encoder and decoder, if ``reconstructs``."""
+    def reconstruct(
+        self, model: Model, masks: np.ndarray, context: Context, occupancies: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Pass (n, x, y, z) uint8 skulls through encoder and decoder, if ``reconstructs``.
+
+        Args:
+            occupancies: (n, x, y, z) uint8, as of a ``Population``.
+        """
         raise NotImplementedError
 
     def build_template(self, population: Population, context: Context) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from calvaria.geometry.canonical import Canonical
 from calvaria.geometry.grid import Grid
-from calvaria.geometry.resample import resample
+from calvaria.geometry.resample import resample_with_occupancy
 from calvaria.skull.pose import Pose, find_pose
 from calvaria.skull.quality import (
     ENLARGE_GRID,
@@ -61,6 +61,7 @@ class Examined:
     """A scan resampled to the grid; without a head, only its fault."""
 
     labels: np.ndarray  # (x, y, z) uint8 on the grid; zero where there is no head
+    occupancy: np.ndarray  # (x, y, z) uint8 share of every voxel in bone, 0 to 255
     fault: Finding | None
     doubts: tuple[Finding, ...] = ()
     pose: Pose | None = None  # in the scan's centred frame
@@ -80,13 +81,13 @@ def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLAR
     canonical = Canonical.of(scan.labels, scan.affine)
     head = find_head(canonical, grid, top_margin_mm, too_large)
     if isinstance(head, Finding):
-        return Examined(np.zeros(grid.shape, np.uint8), head)
+        return Examined(np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8), head)
     findings = head.findings
     if first_fault(findings) is None:
         findings = findings + check_closed(head.vault)
     to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - top_margin_mm]))
     return Examined(
-        resample(canonical.values, canonical.affine, to_box, grid),
+        *resample_with_occupancy(canonical.values, canonical.affine, to_box, grid),
         first_fault(findings),
         doubts_of(findings),
         head.pose,

@@ -99,14 +99,15 @@ def _reconstruction(run: Run, config: Config, family: str) -> dict[str, Any] | N
 
     from calvaria.families.run_context import context_of
     from calvaria.metrics.rebuilding import compare
-    from calvaria.storage.cohorts import skulls
+    from calvaria.storage.cohorts import occupancies, skulls
     from calvaria.storage.models import load_model
 
     settings = config.fit[family]
     if not settings.reconstructs:
         return None
-    test = skulls(run, "test")[1]
-    predicted = settings.reconstruct(load_model(run.fit(family)), test, context_of(run, config, family))
+    ids, test = skulls(run, "test")
+    context, occupied = context_of(run, config, family), occupancies(run, ids)
+    predicted = settings.reconstruct(load_model(run.fit(family)), test, context, occupied)
     rows = [
         asdict(compare(one, true, config.grid.voxels())) for one, true in zip(predicted, test, strict=True)
     ]

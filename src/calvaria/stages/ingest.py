@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def ingest(run: Run, config: Config, shard: int) -> None:
-    """Write one shard of the ingest store, and the pictures of its vaults.
+    """Write one shard of the ingest store, the occupancies of its voxels, and the pictures of its vaults.
 
     A faulty or doubtful skull is stored with its verdict; an unreadable one is an empty volume.
     """
@@ -47,16 +47,17 @@ def ingest(run: Run, config: Config, shard: int) -> None:
     chosen = entries[shard * size : (shard + 1) * size]
     progress = Progress(f"ingest {shard}", len(chosen), "skulls")
     volumes = np.zeros((len(chosen), *grid.shape), np.uint8)
+    occupancies = np.zeros_like(volumes)
     vaults = np.zeros((len(chosen), 3, SIZE, SIZE), np.float32)
     rows: list[IngestColumns] = []
-    for volume, vault, entry in zip(volumes, vaults, chosen, strict=True):
+    for volume, occupancy, vault, entry in zip(volumes, occupancies, vaults, chosen, strict=True):
         try:
             scan = sources.read(config.ingest.sources, entry, config.seed)
         except InputError as error:  # one bad file must not stop the others; people and report show it
             row = _row(entry, Finding("fault", "unreadable", str(error)), (), ())
         else:
             examined = examine(scan, grid, config.ingest.top_margin_mm)
-            volume[:] = examined.labels
+            volume[:], occupancy[:] = examined.labels, examined.occupancy
             if examined.vault is not None:
                 vault[:] = examined.vault.inner_mm, examined.vault.outer_mm, examined.vault.exit_mm
             row = _row(entry, examined.fault, examined.doubts, config.ingest.accept)
@@ -67,6 +68,7 @@ def ingest(run: Run, config: Config, shard: int) -> None:
             logger.warning("ingest: %s %s: %s: %s", what, row["id"], row["verdict"], row["reason"])
         progress.advance(row["id"])
     write_shard(run.ingest, shard, len(entries), size, grid, volumes, rows)
+    write_tensors(run.occupancies(shard), {"occupancies": occupancies})
     write_tensors(run.vaults(shard), {"vaults": vaults})
 
 
@@ -103,7 +105,11 @@ STAGE = Stage(
     name="ingest",
     help=__doc__,
     run=ingest,
-    outputs=lambda run, _, shard: (*shard_files(run.ingest, shard), run.vaults(shard)),
+    outputs=lambda run, _, shard: (
+        *shard_files(run.ingest, shard),
+        run.occupancies(shard),
+        run.vaults(shard),
+    ),
     reads=_reads,
     number=SHARD,
     count=ingest_shards,

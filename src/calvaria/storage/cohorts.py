@@ -1,11 +1,14 @@
 """The skulls of each cohort of a run, once the stage ``split`` has written it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calvaria.plugins.family import Population
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import CohortRow
 from calvaria.storage.store import read_json
+from calvaria.storage.tensors import read_tensor
 
 
 def cohort(run: Run, name: str) -> list[CohortRow]:
@@ -23,7 +26,18 @@ def people(run: Run) -> dict[str, str]:
 def training_population(run: Run) -> Population:
     """Return the complete skulls of the training and the validation cohort."""
     ids, masks = skulls(run, "training")
-    return Population(ids, masks, skulls(run, "validation")[1])
+    validation_ids, validation = skulls(run, "validation")
+    return Population(ids, masks, validation, occupancies(run, ids), occupancies(run, validation_ids))
+
+
+def occupancies(run: Run, ids: Sequence[str]) -> np.ndarray:
+    """Return the (n, x, y, z) uint8 share of every voxel in bone, 0 to 255, of identified skulls."""
+    labels = run.ingest.labels
+    size = (labels.shards or labels.chunks)[0]
+    index = {row["id"]: row["index"] for row in run.ingest.rows()}
+    shards = {index[one] // size for one in ids}
+    tensors = {shard: read_tensor(run.occupancies(shard), "occupancies") for shard in sorted(shards)}
+    return np.stack([tensors[index[one] // size][index[one] % size] for one in ids])
 
 
 def skulls(run: Run, name: str) -> tuple[tuple[str, ...], np.ndarray]:

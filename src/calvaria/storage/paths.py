@@ -30,6 +30,10 @@ class Run:
         """Return the vault images of one shard of skulls, at the resolution of their scans."""
         return self.root / "ingest" / f"vaults-{shard}.safetensors"
 
+    def occupancies(self, shard: int | str) -> Path:
+        """Return the share of every voxel in bone, for one shard of skulls."""
+        return self.root / "ingest" / f"occupancies-{shard}.safetensors"
+
     def sheet(self, shard: int | str) -> Path:
         """Return the contact sheet of one shard of skulls with their verdicts."""
         return self.root / "ingest" / f"sheet-{shard}.png"

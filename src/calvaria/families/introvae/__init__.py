@@ -65,7 +65,9 @@ class IntrovaeFamily(NetworkFamily):
 
         return sample(self, model, population, draws, context)
 
-    def reconstruct(self, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+    def reconstruct(
+        self, model: Model, masks: np.ndarray, context: Context, occupancies: np.ndarray | None = None
+    ) -> np.ndarray:
         from calvaria.families.introvae.training import reconstruct
 
-        return reconstruct(self, model, masks, context)
+        return reconstruct(self, model, masks, context, occupancies)

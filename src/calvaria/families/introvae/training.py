@@ -149,11 +149,18 @@ def fit(settings: IntrovaeFamily, population: Population, context: Context) -> M
     return model_of(network, tensors, record)
 
 
-def reconstruct(settings: IntrovaeFamily, model: Model, masks: np.ndarray, context: Context) -> np.ndarray:
+def reconstruct(
+    settings: IntrovaeFamily,
+    model: Model,
+    masks: np.ndarray,
+    context: Context,
+    occupancies: np.ndarray | None,
+) -> np.ndarray:
     """Return reconstructions (n, x, y, z) uint8 of skulls."""
     network = network_of(DenseAutoencoder, model, prepare_device(context.compute))
     space = space_of(model, settings.representation, context)
-    return rebuilt_skulls(_rebuilt(network, space.encode(masks), context.compute), space, model, masks)
+    fields = _rebuilt(network, space.encode(masks, occupancies), context.compute)
+    return rebuilt_skulls(fields, space, model, masks)
 
 
 def sample(
