@@ -19,9 +19,9 @@ import torch
 from environment import header
 
 from calvaria.config import HELD_OUT, Config, load
+from calvaria.families.autoencoding import drawn_skull
 from calvaria.families.ldm import LdmFamily
 from calvaria.families.ldm.training import Maker, predict
-from calvaria.families.representation import decode
 from calvaria.families.run_context import context_of
 from calvaria.metrics.fidelity import fidelity
 from calvaria.metrics.shape import all_features, scale_of
@@ -124,9 +124,11 @@ def monai_samples(
                 scheduler=scheduler,
                 verbose=False,
             )
-            drawn.append(decode(fields.numpy(), float(model.tensors["threshold"])))
+            for number, field in enumerate(fields.numpy(), first):
+                rng = context.generator("monai", number)
+                drawn.append(drawn_skull(field, make.space, model, rng))
             print(f"MONAI: {first + size} of {count}, {time.process_time() - began:.0f} s", flush=True)
-    return np.concatenate(drawn), time.process_time() - began
+    return np.stack(drawn), time.process_time() - began
 
 
 def write(out: Path, rows: list[dict], given: argparse.Namespace, config: Config) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
 
 from calvaria.geometry.grid import IMPLANT, Grid
-from calvaria.geometry.resample import resample, restore, restore_level
+from calvaria.geometry.resample import resample, resample_with_occupancy, restore, restore_level
 from calvaria.sources import Scan
 from tests.unit.heads import head, stored, turn, with_hole
 
@@ -160,3 +160,18 @@ def test_a_scan_of_many_brick_borders_has_no_seams():
     radius = np.sqrt(x**2 + y**2 + z**2)
     assert found[radius < 29].all()
     assert not found[radius > 31].any()
+
+
+def test_the_occupancy_has_the_volume_of_the_scan_and_the_labels_follow_from_it():
+    grid = Grid((24, 24, 24), 3.0)
+    x, y, z = np.indices((60, 60, 60))
+    labels = (((x - 29.5) ** 2 + (y - 30.5) ** 2 + (z - 28.5) ** 2) < 24**2).astype(np.uint8)
+    affine = np.eye(4)
+    affine[:3, 3] = -29.5
+    pose = np.eye(4)
+    pose[:3, 3] = 0.3, -0.7, 0.1
+    resampled, occupancy = resample_with_occupancy(labels, affine, pose, grid)
+    assert np.array_equal(resampled, resample(labels, affine, pose, grid))
+    volume = occupancy.sum(dtype=float) / 255 * grid.spacing_mm**3
+    assert volume == pytest.approx(labels.sum(), rel=0.01)
+    assert occupancy[resampled > 0].min() > occupancy[resampled == 0].max()
