@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from calvaria.geometry.grid import Grid
-from calvaria.geometry.signed_distance import signed_depth
+from calvaria.geometry.signed_distance import signed_depth, subvoxel_depth
 from calvaria.geometry.thresholds import count_keeping_threshold
 
 
@@ -24,7 +24,7 @@ class Skull:
     grid: Grid
     values: torch.Tensor
     """(2, x, y, z) float32: depth + ``reach_mm``, where depth is the signed distance in mm, positive in
-    bone, truncated at ``reach_mm``; and occupancy, 1 in bone. Both are 0 far outside."""
+    bone, truncated at ``reach_mm``; and the share of the voxel in bone. Both are 0 far outside."""
     reach_mm: float
     volume_ml: float
 
@@ -37,11 +37,18 @@ def coarser(grid: Grid, spacing_mm: float) -> Grid:
     return Grid((x, y, z), spacing_mm)
 
 
-def prepare(mask: np.ndarray, grid: Grid, reach_mm: float) -> Skull:
-    """Prepare a skull from its (x, y, z) mask, non-zero where there is bone."""
+def prepare(mask: np.ndarray, grid: Grid, reach_mm: float, occupancy: np.ndarray | None = None) -> Skull:
+    """Prepare a skull from its (x, y, z) mask, non-zero where there is bone.
+
+    Args:
+        occupancy: (x, y, z) uint8 share of every voxel in bone, 0 to 255, by which the depth is precise to a
+            fraction of a voxel.
+    """
     bone = np.ascontiguousarray(mask > 0)
-    depth = np.clip(signed_depth(bone) * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
-    values = torch.from_numpy(np.stack([depth, bone]).astype(np.float32))
+    share = bone if occupancy is None else occupancy / np.float32(255)
+    voxels = signed_depth(bone) if occupancy is None else subvoxel_depth(bone, share)
+    depth = np.clip(voxels * grid.spacing_mm, -reach_mm, reach_mm) + reach_mm
+    values = torch.from_numpy(np.stack([depth, share]).astype(np.float32))
     return Skull(grid, values, reach_mm, float(np.count_nonzero(bone) * grid.spacing_mm**3 / 1000))
 
 

@@ -57,7 +57,9 @@ class Space:
         """Return a prepared skull; the last one is cached, since draws are processed skull by skull."""
         if self._last is None or self._last[0] != place:
             reach = self.settings.reach * self.field_grid.spacing_mm
-            self._last = place, prepare(self.mask(place), self.grid, reach)
+            known = self.population.occupancies
+            occupancy = None if known is None or place == TEMPLATE else known[place]
+            self._last = place, prepare(self.mask(place), self.grid, reach, occupancy)
         return self._last[1]
 
     def depth(self, place: int) -> torch.Tensor:
