@@ -1,7 +1,7 @@
 """The audit of every family of a run as a table, and pictures of twenty skulls of each and of real ones.
 
-    snakemake audits --cores all --configfile workflow/presets/skullfix.yaml
-    python benchmarks/families.py --run results/skullfix
+    snakemake audits --cores all --configfile workflow/presets/native.yaml
+    python benchmarks/families.py --run results/native
 
 The figures are read from the run (``audit/FAMILY.json``), the times from Snakemake's benchmark files.
 """
@@ -23,17 +23,19 @@ from calvaria.storage.cohorts import skulls
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json
 
-SIZE, COLUMNS, TWENTY, CAPTION = 116, 10, 20, 22
+SIZE, COLUMNS, TWENTY, CAPTION = 190, 10, 20, 22
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--families", nargs="+", help="all of the config by default")
     parser.add_argument("--pictures", type=Path, default=Path("docs/pictures"))
     given = parser.parse_args()
     run = Run(given.run)
     config = load(run.config)
-    audits = {name: read_json(run.audit(name)) for name in config.fit}
+    families = given.families or list(config.fit)
+    audits = {name: read_json(run.audit(name)) for name in families}
     first = next(iter(audits.values()))
     split = {cohort: len(skulls(run, cohort)[0]) for cohort in ("training", *HELD_OUT)}
     lines = [
@@ -79,7 +81,7 @@ def main() -> None:
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
     grid = config.grid.voxels()
     real = [*skulls(run, "test")[1], *skulls(run, "validation")[1]][:TWENTY]
-    for name in config.fit:
+    for name in families:
         store = run.screen(name)
         made = list(store.volumes(store.rows()[:TWENTY]))
         sheet(real, made, grid, name).save(given.pictures / f"families_{name}.png", optimize=True)

@@ -20,13 +20,13 @@ def limits(run: Run, config: Config) -> None:
     """Write ``screen/limits.json``: the accepted range of every measure and the training skulls' own."""
     from calvaria.skull.measures import measure
     from calvaria.skull.screening import limits as limits_of
-    from calvaria.storage.cohorts import training_population
+    from calvaria.storage.cohorts import skulls
     from calvaria.storage.store import write_json
 
-    population = training_population(run)
-    training = [measure(mask, config.grid.voxels()) for mask in population.masks]
+    ids, masks = skulls(run, "training")
+    training = [measure(mask, config.grid.voxels()) for mask in masks]
     accepted = limits_of(training, config.screen)
-    rows = [{"id": name, **asdict(one)} for name, one in zip(population.ids, training, strict=True)]
+    rows = [{"id": name, **asdict(one)} for name, one in zip(ids, training, strict=True)]
     write_json(run.limits, {**accepted, "training": rows})
 
 

@@ -24,7 +24,7 @@ from calvaria.reconstruction.coarse.network import (
     network_target,
     new_network,
 )
-from calvaria.storage.cohorts import training_population
+from calvaria.storage.cohorts import skulls
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import InjectRow
 from calvaria.training.device import fingerprint
@@ -114,7 +114,7 @@ def training(member: Member, device: torch.device, batch: Callable[[int], Batch]
     """
     config, settings = member.config, member.config.train
     network = new_network(config, member.seed)
-    real = training_population(member.run).masks
+    real = skulls(member.run, "training")[1]
     if network.completion is not None:
         network.completion.start(torch.from_numpy(real)[:, None])
     network.to(device)
