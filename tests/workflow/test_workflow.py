@@ -19,6 +19,7 @@ from calvaria.storage.paths import Run
 from tests.conftest import ROOT
 
 SKULLS = 75
+PARTS = ("complete_skull", "defective_skull", "implant")  # folders of SkullFix
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
 STAGES = (
     "ingest",
@@ -109,10 +110,15 @@ def test_a_gpu_is_requested_if_the_config_needs_one(device, jobs, tmp_path):
 def test_every_preset_plans(preset, tmp_path):
     config = yaml.safe_load(preset.read_text())
     (source,) = config["ingest"]["sources"].values()
-    folder = tmp_path / source["path"]
-    folder.mkdir(parents=True)
-    for number in range(20):  # only names matter for the plan
-        (folder / f"{number:03d}.nii.gz").touch()
+    places = {
+        "folder": ["{:03d}.nii.gz"],
+        "skullfix": [f"training_set/{part}/{{:03d}}.nrrd" for part in PARTS],
+    }
+    for place in places[source["kind"]]:
+        for number in range(20):  # only names matter for the plan
+            file = tmp_path / source["path"] / place.format(number)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
     done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(STAGES) < set(planned(done.stdout))
@@ -123,8 +129,10 @@ def test_every_preset_plans(preset, tmp_path):
 def test_a_preset_without_its_data_says_what_to_do(preset, tmp_path):
     done = snakemake("--dry-run", "--configfile", preset, where=tmp_path)
     assert done.returncode != 0
-    assert "ingest.sources.skullfix.path: no such folder" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    output = done.stdout + done.stderr
+    assert "ingest.sources.skullfix.path: " in output
+    assert "no such folder" in output or "unpack the set there" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
