@@ -238,7 +238,7 @@ def test_two_processes_fit_what_one_does(runs, tmp_path):
     """The command starts both processes; they share every batch, so only the order of summation differs."""
     one, shared = Run(runs["here"]), Run(tmp_path / "shared")
     shared.root.mkdir()
-    for name in ("ingest.zarr", "people.json", "split.json", "precision.json"):
+    for name in ("ingest.zarr", "ingest", "people.json", "split.json", "precision.json"):
         (shared.root / name).symlink_to(one.root / name)
     config = yaml.safe_load(one.config.read_text())
     shared.config.write_text(yaml.safe_dump(config | {"processes": 2}))
