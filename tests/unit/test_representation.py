@@ -56,3 +56,16 @@ def test_between_thin_skulls_of_several_sizes_lies_a_thin_skull(shells):
     assert found.hole_area_mm2 < expected.hole_area_mm2 + 100
     assert found.thickness_mm.mean() == pytest.approx(expected.thickness_mm.mean(), rel=0.1)
     assert np.count_nonzero(mixed["distance"]) < 0.1 * np.count_nonzero(shells[1])
+
+
+@pytest.mark.parametrize(("spacing_mm", "matters"), [(1.5, True), (3.75, False)])
+def test_occupancies_place_surfaces_on_fine_grids_only(spacing_mm, matters):
+    grid = Grid((112, 128, 96), spacing_mm)
+    x, y, z = np.meshgrid(*(grid.centres(axis) / spacing_mm for axis in range(3)), indexing="ij")
+    r = np.sqrt((x / 46) ** 2 + (y / 56) ** 2 + (z / 44) ** 2)
+    depth = np.minimum(1 - r, r - 0.88) * 46  # about voxels
+    mask = ((depth > 0) & (z > -40)).astype(np.uint8)[None]
+    occupancies = (255 * np.clip(depth + 0.5, 0, 1)).astype(np.uint8)[None]
+    with_, without = (encode(mask, "surfaces", grid, given) for given in (occupancies, None))
+    assert np.array_equal(decode(with_), mask)
+    assert np.array_equal(with_, without) != matters

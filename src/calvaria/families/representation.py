@@ -17,6 +17,9 @@ from calvaria.skull.vault import INNER, Vault, find_vault
 
 TRUNCATION_MM = 15.0  # more than the distance between the vaults of two heads, so that mixtures are smooth
 THRESHOLDS = 0.5 * np.sinh(np.linspace(-4, 4, 81)) / np.sinh(4)  # candidates for decoding, denser near 0
+# Spacing above which occupancies are ignored: bone is one or two voxels thick there, and small errors of
+# distances that are precise to a fraction of a voxel make holes in it.
+COARSE_MM = 2.0
 CHANNELS = {"surfaces": 2, "distance": 1, "occupancy": 1}
 RAYS = 96  # pixels per edge of the map of the vault's wall: two to three degrees per pixel
 REACH_DEG = 125.0  # from the top of the head to the map's border
@@ -35,12 +38,15 @@ def encode(
             ``surfaces`` for the distances inside the filled head and outside the cavity.
         grid: the grid of the skulls.
         occupancies: (n, x, y, z) uint8 share of every voxel in bone, 0 to 255, by which distances are precise
-            to a fraction of a voxel; without them, surfaces are midway between voxels.
+            to a fraction of a voxel on grids of up to ``COARSE_MM``; without them, surfaces are midway
+            between voxels.
 
     Returns:
         (n, c, x, y, z) float32 in [-1, 1], c from ``CHANNELS``. Bone is where all channels are positive; a
         distance of 1 is a depth of at least ``TRUNCATION_MM``.
     """
+    if grid.spacing_mm > COARSE_MM:
+        occupancies = None
     fields = np.empty((len(masks), CHANNELS[representation], *masks.shape[1:]), np.float32)
     for i, (field, mask) in enumerate(zip(fields, masks, strict=True)):
         bone = np.ascontiguousarray(mask > 0)
