@@ -6,18 +6,17 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from skimage.measure import euler_number as reference_euler_number
 
 from calvaria.config import parse
 from calvaria.errors import InputError
 from calvaria.geometry.grid import Grid
 from calvaria.metrics.appearance import Appearance, Group, appearance, compare_appearance
-from calvaria.metrics.base import base, euler_number, pin_holes
+from calvaria.metrics.base import base, pin_holes
 from calvaria.metrics.patches import patch_features
 from calvaria.metrics.roughness import Band, bands, compare_roughness, roughness
 from calvaria.metrics.surface_map import filled, map_surfaces, view
 from calvaria.metrics.thickness import difference, thickness
-from calvaria.metrics.two_sample import area, two_sample
+from calvaria.metrics.two_sample import two_sample
 from calvaria.stages.audit import audit
 from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json, write_json, write_shard
@@ -125,11 +124,6 @@ def test_bands_below_two_voxels_are_left_out():
     assert compare_roughness(np.zeros((6, 2, 0)), np.zeros((6, 2, 0)), 40.0) is None
 
 
-def test_the_euler_number_is_that_of_scikit_image():
-    bone = np.pad(np.random.default_rng(0).random((20, 21, 22)) > 0.6, 1)
-    assert euler_number(bone) == reference_euler_number(bone, connectivity=3)
-
-
 def test_a_drop_below_the_vault_is_counted(dome, grid):
     before = base(dome, grid)
     assert (before.drops, before.drop_share) == (0, 0)
@@ -213,11 +207,6 @@ def test_skulls_of_one_person_are_never_in_two_folds():
 def test_too_few_skulls_are_not_told_apart():
     assert two_sample(features(0, 3), features(1, 9), range(3), range(9)) is None
     assert two_sample(features(0, 9), features(1, 9), [0] * 9, range(9)) is None
-
-
-def test_ties_count_half():
-    assert area(np.array([1.0, 2, 3, 4]), np.array([0, 0, 1, 1], bool)) == 1
-    assert area(np.zeros(4), np.array([0, 1, 0, 1], bool)) == 0.5
 
 
 def test_patches_show_whether_a_skull_was_smoothed():

@@ -141,16 +141,17 @@ def finish(
     compute, tile = context.compute, settings.decode_tile
     latents = _latents(network, skulls.fields, compute)
     rngs = [context.generator("calibrate", number) for number in range(CALIBRATION)]
-    calibration = _drawn(latents, settings.temperature, rngs)
+    calibration = draw_latents(latents, settings.temperature, rngs)
     drawn = np.concatenate([decoded(network, one[None], tile, compute) for one in calibration])
+    fraction = skulls.bone_fraction
     tensors = {
         "latents": latents,
         "validation_latents": _latents(network, skulls.validation, compute),
-        "bone_fraction": np.array(skulls.bone_fraction, np.float32),
+        "bone_fraction": np.array(fraction, np.float32),
         "rebuilding_threshold": rebuilding_threshold(
             rebuilt(network, skulls.validation, tile, compute), skulls
         ),
-        "threshold": volume_threshold(drawn, skulls.bone_fraction),
+        "threshold": volume_threshold(drawn, fraction),
         "boxes": skulls.space.boxes,
     }
     return model_of(network, tensors, record)
@@ -167,7 +168,7 @@ def rebuilding_threshold(rebuilt: torch.Tensor, skulls: EncodedPopulation) -> np
     return np.array(overlap_threshold(restored, skulls.masks), np.float32)
 
 
-def _drawn(latents: np.ndarray, temperature: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+def draw_latents(latents: np.ndarray, temperature: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
     """Draw a latent per rng from a Gaussian fitted to ``latents`` (n, c, i, j, k).
 
     Args:
@@ -209,7 +210,7 @@ def sample_gaussian(
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
-        latents = _drawn(model.tensors["latents"], settings.temperature, rngs)
+        latents = draw_latents(model.tensors["latents"], settings.temperature, rngs)
         fields = decoded(network, latents, settings.decode_tile, context.compute)
         for field, rng in zip(fields[:count], rngs, strict=False):
             drawn.append(Drawn(drawn_skull(field, space, model, rng), population.ids, {}))

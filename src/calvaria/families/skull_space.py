@@ -63,6 +63,7 @@ class SkullSpace:
         """Draw a box (2, 3) from a Gaussian fitted to those of the training skulls and their mirrors."""
         centred = self.boxes - self.box
         spread = np.concatenate([centred, centred * [[[-1, 1, 1], [1, 1, 1]]]])
+        # Mirror images are no further people: the covariance is divided by the people's number less one.
         factors = rng.standard_normal(len(spread)) / np.sqrt(max(len(spread) - 2, 1))
         return self.box + np.einsum("n,nij->ij", factors, spread)
 

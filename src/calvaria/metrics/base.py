@@ -38,6 +38,8 @@ def base(skull: np.ndarray, grid: Grid) -> Base:
     Raises:
         InputError: if the skull has no vault.
     """
+    from skimage.measure import euler_number
+
     bone = _below_floor(skull, grid)
     box = bounding_box(bone)
     if box is None:
@@ -51,7 +53,7 @@ def base(skull: np.ndarray, grid: Grid) -> Base:
     return Base(
         drops=len(loose),
         drop_share=float(loose.sum() / volume),
-        euler=euler_number(inner),
+        euler=float(euler_number(inner, connectivity=3)),
         surface_per_mm=faces / volume / grid.spacing_mm,
     )
 
@@ -68,25 +70,6 @@ def _sizes(bone: np.ndarray) -> np.ndarray:
 
     numbers = cc3d.connected_components(bone, connectivity=6)
     return np.bincount(numbers.reshape(-1))[1:]
-
-
-def euler_number(bone: np.ndarray) -> int:
-    """Return the Euler number of (x, y, z) bool voxels, joined also by edges and corners; 0 at all borders.
-
-    It is the number of corners, less edges, plus faces, less voxels of their union.
-    """
-    number = 0
-    for axes in range(8):
-        part = bone
-        for axis in range(3):
-            if axes >> axis & 1:
-                low, high = (
-                    tuple(side if other == axis else slice(None) for other in range(3))
-                    for side in (slice(None, -1), slice(1, None))
-                )
-                part = part[low] | part[high]
-        number += (-1) ** (axes.bit_count() + 1) * np.count_nonzero(part)
-    return number
 
 
 def pin_holes(surfaces: SurfaceMap, spacing_mm: float) -> PinHoles:

@@ -62,8 +62,8 @@ class View:
 class SurfaceMap:
     """The surfaces of one skull along the rays of a view."""
 
-    outer_mm: np.ndarray  # (n,) float32 distance to the outer surface; 0 where there is no bone
-    inner_mm: np.ndarray  # (n,) float32 distance to the inner surface; 0 where there is no bone
+    outer_mm: np.ndarray  # (n,) float32 distance to the outer surface; 0 without bone
+    inner_mm: np.ndarray  # (n,) float32 distance to the inner surface; 0 without bone
     thickness_mm: np.ndarray  # (n,) float32 length of the ray in bone; 0 where there is none
 
     @property

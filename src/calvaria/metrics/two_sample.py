@@ -73,6 +73,7 @@ def _folds(groups: Sequence[Hashable]) -> np.ndarray | None:
 def _areas(features: np.ndarray, samples: int, folds: np.ndarray) -> tuple[float, float]:
     """Return the areas per patch and per skull; the first skulls of (skulls, patches, f) are samples."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
     from threadpoolctl import threadpool_limits
 
     is_sample = np.arange(len(features)) < samples
@@ -92,15 +93,6 @@ def _areas(features: np.ndarray, samples: int, folds: np.ndarray) -> tuple[float
         with threadpool_limits(1, "openmp"):  # a job has one core
             model.fit(features[known].reshape(-1, features.shape[2]), labels[known].reshape(-1))
             score = model.decision_function(features[rest].reshape(-1, features.shape[2]))
-        by_patch.append(area(score, labels[rest].reshape(-1)))
-        by_skull.append(area(score.reshape(-1, patches).mean(axis=1), is_sample[rest]))
+        by_patch.append(roc_auc_score(labels[rest].reshape(-1), score))
+        by_skull.append(roc_auc_score(is_sample[rest], score.reshape(-1, patches).mean(axis=1)))
     return float(np.mean(by_patch)), float(np.mean(by_skull))
-
-
-def area(score: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC curve of scores (n,) and labels (n,) bool; ties count half."""
-    from scipy.stats import rankdata
-
-    count = np.count_nonzero(positive)
-    above = rankdata(score)[positive].sum() - count * (count + 1) / 2
-    return float(above / count / (len(score) - count))

@@ -9,6 +9,7 @@ of the latent.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -98,9 +99,6 @@ def training(settings: IntrovaeFamily, skulls: EncodedPopulation, context: Conte
             scalars["fake_kl"] = fake_kl
         return {"loss": loss, **scalars}
 
-    def reconstruct(some: torch.Tensor) -> torch.Tensor:
-        return _rebuilt(network, some, context.compute)
-
     return Training(
         networks={"autoencoder": network},
         updates=(
@@ -109,7 +107,7 @@ def training(settings: IntrovaeFamily, skulls: EncodedPopulation, context: Conte
         ),
         averaged=network,
         fingerprint=fingerprint(fields, skulls.validation),
-        validate=validation_error(reconstruct, skulls),
+        validate=validation_error(partial(_rebuilt, network, compute=context.compute), skulls),
         validation="validation_error",
     )
 

@@ -3,6 +3,8 @@
 Source: Kingma and Welling 2013, Auto-encoding variational Bayes.
 """
 
+from functools import partial
+
 import torch
 
 from calvaria.families.autoencoding import (
@@ -42,9 +44,7 @@ def training(settings: VaeFamily, skulls: EncodedPopulation, context: Context) -
         total = reconstruction + settings.kl_weight * divergence
         return {"loss": total, "reconstruction": reconstruction, "kl": divergence}
 
-    def reconstruct(some: torch.Tensor) -> torch.Tensor:
-        return rebuilt(network, some, settings.decode_tile, context.compute)
-
+    reconstruct = partial(rebuilt, network, tile=settings.decode_tile, compute=context.compute)
     return Training(
         networks={"autoencoder": network},
         updates=(Update("autoencoder", trainable(network), loss),),

@@ -4,6 +4,8 @@ Sources: van den Oord et al. 2017, Neural discrete representation learning; Dhar
 (dead codes are reset to random latents).
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -61,9 +63,7 @@ def training(settings: VqvaeFamily, skulls: EncodedPopulation, context: Context)
             move_codes(network, dead.cpu(), latents, context.generator("revive", step))
         return {"revived": dead.sum(), "perplexity": perplexity(use)}
 
-    def reconstruct(some: torch.Tensor) -> torch.Tensor:
-        return rebuilt(network, some, settings.decode_tile, context.compute)
-
+    reconstruct = partial(rebuilt, network, tile=settings.decode_tile, compute=context.compute)
     return Training(
         networks={"autoencoder": network},
         updates=(Update("autoencoder", trainable(network), loss),),
