@@ -63,7 +63,7 @@ def too_much(loaded: set[str], job: Job, config: Config) -> str | None:
     what = needs(job, config)
     allowed, most = HEAVY_OF[what], MODULES[what]
     if job.stage.name == "audit":
-        allowed, most = allowed | {"scipy.stats", "sklearn"}, most + 1000
+        allowed, most = allowed | {"scipy.stats", "skimage", "sklearn"}, most + 1000
     more = sorted(loaded & HEAVY - allowed)
     if more or len(loaded) > most:
         return f"{job.name} needs {what.value}: imported {', '.join(more)}; {len(loaded)} modules"
