@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from calvaria.config import Config, parse
-from calvaria.families.autoencoding import draw_latents
 from calvaria.families.run_context import draw_skulls, fit_context, new_context, registration_context
 from calvaria.plugins.family import Base, Context, Draw, Population, Registrations
 from calvaria.storage.models import load_model, save_model
@@ -153,14 +152,6 @@ def test_a_family_names_what_it_is_not_given(config, population, family):
     settings = config.fit[family]
     with pytest.raises(ValueError, match=rf"fit\.{family}: expected .*got none|got None"):
         settings.fit(population, Context(config.grid.voxels(), family, config.seed))
-
-
-def test_the_temperature_scales_the_deviation_from_the_mean_latent():
-    latents = np.random.default_rng(0).standard_normal((6, 2, 3, 3, 3), np.float32)
-    warm, cool = (draw_latents(latents, scale, [np.random.default_rng(1)]) for scale in (1.0, 0.5))
-    mean = latents.mean(0)
-    assert np.abs(warm - mean).mean() > 0.1
-    assert np.allclose(cool - mean, (warm - mean) / 2, atol=1e-6)
 
 
 def test_a_package_brings_a_family(tmp_path):

@@ -1,11 +1,9 @@
 """Shared parts of the convolutional autoencoder families: data, loss, decoding threshold and sampling.
 
 Samples come from a Gaussian fitted to the latents of the training skulls, whose covariance includes the
-correlations between positions; the prior of a spatial latent does not. Source: Ghosh et al. 2020, From
-variational to deterministic autoencoders (ex-post density estimation).
+correlations between positions; the prior of a spatial latent does not.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 
 from calvaria.families.autoencoder_family import AutoencoderFamily
+from calvaria.families.local_gaussian import LocalGaussian
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.models import full_batches, model_of, network_of, recompute_activations
 from calvaria.families.representation import (
@@ -33,6 +32,7 @@ from calvaria.training.precision import autocast
 
 CALIBRATION = 16  # number of drawn skulls that determine the decoding threshold
 SHARPNESS = 6.0  # logits per unit of the field
+LOCALITY_MM = 100.0  # length of the taper of a sample's local variance
 NEAR_MM = 3.0  # distance from the surface at which an error counts a quarter of one at the surface
 
 
@@ -140,9 +140,9 @@ def finish(
     """
     compute, tile = context.compute, settings.decode_tile
     latents = _latents(network, skulls.fields, compute)
+    gaussian = gaussian_of(settings, latents, context)
     rngs = [context.generator("calibrate", number) for number in range(CALIBRATION)]
-    calibration = draw_latents(latents, settings.temperature, rngs)
-    drawn = np.concatenate([decoded(network, one[None], tile, compute) for one in calibration])
+    drawn = np.concatenate([draw_fields(network, gaussian, [rng], tile, compute) for rng in rngs])
     fraction = skulls.bone_fraction
     tensors = {
         "latents": latents,
@@ -168,24 +168,30 @@ def rebuilding_threshold(rebuilt: torch.Tensor, skulls: EncodedPopulation) -> np
     return np.array(overlap_threshold(restored, skulls.masks), np.float32)
 
 
-def draw_latents(latents: np.ndarray, temperature: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """Draw a latent per rng from a Gaussian fitted to ``latents`` (n, c, i, j, k).
-
-    Args:
-        temperature: scale of the deviations from the mean.
-    """
-    centre = latents.mean(0)
-    spread = (latents - centre) * (temperature / math.sqrt(len(latents) - 1))
-    # A random combination of the centred latents has exactly their covariance.
-    factors = [rng.standard_normal(len(latents), np.float32) for rng in rngs]
-    return np.stack([centre + np.einsum("n,n...->...", factor, spread) for factor in factors])
+def gaussian_of(settings: AutoencoderFamily, latents: np.ndarray, context: Context) -> LocalGaussian:
+    """Return the Gaussian of an autoencoder's training latents (n, c, i, j, k), on the context's device."""
+    length = LOCALITY_MM / (settings.factor * context.grid.spacing_mm)
+    device = prepare_device(context.compute)
+    return LocalGaussian.of(torch.from_numpy(latents).to(device), settings.local, length)
 
 
-def decoded(network: Autoencoder, latents: np.ndarray, tile: int | None, compute: Compute) -> np.ndarray:
+def draw_fields(
+    network: Autoencoder,
+    gaussian: LocalGaussian,
+    rngs: Sequence[np.random.Generator],
+    tile: int | None,
+    compute: Compute,
+) -> np.ndarray:
+    """Draw a latent per generator and decode them to fields (n, f, x, y, z) float32."""
+    latents = torch.stack([gaussian.mean + gaussian.deviation(rng) for rng in rngs])
+    return decoded(network, latents, tile, compute)
+
+
+def decoded(network: Autoencoder, latents: torch.Tensor, tile: int | None, compute: Compute) -> np.ndarray:
     """Decode latents (n, c, i, j, k) to fields (n, f, x, y, z), float32; ``tile`` is ``decode_tile``."""
     device = network.device
     with torch.inference_mode(), autocast(compute, device):
-        batch = torch.from_numpy(latents).to(device, memory_format=LAYOUT)
+        batch = latents.to(device, memory_format=LAYOUT)
         return np.asarray(network.decode(batch, tile).float().cpu().numpy())
 
 
@@ -203,15 +209,15 @@ def sample_gaussian(
     draws: Sequence[Draw],
     context: Context,
 ) -> list[Drawn]:
-    """Draw latents from a Gaussian with the training latents' mean and covariance, and decode them."""
+    """Draw latents from the Gaussian of the training latents, and decode them."""
     device = prepare_device(context.compute)
     network = network_of(Autoencoder, model, device)
     space = space_of(model, settings.representation, context)
+    gaussian = gaussian_of(settings, model.tensors["latents"], context)
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
-        latents = draw_latents(model.tensors["latents"], settings.temperature, rngs)
-        fields = decoded(network, latents, settings.decode_tile, context.compute)
+        fields = draw_fields(network, gaussian, rngs, settings.decode_tile, context.compute)
         for field, rng in zip(fields[:count], rngs, strict=False):
             drawn.append(Drawn(drawn_skull(field, space, model, rng), population.ids, {}))
             context.on_drawn()

@@ -26,7 +26,7 @@ class LdmFamily(NetworkFamily):
     autoencoder: Name = "vae"
     """Name of the vae or vqvae family whose latents are diffused."""
     modes: int = Field(32, ge=0)
-    """Principal components by which latents are whitened."""
+    """Principal components of latents along which the network learns nothing beyond the Gaussian."""
     channels: tuple[int, ...] = (48, 96)
     """U-Net channels per resolution level, fine to coarse."""
     patch: int = Field(1, ge=1)
@@ -35,12 +35,10 @@ class LdmFamily(NetworkFamily):
     """Diffusion steps of the training objective."""
     objective: Literal["epsilon", "v_prediction", "flow"] = "v_prediction"
     """Prediction target: the noise or the velocity of a diffusion, or the velocity of a flow."""
-    sampler: Literal["ddpm", "ddim", "dpmsolver++", "euler"] = "dpmsolver++"
+    sampler: Literal["ddim", "dpmsolver++", "euler"] = "dpmsolver++"
     """Sampler: euler for a flow, the others for a diffusion."""
     sampling_steps: int = Field(10, ge=1)
     """Steps per sample."""
-    temperature: float = Field(1.0, gt=0, le=1)
-    """Scale of the noise that sampling starts from, beside the components; below 1 skulls are smoother."""
     condition: tuple[Literal["volume_ml", "width_mm", "length_mm", "height_mm"], ...] = ()
     """Shape measures used as condition; those of samples are drawn from their distribution in training."""
     unconditional: float = Field(0.1, ge=0, lt=1)

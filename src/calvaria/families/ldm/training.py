@@ -4,16 +4,20 @@ Sources: Ho et al. 2020, Denoising diffusion probabilistic models; Rombach et al
 image synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction); Lipman et al. 2023, Flow
 matching for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++); Ho and Salimans
 2022 (classifier-free guidance).
+
+The noise is not white: it has the covariance of the Gaussian from which the autoencoder's own samples come.
+So an untrained denoiser draws from that Gaussian, with any number of steps, and the network learns how
+latents differ from it. White noise has most of its variance where latents have little, and what a network
+leaves of it are lumps.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
@@ -23,10 +27,12 @@ from calvaria.families.autoencoding import (
     CALIBRATION,
     decoded,
     drawn_skull,
+    gaussian_of,
     space_of,
     volume_threshold,
 )
 from calvaria.families.ldm import LdmFamily
+from calvaria.families.local_gaussian import LocalGaussian
 from calvaria.families.networks.autoencoders import Autoencoder
 from calvaria.families.networks.denoiser import Denoiser
 from calvaria.families.networks.models import (
@@ -47,12 +53,11 @@ VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoise
 
 
 def training(settings: LdmFamily, population: Population, context: Context) -> Training:
-    """Return the training of the denoiser, on whitened latents of training skulls and mirror images."""
+    """Return the training of the denoiser, on the latents of training skulls and their mirror images."""
     device = prepare_device(context.compute)
-    base = _base(context).model
-    centre, scale = _normalisation(base)
-    clean = torch.from_numpy((base.tensors["latents"] - centre) / scale)
-    validation = torch.from_numpy((base.tensors["validation_latents"] - centre) / scale)
+    latents = Latents.of(context)
+    clean = latents.clean("latents")
+    validation = latents.clean("validation_latents")
     measured = conditions(population.masks, settings, context.grid)
     condition_rows = _standardised(measured)
     validation_conditions = _standardised(conditions(population.validation, settings, context.grid), measured)
@@ -65,7 +70,6 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
             len(settings.condition),
         )
     network.gaussian.start(clean)
-    clean, validation = network.gaussian.whiten(clean), network.gaussian.whiten(validation)
     if settings.recompute:
         recompute_activations(network)
     network.to(device)
@@ -75,14 +79,14 @@ def training(settings: LdmFamily, population: Population, context: Context) -> T
         rng = context.generator("step", step)
         picked = rng.integers(len(clean), size=size)
         levels = torch.from_numpy(rng.random(size, np.float32))
-        noise = torch.randn((size, *clean.shape[1:]), generator=context.torch_generator("noise", step))
+        noise = latents.noise([context.generator("noise", step, i) for i in range(size)])
         condition = condition_rows[picked].clone()
         condition[torch.from_numpy(rng.random(size) < settings.unconditional)] = torch.nan
         batch = (clean[picked], levels, noise, condition)
         return {"loss": objective(network, settings, *(part.of(one).to(device) for one in batch))}
 
     def validation_loss() -> float:
-        noise = torch.randn(validation.shape, generator=context.torch_generator("validation"))
+        noise = latents.noise([context.generator("validation", i) for i in range(len(validation))])
         total = 0.0
         for number in range(VALIDATION_TIMES):
             level = torch.full((len(validation),), (number + 0.5) / VALIDATION_TIMES)
@@ -113,9 +117,9 @@ def objective(
     """Return the mean squared error of the network's prediction for noisy latents.
 
     Args:
-        clean: (n, c, i, j, k) whitened latents.
+        clean: (n, c, i, j, k) normalised latents.
         levels: (n,) noise levels, 0 to 1.
-        noise: (n, c, i, j, k) standard normal.
+        noise: (n, c, i, j, k) of ``Latents.noise``.
         condition: (n, conditions) standardised measures, NaN where withheld.
     """
     if settings.objective == "flow":
@@ -149,7 +153,7 @@ def predict(
     total = alpha**2 + sigma**2
     clean = (alpha / total).view(wide) * noisy  # posterior mean for Gaussian latents
     noise = (sigma / total).view(wide) * noisy
-    learned = network(noisy, clean, times, condition)
+    learned = network(noisy, times, condition)
     if settings.objective == "epsilon":
         return noise + learned
     if settings.objective == "flow":
@@ -164,8 +168,6 @@ def sampler(settings: LdmFamily) -> Any:
     schedule = _schedule(settings)
     if settings.sampler == "ddim":
         return DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=True)
-    if settings.sampler == "ddpm":
-        return DDPMScheduler(**schedule, clip_sample=False)
     return DPMSolverMultistepScheduler(**schedule, algorithm_type="dpmsolver++")
 
 
@@ -183,22 +185,19 @@ def fit(settings: LdmFamily, population: Population, context: Context) -> Model:
     """Train the denoiser.
 
     Returns:
-        ``network.*``: averaged weights; ``centre`` and ``scale``: (c, 1, 1, 1) mean and standard deviation
-        of the latents; ``conditions``: (n, k) measures of the training skulls, for the conditions of
-        samples; ``threshold``: () float32 at which drawn skulls have the mean bone volume of real ones;
-        ``boxes``: those of the training skulls.
+        ``network.*``: averaged weights; ``conditions``: (n, k) measures of the training skulls, for the
+        conditions of samples; ``threshold``: () float32 at which drawn skulls have the mean bone volume of
+        real ones; ``boxes``: those of the training skulls.
     """
     trained = training(settings, population, context)
     position = train_family(trained, settings.optimiser, context)
     base = _base(context).model
-    centre, scale = _normalisation(base)
     measured = conditions(population.masks, settings, context.grid)
-    tensors = {"centre": centre, "scale": scale, "conditions": measured, "boxes": base.tensors["boxes"]}
+    tensors = {"conditions": measured, "boxes": base.tensors["boxes"]}
     record = {"best_step": position.best_step, "validation_loss": position.best}
     model = model_of(cast(Denoiser, trained.averaged), tensors, record)
     make = Maker(settings, model, context)
-    keys = [("calibrate", number) for number in range(CALIBRATION)]
-    fields = [make([context.generator(*key)], [context.torch_generator(*key)])[0] for key in keys]
+    fields = [make([context.generator("calibrate", number)])[0] for number in range(CALIBRATION)]
     threshold = volume_threshold(np.concatenate(fields), float(base.tensors["bone_fraction"]))
     return replace(model, tensors=model.tensors | {"threshold": threshold})
 
@@ -214,11 +213,34 @@ def _base(context: Context) -> Base:
     return context.base
 
 
-def _normalisation(autoencoder: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation, (c, 1, 1, 1), of each channel of the training latents."""
-    latents = autoencoder.tensors["latents"]
-    axes = (0, 2, 3, 4)
-    return latents.mean(axis=axes)[:, None, None, None], latents.std(axis=axes)[:, None, None, None]
+@dataclass(frozen=True)
+class Latents:
+    """The latents of a fitted autoencoder, normalised: their mean is subtracted, every channel is scaled."""
+
+    base: Model
+    gaussian: LocalGaussian
+    scale: torch.Tensor  # (c, 1, 1, 1) standard deviation of a channel of the training latents
+
+    @classmethod
+    def of(cls, context: Context) -> "Latents":
+        """Return the latents of the context's base."""
+        base = _base(context)
+        assert isinstance(base.family, AutoencoderFamily)
+        gaussian = gaussian_of(base.family, base.model.tensors["latents"], context)
+        scale = gaussian.spread.square().sum(0).mean((1, 2, 3), keepdim=True).sqrt()
+        return cls(base.model, gaussian, scale)
+
+    def clean(self, name: str) -> torch.Tensor:
+        """Return normalised latents (n, c, i, j, k), by their name in the autoencoder's model."""
+        return (torch.from_numpy(self.base.tensors[name]).to(self.scale) - self.gaussian.mean) / self.scale
+
+    def noise(self, rngs: Sequence[np.random.Generator]) -> torch.Tensor:
+        """Draw noise (n, c, i, j, k), one volume per generator."""
+        return torch.stack([self.gaussian.deviation(rng) / self.scale for rng in rngs])
+
+    def restored(self, normalised: torch.Tensor) -> torch.Tensor:
+        """Return the latents (n, c, i, j, k) that the autoencoder decodes."""
+        return self.gaussian.mean + normalised * self.scale
 
 
 def conditions(masks: np.ndarray, settings: LdmFamily, grid: Grid) -> np.ndarray:
@@ -243,8 +265,7 @@ def sample(
     drawn = []
     for batch, count in full_batches(draws, context.batch_size):
         rngs = [context.draw_generator(draw) for draw in batch]
-        steps = [context.torch_generator("sampler", draw.index, draw.attempt) for draw in batch]
-        fields, measures = make(rngs, steps)
+        fields, measures = make(rngs)
         for field, values, rng in zip(fields[:count], measures, rngs, strict=False):
             condition = dict(zip(settings.condition, np.round(values, 2).tolist(), strict=True))
             skull = drawn_skull(field, make.space, model, rng)
@@ -261,52 +282,40 @@ class Maker:
         base = _base(context)
         assert isinstance(base.family, AutoencoderFamily)
         self.tile = base.family.decode_tile
+        self.latents = Latents.of(context)
         self.space = space_of(model, base.family.representation, context)
         self.device = prepare_device(context.compute)
         self.decoder = network_of(Autoencoder, base.model, self.device)
         self.denoiser = network_of(Denoiser, model, self.device)
 
-    def __call__(
-        self, rngs: list[np.random.Generator], steps: list[torch.Generator]
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
+    def __call__(self, rngs: list[np.random.Generator]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return (n, f, x, y, z) fields and the (k,) measures that condition each of them."""
-        settings, tensors = self.settings, self.model.tensors
-        measures = [_condition(tensors["conditions"], rng) for rng in rngs]
-        noise = [rng.standard_normal(self.decoder.latent_shape, np.float32) for rng in rngs]
-        condition = _standardised(np.stack(measures), tensors["conditions"])[: len(rngs)].to(self.device)
-        start = torch.from_numpy(np.stack(noise)).to(self.device)
-        shape = self.denoiser.gaussian.along(start)
-        start = shape + settings.temperature * (start - shape)
+        conditions = self.model.tensors["conditions"]
+        measures = [_condition(conditions, rng) for rng in rngs]
+        condition = _standardised(np.stack(measures), conditions)[: len(rngs)].to(self.device)
+        noise = self.latents.noise(rngs)
         with torch.inference_mode(), autocast(self.compute, self.device):
-            latents = denoise(self.denoiser, start, condition, steps, settings)
-        return self.fields(latents), measures
-
-    def fields(self, latents: torch.Tensor) -> np.ndarray:
-        """Decode whitened latents (n, c, i, j, k) to fields (n, f, x, y, z) float32."""
-        tensors = self.model.tensors
-        coloured = self.denoiser.gaussian.colour(latents.float()).cpu().numpy()
-        scaled = coloured * tensors["scale"] + tensors["centre"]
-        return decoded(self.decoder, scaled, self.tile, self.compute)
+            denoised = denoise(self.denoiser, noise, condition, self.settings)
+        latents = self.latents.restored(denoised.float())
+        return decoded(self.decoder, latents, self.tile, self.compute), measures
 
 
 def denoise(
     network: Denoiser,
     latents: torch.Tensor,
     condition: torch.Tensor,
-    generators: list[torch.Generator],
     settings: LdmFamily,
 ) -> torch.Tensor:
-    """Return whitened latents for noise (n, c, i, j, k), by the configured sampler and guidance."""
+    """Return normalised latents for noise (n, c, i, j, k), by the configured sampler and guidance."""
     scheduler = sampler(settings)
     scheduler.set_timesteps(settings.sampling_steps, device=latents.device)
-    random: dict[str, Any] = {"generator": generators} if settings.sampler == "ddpm" else {}
     for time in scheduler.timesteps:
         times = time.expand(len(latents))
         output = predict(network, settings, latents, times, condition)
         if settings.condition and settings.guidance != 1:
             free = predict(network, settings, latents, times, torch.full_like(condition, torch.nan))
             output = free + settings.guidance * (output - free)
-        latents = scheduler.step(output, time, latents, **random).prev_sample
+        latents = scheduler.step(output, time, latents).prev_sample
     return latents
 
 

@@ -14,12 +14,7 @@ with without_init("monai"):
 
 
 class Denoiser(RecordedNetwork):
-    """A U-Net that denoises whitened latents; untrained, it samples the Gaussian fitted to the latents.
-
-    A few directions of the latents, the shape and size of heads, vary so much more than the others that a
-    sampler with few steps would miss them without whitening; with it, every sampler reproduces them. The
-    U-Net learns the residual; its input includes the unwhitened estimate of the clean latents.
-    """
+    """A U-Net that learns what the denoising of latents is beyond that of a Gaussian."""
 
     @recorded
     def __init__(
@@ -37,7 +32,7 @@ class Denoiser(RecordedNetwork):
         folded = latent_shape[0] * patch**3
         self.network = DiffusionModelUNet(
             spatial_dims=3,
-            in_channels=2 * folded + (conditions + 1 if conditions else 0),
+            in_channels=folded + (conditions + 1 if conditions else 0),
             out_channels=folded,
             channels=channels,
             attention_levels=[False] * (len(channels) - 1) + [True],
@@ -50,22 +45,19 @@ class Denoiser(RecordedNetwork):
     def forward(
         self,
         noisy: torch.Tensor,
-        guess: torch.Tensor,
         times: torch.Tensor,
         condition: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the residual to the prediction that is optimal for Gaussian latents.
 
         Args:
-            noisy: (n, c, i, j, k) whitened latents.
-            guess: whitened estimate of the clean latents, same shape.
+            noisy: (n, c, i, j, k) normalised latents.
             times: (n,) between 0 and the number of diffusion steps.
             condition: (n, k) standardised measures, NaN where withheld.
         """
         i, j, k = noisy.shape[2:]
         padding = [(-n) % self.multiple for n in (k, j, i)]
-        inputs = torch.cat([noisy, self.gaussian.colour(guess)], dim=1)
-        padded = functional.pad(inputs, (0, padding[0], 0, padding[1], 0, padding[2]))
+        padded = functional.pad(noisy, (0, padding[0], 0, padding[1], 0, padding[2]))
         folded = fold(padded.contiguous(), self.patch)
         if self.conditions:
             assert condition is not None

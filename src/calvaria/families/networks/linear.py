@@ -40,34 +40,25 @@ def silent(inputs: int, outputs: int) -> torch.nn.Conv3d:
 
 
 class Gaussian(torch.nn.Module):
-    """A Gaussian of volumes: mean, principal components, and the same variance in all other directions.
-
-    Source: Tipping and Bishop 1999, Probabilistic principal component analysis.
-    """
+    """A Gaussian of volumes: mean and principal components."""
 
     mean: torch.Tensor
     components: torch.Tensor
     deviations: torch.Tensor
-    rest: torch.Tensor
 
     def __init__(self, shape: tuple[int, ...], modes: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(1, *shape))
         self.register_buffer("components", torch.zeros(modes, *shape))
         self.register_buffer("deviations", torch.ones(modes))
-        self.register_buffer("rest", torch.ones(()))
 
     def start(self, values: torch.Tensor) -> None:
         """Fit the Gaussian to (n, c, i, j, k) values."""
         self.mean.copy_(values.mean(0))
         rows = (values - values.mean(0)).flatten(1).double()
-        kept = len(self.deviations)
-        found, squares = principal_components(rows, kept)
-        squares = squares.clamp(min=0)
-        if kept:
-            self.components.copy_(found.view_as(self.components))
-            self.deviations.copy_(squares[:kept].sqrt().clamp(min=1e-3))
-        self.rest.copy_((squares[kept:].sum() / (rows.shape[1] - kept)).sqrt().clamp(min=1e-3))
+        found, squares = principal_components(rows, len(self.deviations))
+        self.components.copy_(found.view_as(self.components))
+        self.deviations.copy_(squares[: len(self.deviations)].clamp(min=1e-6).sqrt())
 
     def coordinates(self, values: torch.Tensor) -> torch.Tensor:
         """Return the (n, modes) coordinates of values along the components, in standard deviations."""
@@ -78,25 +69,12 @@ class Gaussian(torch.nn.Module):
         spread = torch.einsum("nm,mcijk->ncijk", coordinates * self.deviations, self.components)
         return self.mean + spread
 
-    def whiten(self, values: torch.Tensor) -> torch.Tensor:
-        """Return whitened values, which are standard normal for values from this Gaussian."""
-        return self._scaled(values - self.mean, 1 / self.deviations, 1 / self.rest)
-
-    def colour(self, white: torch.Tensor) -> torch.Tensor:
-        """Invert ``whiten``."""
-        return self.mean + self._scaled(white, self.deviations, self.rest)
-
     def along(self, values: torch.Tensor) -> torch.Tensor:
         """Return the projection of values on the components."""
         return torch.einsum("nm,mcijk->ncijk", self._inside(values), self.components)
 
     def _inside(self, values: torch.Tensor) -> torch.Tensor:
         return torch.einsum("ncijk,mcijk->nm", values, self.components)
-
-    def _scaled(self, values: torch.Tensor, along: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-        """Return values scaled by a factor per component, and by one in all other directions."""
-        inside = self._inside(values) * (along - across)
-        return across * values + torch.einsum("nm,mcijk->ncijk", inside, self.components)
 
 
 class ShapeModel(torch.nn.Module):
