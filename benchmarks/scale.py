@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py > benchmarks/scale.md
 
-The plan is the dry run of `workflow/presets/factory.yaml` on 75 skulls, whose files are empty since none is
+The plan is the dry run of `benchmarks/scale_plan.yaml` on 75 skulls, whose files are empty since none is
 opened. Times on many nodes are those of `calvaria estimate`. Two cores are compared with one on jobs of
 `benchmarks/scale.yaml`, timed by Snakemake from the start of the first to the end of the last; the machine
 must be idle.
@@ -32,7 +32,7 @@ from calvaria.storage.paths import Run
 from calvaria.utils.progress import duration
 
 ROOT = Path(__file__).parents[1]
-FACTORY = ROOT / "workflow" / "presets" / "factory.yaml"
+PLAN = ROOT / "benchmarks" / "scale_plan.yaml"
 TIMED = ROOT / "benchmarks" / "scale.yaml"
 SKULLS, CORES_PER_NODE = 75, 8
 
@@ -56,7 +56,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
     took, busy = [], []
     for _ in range(times):
         began, before = time.perf_counter(), os.times()
-        said = snakemake(where, "--dry-run", "--configfile", FACTORY)
+        said = snakemake(where, "--dry-run", "--configfile", PLAN)
         took.append(time.perf_counter() - began)
         after = os.times()
         busy.append(
@@ -72,7 +72,7 @@ def planning(config: Config, where: Path, times: int = 3) -> str:
 
 
 def nodes(config: Config) -> list[str]:
-    """Format the cost of the factory preset as a table."""
+    """Format the cost of the plan as a table."""
     found = estimate(STAGES, config, [FolderSource(kind="folder", path=Path())] * SKULLS)
     lines = ["| stage | jobs | core hours | longest job | GB |", "|---|---|---|---|---|"]
     for row in found.stages:
@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="of one core and two; 0 leaves that out")
     arguments = parser.parse_args()
-    config = load(FACTORY)
+    config = load(PLAN)
     print(header("Scale", "python benchmarks/scale.py"))
     with tempfile.TemporaryDirectory() as scratch:
         print("\n## Planning\n")

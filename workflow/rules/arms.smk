@@ -27,6 +27,12 @@ rule inject:
         " 2>&1 | tee -i {log:q}"
 
 
+# Makes the cases of all families without training any arm: snakemake dataset
+rule dataset:
+    input:
+        [cases(family) for family in CONFIG.fit],
+
+
 rule train:
     input:
         skulls=skulls,
