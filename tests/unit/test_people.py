@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from calvaria.config import Config
+from calvaria.config import Config, Split
 from calvaria.errors import InputError
 from calvaria.geometry.grid import Grid
 from calvaria.geometry.resample import resample
@@ -147,6 +147,31 @@ def test_repeats_stay_in_one_cohort(tmp_path):
     assert not members["training"] & members["test"]
     assert not members["training"] & members["validation"]
     assert not members["validation"] & members["test"]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 8])
+def test_every_person_is_tested_in_one_fold(tmp_path, folds):
+    settings = config()
+    run = ingested(tmp_path, settings, [*(vault_of(n) for n in range(8)), vault_of(2)], ["ok"] * 9)
+    people(run, settings)
+    tested = []
+    for fold in range(folds):
+        split(run, settings.model_copy(update={"split": Split(folds=folds, fold=fold)}))
+        cohorts = read_json(run.split)
+        members = {name: {row["person"] for row in rows} for name, rows in cohorts.items()}
+        assert sum(map(len, members.values())) == 8, "a person is in several cohorts"
+        assert sum(map(len, cohorts.values())) == 9
+        assert all(members.values())
+        tested += members["test"]
+    assert sorted(tested) == sorted(set(read_json(run.people)["person"].values()))
+
+
+def test_more_folds_than_people_are_refused(tmp_path):
+    settings = config()
+    run = ingested(tmp_path, settings, [vault_of(n) for n in range(5)], ["ok"] * 5)
+    people(run, settings)
+    with pytest.raises(InputError, match=r"5 usable person\(s\) after ingest, expected at least 6"):
+        split(run, settings.model_copy(update={"split": Split(folds=6)}))
 
 
 def test_what_failed_a_check_is_in_no_cohort_and_strict_names_all(tmp_path):

@@ -20,7 +20,7 @@ try:
         raise InputError(
             f"{braced[0]}: has a brace in its name, which Snakemake takes for a wildcard; rename it"
         )
-    RUN = Run(Path("results") / CONFIG.name)
+    RUN = Run(Path("results") / CONFIG.run_name)
     check_run_directory(RUN, CONFIG)
 except CalvariaError as error:
     raise WorkflowError(str(error))

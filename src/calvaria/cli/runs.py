@@ -136,6 +136,21 @@ def diff(run: FinishedRun, other: FinishedRun) -> None:
 
 
 @command
+def pool(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs, one per fold.")],
+    out: Annotated[Path, typer.Option(help="The report, an HTML file.")],
+) -> None:
+    """Pool the folds of a cross-validation into one report, in which every person is tested once.
+
+    Example: calvaria pool results/mine-0 results/mine-1 results/mine-2 --out results/mine.html
+    """
+    from calvaria.report.pooled import write_pooled_report
+
+    folds, people = write_pooled_report(runs, out)
+    typer.echo(f"{out}: {people} test people of {folds} folds")
+
+
+@command
 def ancestry(
     run: FinishedRun,
     store: Annotated[str, typer.Argument(help="Store of the run, such as inject/ldm.zarr.")],

@@ -65,7 +65,7 @@ class Config(Section):
     """A whole run, from skulls to report."""
 
     name: Name
-    """Name of the run; its results lie in results/NAME."""
+    """Name of the run; its results lie in results/NAME, those of a fold in results/NAME-FOLD."""
     seed: int = Field(0, ge=0)
     """Root of every random choice."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -152,6 +152,11 @@ class Config(Section):
                     )
         return self
 
+    @property
+    def run_name(self) -> str:
+        """Return the name of the run's directory; that of a fold has its number."""
+        return self.name if self.split.folds is None else f"{self.name}-{self.split.fold}"
+
     def below(self, name: str) -> str | None:
         """Return the name of the family that a family depends on."""
         return self.fit[name].depends_on
@@ -162,7 +167,7 @@ class Config(Section):
         Args:
             skulls: number of ingested skulls.
         """
-        training = round(skulls * (1 - self.split.validation - self.split.test))
+        training = round(skulls * (1 - self.split.validation - self.split.test_share))
         return self.fit[name].registration_batches(max(2, training))
 
 

@@ -63,7 +63,7 @@ class Sizes:
 
 def sizes(config: Config, sources: Sequence[Source]) -> Sizes:
     """Return the sizes of a run on skulls of these sources, assuming one per person and no rejections."""
-    test = max(1, round(config.split.test * len(sources)))
+    test = max(1, round(config.split.test_share * len(sources)))
     validation = max(1, round(config.split.validation * len(sources)))
     return Sizes(tuple(sources), max(1, len(sources) - test - validation), validation, test)
 

@@ -60,7 +60,7 @@ def estimate(stages: Sequence[Stage], config: Config, skulls: Sequence[Source]) 
     """Estimate a run on skulls of these sources, one per skull."""
     sizes = costs.sizes(config, skulls)
     of_stage: dict[str, list[Job]] = {stage.name: [] for stage in stages}
-    for job in jobs(stages, Run(Path("results") / config.name), config, len(skulls)):
+    for job in jobs(stages, Run(Path("results") / config.run_name), config, len(skulls)):
         of_stage[job.stage.name].append(job)
     rows = [_stage(name, some, config, sizes) for name, some in of_stage.items() if some]
     return Estimate(tuple(rows), tuple(costs.unknown(config, sizes)))

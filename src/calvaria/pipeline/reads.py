@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 COMPUTE = ("device", "threads", "precision", "processes")
 USED_LATER = ("fraction", "gates")  # settings of a family that do not affect its registrations
-SHARES = ("validation", "test")
+SHARES = ("validation", "test", "folds")
 PER_SKULL = ("per_skull", "per_held_out_skull")
 
 

@@ -75,11 +75,11 @@ def write_report(run: Run, config: Config, stages: Sequence[str]) -> None:
     Raises:
         StoreError: if a file is missing or damaged.
     """
-    write_atomically(run.report, _page(_content(run, config, stages)))
+    write_atomically(run.report, fill("page.html", _content(run, config, stages)))
 
 
-def _page(content: dict[str, Any]) -> str:
-    """Fill the template; every value is escaped."""
+def fill(template: str, content: dict[str, Any]) -> str:
+    """Fill a template; every value is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -89,7 +89,7 @@ def _page(content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(content)
+    return environment.get_template(template).render(content)
 
 
 def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _content(run: Run, config: Config, stages: Sequence[str]) -> dict[str, Any]:
             "measure_figure": figures.measure_figure(samples, limits["training"]),
             "metrics": tables.METRICS,
             "recipes": recipes,
-            "arms": _arms(run, config, scored, recipes),
+            "arms": arm_parts([run], config, scored, recipes),
             "best_arm": best,
             "summary": summary(scored, best, comparisons, config.seed),
             "view": rotatable.result(),
@@ -214,17 +214,21 @@ def _family(
     )
 
 
-def _arms(
-    run: Run, config: Config, scored: dict[str, list[EvaluateRow]], recipes: list[str]
+def arm_parts(
+    runs: Sequence[Run], config: Config, scored: dict[str, list[EvaluateRow]], recipes: list[str]
 ) -> list[ArmPart]:
-    arms = [_arm(run, config, name, rows, recipes) for name, rows in scored.items()]
+    """Return all arms, from their rows and from the networks of the runs, which are folds if several."""
+    arms = [_arm(runs, config, name, rows, recipes) for name, rows in scored.items()]
     marked = tables.mark_best([arm.scores for arm in arms])
     return [replace(arm, scores=scores) for arm, scores in zip(arms, marked, strict=True)]
 
 
-def _arm(run: Run, config: Config, name: str, rows: list[EvaluateRow], recipes: list[str]) -> ArmPart:
+def _arm(
+    runs: Sequence[Run], config: Config, name: str, rows: list[EvaluateRow], recipes: list[str]
+) -> ArmPart:
     arm = config.train.arms[name]
-    trained = [read_json(run.train(name, seed) / "train.json") for seed in range(config.train.seeds)]
+    networks = [run.train(name, seed) for run in runs for seed in range(config.train.seeds)]
+    trained = [read_json(network / "train.json") for network in networks]
     alone = single(rows)
     return ArmPart(
         name=name,
