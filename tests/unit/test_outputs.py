@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from calvaria.errors import InputError, StoreError
-from calvaria.storage.outputs import PROBE_BYTES, Output, check_file, check_new, new_folder, write_together
+from calvaria.storage.outputs import (
+    PROBE_BYTES,
+    Output,
+    check_file,
+    check_new,
+    new_file,
+    new_folder,
+    write_together,
+)
 from calvaria.storage.store import write_atomically
 from calvaria.utils.interruption import Interrupted, nothing_written_on_interrupt, raise_on_signals
 
@@ -44,6 +52,17 @@ def full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         return len(content)
 
     monkeypatch.setattr(Path, "write_bytes", some)
+
+
+def test_a_new_file_is_written_completely_or_not_at_all(tmp_path):
+    file = tmp_path / "a.tar"
+    words = r"--out .*a\.tar: cannot be written: No space left"
+    with pytest.raises(InputError, match=words), new_file("--out", file):
+        failing(errno.ENOSPC)()
+    assert not any(tmp_path.iterdir())
+    with new_file("--out", file) as partial:
+        partial.write_bytes(b"whole")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
 
 
 def test_a_read_only_folder_is_named_before_and_after(tmp_path):

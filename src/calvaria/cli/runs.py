@@ -172,6 +172,53 @@ def ancestry(
 
 @command
 @nothing_written_on_interrupt()
+def pack(
+    run: StartedRun,
+    out: Annotated[Path, typer.Option(help="New file.")],
+) -> None:
+    """Pack a RUN, finished or not, into one file, to go on with it on another machine of the same kind.
+
+    Packs finished results, checkpoints of trainings, finished registrations, logs, and Snakemake's records,
+    but not the outputs of jobs that have not ended. Stop snakemake before.
+
+    Example: calvaria pack results/demo --out demo.tar
+    """
+    from calvaria.pipeline.pack import pack
+    from calvaria.stages import STAGES
+
+    opened, config = opened_run(run)
+    typer.echo(f"{out}: {pack(STAGES, opened, config, out)} files; restore them with calvaria unpack {out}")
+
+
+@command
+@nothing_written_on_interrupt()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="File written by calvaria pack.")],
+    into: Annotated[
+        Path, typer.Option(help="Directory where snakemake will run; the run goes to results/NAME in it.")
+    ] = Path(),
+) -> None:
+    """Restore a packed run, completely or not at all, and check every file against its SHA-256.
+
+    Copy the source scans first: Snakemake would ingest later ones again. Hardware or versions other than
+    those of the packing machine are reported.
+
+    Example: calvaria unpack demo.tar --into work
+    """
+    from calvaria.pipeline.pack import unpack
+
+    run, differences = unpack(file, into)
+    if differences:
+        logger.warning(
+            "calvaria: this machine differs from the one that packed the run, so results may differ, too; "
+            "the same bytes are guaranteed only on the same hardware and versions\n%s",
+            "\n".join(differences),
+        )
+    typer.echo(f"{run.root}: restored; the same snakemake command goes on with it")
+
+
+@command
+@nothing_written_on_interrupt()
 def export(
     run: RunDir,
     arm: ArmName,

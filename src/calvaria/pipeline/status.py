@@ -54,7 +54,7 @@ def status(stages: Sequence[Stage], run: Run, config: Config) -> list[JobStatus]
     Raises:
         CalvariaError: if nothing was ingested and the sources cannot be listed.
     """
-    working, started = _working(stages, run), _unfinished(run)
+    working, started = _working(stages, run), incomplete(run)
     every = jobs(stages, run, config, ingested(run, config))
     return [_status(run, job, working, started) for job in every]
 
@@ -110,7 +110,7 @@ def _value(words: Sequence[str], option: str) -> str:
     return words[words.index(option) + 1] if option in words[:-1] else ""
 
 
-def _unfinished(run: Run) -> dict[Path, str | None]:
+def incomplete(run: Run) -> dict[Path, str | None]:
     """Return the outputs that Snakemake has marked as incomplete, each with its cluster job id, if any.
 
     Snakemake's directory is a sibling of ``results``.

@@ -47,6 +47,20 @@ def check_file(option: str, file: Path) -> None:
             partial.write_bytes(bytes(PROBE_BYTES))
 
 
+@contextmanager
+def new_file(option: str, file: Path) -> Iterator[Path]:
+    """Yield a partial file that is renamed to ``file`` at the end, or deleted after an error.
+
+    Raises:
+        InputError: if the folder does not exist, or the file cannot be written.
+    """
+    check_file(option, file)
+    partial = _partial(file)
+    with _named(option, file), _removed(partial):
+        yield partial
+        partial.replace(file)
+
+
 def write_together(outputs: list[Output]) -> None:
     """Write partial files and rename them once all are written.
 
@@ -97,14 +111,25 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     check_new(out)
     target = out.expanduser().resolve()
-    partial = _partial(target)
     try:
-        with _named("--out", out), _removed(partial):
-            partial.mkdir(parents=True)
+        with temporary_folder("--out", out, target.parent) as partial:
             yield partial
             partial.rename(target)  # fails if the target is anything but an empty folder
     except StoreError as error:
         raise InputError(f"--out {out}: {error}") from None
+
+
+@contextmanager
+def temporary_folder(option: str, out: Path, parent: Path) -> Iterator[Path]:
+    """Yield a folder in ``parent`` that is deleted at the end, unless it was renamed.
+
+    Raises:
+        InputError: naming the option and ``out``, if something cannot be written.
+    """
+    partial = _partial(parent / out.name)
+    with _named(option, out), _removed(partial):
+        partial.mkdir(parents=True)
+        yield partial
 
 
 def _partial(path: Path) -> Path:
