@@ -3,7 +3,8 @@
     snakemake dataset --cores all --configfile workflow/presets/factory.yaml
     python benchmarks/factory.py > benchmarks/factory.md
 
-Run it where snakemake ran; it reads Snakemake's records of the finished jobs.
+Run it where snakemake ran; it reads Snakemake's records of the finished jobs. For the time of sampling, screening
+and injection alone, make `results/factory/fit/*/fit.json` first.
 """
 
 import argparse
@@ -56,11 +57,11 @@ def main() -> None:
         if job.stage.name in MADE and job.subject in families
     ]
     print(header("A data set at 1.5 mm", "python benchmarks/factory.py"))
-    grid = config.grid.voxels()
+    grid, count = config.grid.voxels(), config.sample.count
     print(
-        f"\nPreset `factory`: grid {grid.shape} at {grid.spacing_mm} mm, {config.sample.count:,} screened skulls and "
-        f"{config.sample.count * config.inject.per_skull:,} cases of each of {len(families)} families, made by "
-        f"{len(every)} jobs.\n\nFrom the start of the first to the end of the last: **{duration(wall_s(every))}**.\n"
+        f"\nPreset `factory`: grid {grid.shape} at {grid.spacing_mm} mm, {count:,} screened skulls and "
+        f"{count * config.inject.per_skull:,} cases of each of {len(families)} families.\n\n"
+        f"{len(every)} jobs, from the start of the first to the end of the last: **{duration(wall_s(every))}**.\n"
     )
     print("| stage | jobs | CPU | largest job, MB |\n|---|---|---|---|")
     for cost in costs(run.root / "benchmarks", [stage.name for stage in STAGES]):
@@ -72,10 +73,8 @@ def main() -> None:
         skulls, cases = run.screen(name), run.inject(name)
         rows = skulls.rows()
         rejected = sum(len(row["rejections"]) for row in rows)
-        print(
-            f"| {name} | {len(rows):,} | {rejected} | {size(skulls.path) / len(rows):,.0f} | {len(cases):,} | "
-            f"{size(cases.path) / len(cases):,.0f} |"
-        )
+        each = size(skulls.path) / len(rows), size(cases.path) / len(cases)
+        print(f"| {name} | {len(rows):,} | {rejected} | {each[0]:,.0f} | {len(cases):,} | {each[1]:,.0f} |")
     files = {path.relative_to(run.root).as_posix(): sha256(path) for job in every for path in job.outputs}
     print(f"\nDigest of the {len(files)} files of these skulls and cases: `{digest(files)}`.")
 
