@@ -3,8 +3,8 @@
     snakemake dataset --cores all --configfile workflow/presets/factory.yaml
     python benchmarks/factory.py > benchmarks/factory.md
 
-Run it where snakemake ran; it reads Snakemake's records of the finished jobs. For the time of sampling, screening
-and injection alone, make `results/factory/fit/*/fit.json` first.
+Run it where snakemake ran; it reads Snakemake's records of the finished jobs. For the time of sampling,
+screening and injection alone, make `results/factory/fit/*/fit.json` first.
 """
 
 import argparse
@@ -61,14 +61,14 @@ def main() -> None:
     print(
         f"\nPreset `factory`: grid {grid.shape} at {grid.spacing_mm} mm, {count:,} screened skulls and "
         f"{count * config.inject.per_skull:,} cases of each of {len(families)} families.\n\n"
-        f"{len(every)} jobs, from the start of the first to the end of the last: **{duration(wall_s(every))}**.\n"
+        f"{len(every)} jobs, from the start of the first to the end of the last: "
+        f"**{duration(wall_s(every))}**.\n"
     )
     print("| stage | jobs | CPU | largest job, MB |\n|---|---|---|---|")
     for cost in costs(run.root / "benchmarks", [stage.name for stage in STAGES]):
         print(f"| {cost.stage} | {cost.jobs} | {cost.cpu_time} | {cost.memory_mb or 0:.0f} |")
-    print(
-        "\n| family | skulls | draws rejected | bytes a skull | cases | bytes a case |\n|---|---|---|---|---|---|"
-    )
+    print("\n| family | skulls | draws rejected | bytes a skull | cases | bytes a case |")
+    print("|---|---|---|---|---|---|")
     for name in families:
         skulls, cases = run.screen(name), run.inject(name)
         rows = skulls.rows()
