@@ -53,7 +53,7 @@ def main() -> None:
     lines = [
         header("The pretrained model", "python " + " ".join(sys.argv)),
         "",
-        f"Arm `{about['arm']}`, {len(predictor.networks)} networks and a fine one, in half precision; "
+        f"Arm `{about['arm']}`, {len(predictor.networks)} networks and a prior, in half precision; "
         f"{len(rows)} cases of {people} test people, scored on the scans' own grids; "
         f"{seconds / len(rows):.1f} s a case on the {predictor.device.type}, {peak_gb():.1f} GB.",
         "",

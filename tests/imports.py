@@ -42,7 +42,6 @@ OF_STAGE = {
     "template": Needs.ANTS,
     "register": Needs.ANTS,
     "train": Needs.NETWORK,
-    "refine": Needs.NETWORK,
     "evaluate": Needs.NETWORK,
     "report": Needs.FIGURES,
 }

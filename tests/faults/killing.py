@@ -20,7 +20,7 @@ from calvaria.storage.paths import Run
 PRELOADED = [
     "calvaria.stages.report",
     "calvaria.stages.evaluate",
-    "calvaria.reconstruction.fine.training",
+    "calvaria.reconstruction.surfaces.known",
     "calvaria.reconstruction.coarse.training",
     "calvaria.families.vae.training",
     "calvaria.families.registration.template",

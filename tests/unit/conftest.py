@@ -7,20 +7,19 @@ import pytest
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
-    """Exported models: with a fine network, without one, and an untrained one."""
+    """Exported models: with a prior, without one, and an untrained one."""
     from calvaria.reconstruction.coarse.network import new_network
     from calvaria.reconstruction.export.model import export
     from calvaria.training.weights import weights
     from tests.unit.models import ARM, learned, small_config, write_run
 
     folder = tmp_path_factory.mktemp("models")
-    for name in ("coarse", "fine", "untrained"):
-        config = small_config(refine=name == "fine")
-        first, second = learned()
-        if name == "untrained":
-            first = weights(new_network(config, 0), "network")
-        export(write_run(folder / f"run-{name}", config, first, second), config, ARM, folder / name)
-    return {name: folder / name for name in ("coarse", "fine", "untrained")}
+    for name in ("coarse", "prior", "untrained"):
+        prior = 2 if name == "prior" else 0
+        config = small_config(prior)
+        tensors = weights(new_network(config, 0), "network") if name == "untrained" else learned(prior)
+        export(write_run(folder / f"run-{name}", config, tensors), config, ARM, folder / name)
+    return {name: folder / name for name in ("coarse", "prior", "untrained")}
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """A small model overfitted to one operated head, and a finished run from which it is exported.
 
-The networks are trained for seconds on that case only. They are useless for other heads, but the processing
-from input file to output files is the real one.
+The network is trained for seconds on that case only. It is useless for other heads, but the processing from
+input file to output files is the real one.
 """
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,21 +14,13 @@ from calvaria.config import Config, dump, parse
 from calvaria.geometry.grid import BONE, IMPLANT
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import digest, sha256
-from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
-from calvaria.reconstruction.coarse.network import (
-    ReconstructionNetwork,
-    network_input,
-    network_target,
-    new_network,
-)
-from calvaria.reconstruction.fine.inputs import Frame, flipped_inputs
-from calvaria.reconstruction.fine.interpolation import surface_distances
-from calvaria.reconstruction.fine.network import fine_logits, new_fine_network
-from calvaria.reconstruction.fine.refiner import HOLE_PROBABILITY, SURFACES
-from calvaria.reconstruction.fine.window import window_around
-from calvaria.reconstruction.masks import dilate
+from calvaria.reconstruction.coarse.network import network_input, network_target, new_network
+from calvaria.reconstruction.native_case import to_anchor
 from calvaria.reconstruction.reconstruct import Options
+from calvaria.reconstruction.surfaces.interpolation import surface_distances
+from calvaria.reconstruction.surfaces.known import SURFACES, anchor_height
 from calvaria.skull.pose import find_pose
+from calvaria.skull.vault_map import picture_vault
 from calvaria.sources import Scan
 from calvaria.storage.paths import Run
 from calvaria.storage.store import write_atomically, write_json, write_shard
@@ -41,7 +32,6 @@ from tests.unit.builders import write_nifti
 from tests.unit.heads import head, with_hole
 
 ARM = "plain"
-FACTOR = 2
 HOLE_MM = 25.0
 FILES = ("implant.nii.gz", "implant.stl", "checks.json")  # outputs of reconstruct
 
@@ -58,9 +48,8 @@ def remaining(scan: Scan) -> Scan:
     return Scan((scan.labels == BONE).astype(np.uint8), scan.affine)
 
 
-def small_config(refine: bool, device: str = "cpu") -> Config:
-    """Return a small config with or without a fine network."""
-    fine = {"factor": FACTOR, "window_mm": 60.0, "margin_mm": 6.0, "channels": [8, 8, 16]}
+def small_config(prior: int, device: str = "cpu") -> Config:
+    """Return a small config with a number of known skulls."""
     return parse(
         {
             "name": "small",
@@ -73,9 +62,9 @@ def small_config(refine: bool, device: str = "cpu") -> Config:
                 "arms": {ARM: {"families": {"real": 1}}},
                 "channels": [8, 8, 16],
                 "completion": 0,
+                "prior": prior,
                 "optimiser": {"steps": 2},
             },
-            "refine": {**fine, "optimiser": {"steps": 2}} if refine else None,
             "evaluate": {"batch_size": 1},
         },
         "test",
@@ -83,44 +72,26 @@ def small_config(refine: bool, device: str = "cpu") -> Config:
 
 
 @cache
-def learned() -> tuple[Weights, Weights]:
-    """Return the weights of the coarse and of the fine network."""
-    config = small_config(refine=True)
+def learned(prior: int) -> Weights:
+    """Return the weights of the network and, with a prior, the surfaces of that many copies of the head."""
+    config = small_config(prior)
     prepare_device(config)
-    assert config.refine is not None
-    frame = Frame.of(config)
     scan = operated(2.0)
-    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, frame.anchor_mm]))
-    case, fine = (resample(scan.labels, scan.affine, pose, grid) for grid in (frame.grid, frame.fine))
-
-    first = new_network(config, 0)
+    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, anchor_height(config)]))
+    case = resample(scan.labels, scan.affine, pose, config.grid.voxels())
+    network = new_network(config, 0)
     both = torch.from_numpy(np.stack([case, case[::-1]]))
-    _learn(first, network_input(both, config.train.mirror), network_target(both, config.train.predicts), 60)
-
-    said = mean_probabilities([first], torch.from_numpy(case)[None], config.evaluate, config.train.mirror)[0]
-    found = extract_implant(said, case == BONE, config.evaluate, config.train.predicts)
-    known = surface_distances([frame.vault_image(fine > 0)] * 2)
-    window = window_around(found, config.refine, frame.grid)
-    seen = flipped_inputs(fine == BONE, dilate(found, 2) & (said > HOLE_PROBABILITY), window, known, frame)
-    target = torch.from_numpy((fine == IMPLANT)[window.slices(FACTOR)].astype(np.float32))
-    second = new_fine_network(config)
-    _learn(second, seen, torch.stack([target, target.flip(0)])[:, None], 40, fine_logits)
-    return weights(first, "network"), {**weights(second, "network"), SURFACES: known}
-
-
-def _learn(
-    network: ReconstructionNetwork,
-    seen: torch.Tensor,
-    target: torch.Tensor,
-    steps: int,
-    logits: Callable[..., torch.Tensor] = ReconstructionNetwork.forward,
-) -> None:
+    inputs = network_input(both, config.train.mirror)
+    target = network_target(both, config.train.predicts)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
-    for _ in range(steps):
+    for _ in range(60):
         optimiser.zero_grad()
-        dice_and_cross_entropy(logits(network, seen), target).backward()
+        dice_and_cross_entropy(network(inputs), target).backward()
         optimiser.step()
-    network.eval()
+    to_head = to_anchor(pose @ scan.affine, anchor_height(config))
+    vault = picture_vault((scan.labels > 0).view(np.uint8), np.eye(4), to_head)
+    surfaces = {SURFACES: surface_distances([vault] * prior)} if prior else {}
+    return {**weights(network, "network"), **surfaces}
 
 
 SCORES = {
@@ -131,13 +102,11 @@ SCORES = {
 EMPTY = {**dict.fromkeys(SCORES), **dict.fromkeys(("dsc", "bdsc_10mm"), 0.0), "empty": True}
 
 
-def write_run(root: Path, config: Config, first: Weights, second: Weights) -> Run:
+def write_run(root: Path, config: Config, tensors: Weights) -> Run:
     """Write the part of a finished run needed for export: two test cases, one with an empty prediction."""
     run = Run(root)
     write_atomically(run.config, dump(config))
-    write_tensors(run.train(ARM, 0) / "model.safetensors", first)
-    if config.refine is not None:
-        write_tensors(run.refine / "model.safetensors", second)
+    write_tensors(run.train(ARM, 0) / "model.safetensors", tensors)
     rows = [{"seed": 0, **scores} for scores in (SCORES, EMPTY)]
     grid = config.grid.voxels()
     write_shard(run.evaluate(ARM), 0, 2, 2, grid, np.zeros((2, *grid.shape), np.uint8), rows)

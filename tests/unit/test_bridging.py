@@ -6,23 +6,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from calvaria.geometry.grid import Grid
-from calvaria.reconstruction.fine.interpolation import (
-    MAX_DEPTH_MM,
-    RIM_PIXELS,
-    add_rim,
-    depth_channels,
-    directions_of,
-    interpolate,
-    surface_distances,
-)
-from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
+from calvaria.reconstruction.surfaces.interpolation import interpolate, surface_distances
+from calvaria.skull.vault_map import SIZE, VaultPicture, directions, inside_cone
 
 CONE = inside_cone()
 KNOWN = 16
-SPHERE_MM = (81.0, 75.0)  # outer and inner radius
-ANCHOR_MM = 70.0  # the vaults' centre is 30 mm below that of the grid
-GRID = Grid((49, 57, 39), 3.0)  # the centre coincides with a voxel centre
 
 
 def radius(rays: np.ndarray, axes: np.ndarray, middle: np.ndarray) -> np.ndarray:
@@ -38,10 +26,6 @@ def ellipsoid(axes: np.ndarray, middle: np.ndarray, thickness: float) -> VaultPi
     return VaultPicture(
         inner.astype(np.float32), outer.astype(np.float32), np.full((SIZE, SIZE), 150, np.float32)
     )
-
-
-def sphere() -> VaultPicture:
-    return ellipsoid(np.full(3, SPHERE_MM[0]), np.zeros(3), SPHERE_MM[0] - SPHERE_MM[1])
 
 
 def head(rng: np.random.Generator, size: float = 1.0) -> VaultPicture:
@@ -210,96 +194,3 @@ def test_surfaces_are_those_of_the_cone_and_gaps_are_filled_to_size():
     assert np.allclose(filled[:-1], whole[:-1], atol=1e-4)
     assert np.abs(filled - whole).max() < 1.1  # the mean of the other vaults is 10 mm smaller
     assert (filled[-1, 0, gap] - filled[-1, 1, gap]) == pytest.approx(6, abs=1e-3)
-
-
-def test_a_hole_gets_a_border_within_the_cone():
-    missing, expected = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
-    for row, column in ((30, 40), (45, 60)):  # the second one at the rim
-        missing[row, column] = True
-        rows, columns = (slice(place - RIM_PIXELS, place + RIM_PIXELS + 1) for place in (row, column))
-        expected[rows, columns] = True
-    assert (expected & ~CONE).any()
-    assert np.array_equal(add_rim(missing), expected & CONE)
-
-
-def depth_mm(vault: VaultPicture) -> np.ndarray:
-    """Return the depth from ``depth_channels`` on the whole grid, in mm."""
-    return MAX_DEPTH_MM * depth_channels(vault, inside_cone(), (0, 0, 0), GRID.shape, GRID, ANCHOR_MM)[0]
-
-
-def polar() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return every voxel's unit vector and distance in mm from the vault's centre, and a cone mask."""
-    away = np.stack(np.meshgrid(*(GRID.centres(axis) for axis in range(3)), indexing="ij"), axis=-1)
-    away[..., 2] -= ANCHOR_MM + CENTRE_MM[2]
-    distance = np.linalg.norm(away, axis=-1)
-    away[distance == 0] = 0, 0, 1
-    rays = away / np.linalg.norm(away, axis=-1, keepdims=True)
-    return rays, distance, rays[..., 2] > np.cos(np.deg2rad(CONE_DEG - 5))
-
-
-def test_the_picture_of_a_spherical_bridge_is_its_depth():
-    """Depth is positive in bone, negative outside, 0 on both surfaces, and 0 outside the cone."""
-    depth = depth_mm(sphere())
-    rays, distance, cone = polar()
-    outer, inner = SPHERE_MM
-    expected = np.clip(np.minimum(outer - distance, distance - inner), -MAX_DEPTH_MM, MAX_DEPTH_MM)
-    assert np.allclose(depth[cone], expected[cone], atol=1e-3)
-    assert (depth[rays[..., 2] < np.cos(np.deg2rad(CONE_DEG))] == -MAX_DEPTH_MM).all()
-    middle = depth[24, 28]  # the voxels straight above the centre, every 3 mm, from 27 mm below it
-    assert middle[9 + 25] == pytest.approx(0, abs=1e-3)
-    assert middle[9 + 26] == pytest.approx(MAX_DEPTH_MM, abs=1e-3)
-    assert middle[9 + 27] == pytest.approx(0, abs=1e-3)
-
-
-@SIZES
-def test_the_picture_of_a_bridge_is_positive_in_bone_and_negative_elsewhere(size):
-    """Voxels within a third of a millimetre of a surface are excluded."""
-    rng = np.random.default_rng(1)
-    axes, middle, thickness = np.array([71, 88, 77]) * size, rng.normal(0, 2.5, 3), 6.5
-    depth = depth_mm(ellipsoid(axes, middle, thickness))
-    rays, distance, cone = polar()
-    outer, inner = (radius(rays, one, middle) for one in (axes, axes - thickness))
-    true = np.minimum(outer - distance, distance - inner)
-    clear = cone & (np.abs(true) > 0.33)
-    assert ((depth > 0) == (true > 0))[clear].all()
-    assert (true[clear] > 0).sum() > 1000
-    cavity = cone & (distance < inner - MAX_DEPTH_MM - 0.33)
-    assert (depth[cavity] == -MAX_DEPTH_MM).all()
-
-
-def test_the_picture_of_a_window_is_that_part_of_the_whole(known):
-    vault = head(np.random.default_rng(1))
-    low, shape = (20, 11, 17), (16, 24, 20)
-    part = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
-    hole = np.arange(SIZE)[:, None] + np.zeros(SIZE) < SIZE // 2
-    found, missing = depth_channels(vault, hole, low, shape, GRID, ANCHOR_MM)
-    assert found.dtype == missing.dtype == np.float32
-    x = GRID.centres(0)[part[0]]
-    assert (missing[x < -6] == 1).all()
-    assert (missing[x > 6] == 0).all()
-    assert np.array_equal(MAX_DEPTH_MM * found, depth_mm(vault)[part])
-    assert found.min() == -1
-    assert found.max() > 0.9
-
-
-def test_the_picture_of_a_mirrored_bridge_is_mirrored():
-    vault = head(np.random.default_rng(1))
-    depth = depth_mm(vault)
-    assert np.allclose(depth_mm(mirrored(vault)), depth[::-1], atol=1e-3)
-    assert np.abs(depth - depth[::-1]).max() > 2
-
-
-def test_a_hole_is_seen_from_inside_in_the_direction_in_which_it_is():
-    rays, distance, _ = polar()
-    towards = np.array([0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
-    mask = (rays @ towards > np.cos(0.3)) & (distance > 69) & (distance < 81)
-    seen = directions_of(mask, (0, 0, 0), GRID, ANCHOR_MM)
-    assert (cap((0.65, 0.2, 0.7), 0.25) <= seen).all()
-    assert (seen <= cap((0.65, 0.2, 0.7), 0.35)).all()
-    low = (30, 20, 10)
-    part = directions_of(mask[30:, 20:, 10:], low, GRID, ANCHOR_MM)
-    assert mask[30:, 20:, 10:].sum() == mask.sum()
-    assert np.array_equal(part, seen)
-    below = np.zeros(GRID.shape, bool)
-    below[:, :, 0] = True
-    assert not directions_of(below, (0, 0, 0), GRID, ANCHOR_MM).any()

@@ -22,7 +22,7 @@ def raw() -> dict:
         (("grid", "shape"), [48, 50, 48], r"grid: .*multiples of 8, got \[48, 50, 48\]"),
         (("grid", "spacing"), 1.0, "grid.spacing: unknown key"),
         (("sample", "count"), 0, "sample.count: .*greater than or equal to 1, got 0"),
-        (("split", "test"), 0.9, "split.* must be below 0.9"),
+        (("split", "test"), 0.9, "split.*less than 0.9 of the people"),
         (("fit", "ldm", "autoencoder"), "wgan", "fit.ldm.autoencoder: 'wgan' is not a vae or vqvae"),
         (("fit", "test"), {"kind": "real"}, "fit.test: .* held-out cohort"),
         (("train", "arms", "none", "families"), {"gan": 1}, "families: 'gan' is not a family of fit"),

@@ -35,7 +35,7 @@ TENSOR = {
 
 
 def some_config(predicts: str) -> Config:
-    content = small_config(False).model_dump(mode="json")
+    content = small_config(prior=0).model_dump(mode="json")
     content["train"] |= {"predicts": predicts, "completion": 6, "channels": [4, 4, 4]}
     content["grid"] = {"shape": [24, 32, 24], "spacing_mm": 7.5}
     return parse(content, "test")
@@ -50,7 +50,7 @@ def some_model(folder: Path, predicts: str) -> Path:
     network.completion.start((torch.rand(9, 1, *config.grid.shape, generator=generator) > 0.6).float())
     with torch.no_grad():
         network.heads[0].bias.fill_(0.2 if predicts == "skull" else 0.0)
-    run = write_run(folder / "run", config, weights(network, "network"), {})
+    run = write_run(folder / "run", config, weights(network, "network"))
     export(run, config, ARM, folder / "model")
     (folder / "model" / "LICENSE").write_text("for tests\n")
     return folder / "model"

@@ -76,7 +76,6 @@ def test_a_container_with_fewer_cores_than_the_machine(monkeypatch, tmp_path):
     ("free", "verdict", "said"),
     [
         (2e9, "error", "end other"),
-        (5e9, "warning", "refine"),
         (10e9, "warning", "mem_mb=10000"),
         (90e9, "ok", ""),
     ],

@@ -31,7 +31,7 @@ def of(*families: str) -> str:
 
 
 FAMILIES = "template register fit sample screen audit"
-LEARNED = f"{FAMILIES} train refine evaluate"
+LEARNED = f"{FAMILIES} train evaluate"
 SYNTHETIC = "real registration template ssm vae vqvae wgan introvae ldm"
 CASES = " ".join(f"inject/{family}" for family in SYNTHETIC.split())
 
@@ -47,13 +47,14 @@ KEYS = {
     "checkpoint_s": "",
     "tensorboard": "",
     "grid": f"ingest sheet limits inject {LEARNED}",
-    "ingest.sources": "ingest refine evaluate",
+    "ingest.sources": "ingest evaluate",
     "ingest.top_margin_mm": "ingest",
     "ingest.strict": "people",
     "ingest.shard_size": "ingest",
     "ingest.accept": "ingest",
     "people": "people",
     "split": "split template register",
+    "split.fold": "split",
     "fit.real": of("real"),
     "fit.registration": f"register/registration {of('registration')}",
     "fit.registration.fraction": of("registration"),
@@ -72,7 +73,7 @@ KEYS = {
     "sample.batch_size": "sample screen",
     "screen": "limits screen",
     "audit": "audit",
-    "inject": "inject refine",
+    "inject": "inject",
     "inject.per_skull": f"{CASES} train",
     "inject.per_held_out_skull": "inject/validation inject/test",
     "train": "train",
@@ -84,8 +85,8 @@ KEYS = {
     "train.channels": "train evaluate",
     "train.mirror": "train evaluate",
     "train.completion": "train evaluate",
+    "train.prior": "train",
     "train.deep_supervision": "train evaluate",
-    "refine": "refine evaluate",
     "evaluate": "train evaluate",
     "report": "",
 }
@@ -94,18 +95,18 @@ EDITS = {
     "families.vae": of("vae"),
     "families.vqvae": of("vqvae", "ldm"),
     "families.registration.syn": f"template register {of('registration', 'template', 'ssm')}",
-    "training.loop": f"fit {of('vae', 'vqvae', 'wgan', 'introvae', 'ldm')} train refine",
-    "sources.phantom": "ingest refine evaluate",
-    "sources.phantom.build": "ingest refine evaluate",
-    "sources.bone": "ingest refine evaluate",
-    "defects.recipes.spheres": "inject refine",
-    "defects.recipes.custom": "inject refine",
+    "training.loop": f"fit {of('vae', 'vqvae', 'wgan', 'introvae', 'ldm')} train",
+    "sources.phantom": "ingest evaluate",
+    "sources.phantom.build": "ingest evaluate",
+    "sources.bone": "ingest evaluate",
+    "defects.recipes.spheres": "inject",
+    "defects.recipes.custom": "inject",
     "skull.pose": "ingest",
-    "defects.healing": "inject train refine evaluate",
-    "reconstruction.coarse.network": "train refine evaluate",
+    "defects.healing": "inject train evaluate",
+    "reconstruction.coarse.network": "train evaluate",
     "report.tables": "report",
     "stages.split": "split",
-    "storage.cohorts": f"limits {FAMILIES} inject train refine evaluate",
+    "storage.cohorts": f"limits {FAMILIES} inject train evaluate",
     "pipeline.provenance": "report",
     "cli.stages": "",
     "config.train": "",
@@ -127,7 +128,7 @@ def whole() -> dict[str, Any]:
         "none": {"families": {"real": 1}, "geometric": own | {"crop": 0, "edge_noise": 0}},
         "all": {"families": dict.fromkeys(SYNTHETIC.split(), 1)},
     }
-    return raw | {"refine": {"optimiser": raw["train"]["optimiser"]}}
+    return raw
 
 
 CONFIG = parse(whole(), "config")
@@ -306,7 +307,7 @@ def test_growing_a_store_keeps_its_full_shards():
 
 
 @pytest.mark.parametrize(
-    ("fresh", "changed"), [(False, "inject refine"), (True, "inject refine train")], ids=["stored", "fresh"]
+    ("fresh", "changed"), [(False, "inject"), (True, "inject train")], ids=["stored", "fresh"]
 )
 def test_editing_a_recipe_of_ones_own_makes_its_defects_anew(fresh, changed, tmp_path, monkeypatch):
     module = tmp_path / "own_defects.py"

@@ -17,7 +17,6 @@ from calvaria.pipeline.manifest import read_manifest, sha256
 from calvaria.reconstruction.coarse.network import coarse_architecture, new_network
 from calvaria.reconstruction.consensus import motions
 from calvaria.reconstruction.export.model import export, load_model
-from calvaria.reconstruction.fine.network import fine_architecture, new_fine_network
 from calvaria.reconstruction.native_case import NativeCase
 from calvaria.reconstruction.predictor import Prediction, Predictor, build_predictor
 from calvaria.skull.pose import find_pose
@@ -29,28 +28,26 @@ from tests.unit.models import ARM, contents, learned, operated, remaining, small
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["coarse", "fine"])
+@pytest.fixture(scope="module", params=[0, 2], ids=["coarse", "prior"])
 def exported(request, tmp_path_factory) -> tuple[Run, Path]:
-    """A run with or without a fine network, and the model exported from it."""
+    """A run with or without a prior, and the model exported from it."""
     folder = tmp_path_factory.mktemp("model")
     config = small_config(request.param)
-    run = write_run(folder / "run", config, *learned())
+    run = write_run(folder / "run", config, learned(request.param))
     export(run, config, ARM, folder / "new" / "model")
     return run, folder / "new" / "model"
 
 
-def a_run(tmp_path: Path, refine: bool = True) -> Run:
+def a_run(tmp_path: Path) -> Run:
     """Write a run with arbitrary weights, since tensors are only copied."""
     some = {"network.weight": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)}
-    return write_run(tmp_path / "run", small_config(refine), some, some)
+    return write_run(tmp_path / "run", small_config(prior=0), some)
 
 
 def test_a_model_is_its_networks_in_half_precision_its_config_and_where_they_are_from(exported):
     run, model = exported
     config = load(run.config)
     networks = {"network-0.safetensors": run.train(ARM, 0)}
-    if config.refine:
-        networks["fine.safetensors"] = run.refine
     assert {path.name for path in model.iterdir()} == {*networks, "config.yaml", "model.json"}
     for name, source in networks.items():
         halves, whole = read_tensors(model / name), read_tensors(source / "model.safetensors")
@@ -80,26 +77,25 @@ def predicted(predictor: Predictor) -> tuple[np.ndarray, Prediction]:
 
 
 def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
-    """Differences are within half precision; the fine network is included if there is one."""
+    """Differences are within half precision; known surfaces are included if there is a prior."""
     run, model = exported
     loaded, config = load_model(model, CPU)
-    fine = read_tensors(run.refine / "model.safetensors") if config.refine else None
-    whole = build_predictor(config, {0: read_tensors(run.train(ARM, 0) / "model.safetensors")}, fine, CPU)
-    assert (loaded.refiner is None) == (config.refine is None)
+    whole = build_predictor(config, {0: read_tensors(run.train(ARM, 0) / "model.safetensors")}, CPU)
+    assert (loaded.known is None) == (config.train.prior == 0)
     assert next(loaded.networks[0].parameters()).dtype == torch.float32
     said, found = predicted(loaded)
     wanted, implant = predicted(whole)
     assert 0 < np.abs(said - wanted).max() < 0.02
     assert implant.native.sum() > 300
     assert np.count_nonzero(found.native ^ implant.native) < 0.01 * implant.native.sum()
-    if config.refine is None:
+    if config.train.prior == 0:
         assert np.array_equal(implant.implant, implant.coarse)
-    if loaded.refiner is not None and whole.refiner is not None:
-        assert loaded.refiner.known == pytest.approx(whole.refiner.known, abs=0.05)  # mm
+    if loaded.known is not None and whole.known is not None:
+        assert loaded.known == pytest.approx(whole.known, abs=0.05)  # mm
 
 
 def test_cases_are_predicted_alike_alone_and_in_a_batch(exported):
-    """Batches are padded to their size; predictors share the bone that a case resamples once."""
+    """Batches are padded to their size; predictors share the vault of a case."""
     loaded, config = load_model(exported[1], CPU)
     predictor = replace(loaded, settings=config.evaluate.model_copy(update={"batch_size": 2}))
     scan = remaining(operated(3.0))
@@ -114,25 +110,21 @@ def test_cases_are_predicted_alike_alone_and_in_a_batch(exported):
         alone = predictor.predict(case)
         for name in ("coarse", "implant", "native"):
             assert np.array_equal(getattr(alone, name), getattr(prediction, name))
-    assert cases[0].bone_on(predictor.grid) is cases[0].bone_on(predictor.grid)
-    assert np.array_equal(cases[0].bone_on(predictor.grid), cases[0].labels == BONE)
+    assert cases[0].vault(predictor.anchor_mm) is cases[0].vault(predictor.anchor_mm)
     assert not list(predictor.predict_many([]))
 
 
 def test_an_architecture_draws_no_random_numbers(exported):
     config = load(exported[0].config)
     before = torch.random.get_rng_state()
-    networks = [(coarse_architecture(config), new_network(config, 0))]
-    if config.refine is not None:
-        networks.append((fine_architecture(config), new_fine_network(config)))
+    bare, initial = coarse_architecture(config), new_network(config, 0)
     assert torch.equal(torch.random.get_rng_state(), before)
-    for bare, initial in networks:
-        bare.load_state_dict(initial.state_dict())
-        for (name, tensor), expected in zip(
-            bare.state_dict().items(), initial.state_dict().values(), strict=True
-        ):
-            assert torch.equal(tensor, expected), name
-            assert tensor.stride() == expected.stride(), name
+    bare.load_state_dict(initial.state_dict())
+    for (name, tensor), expected in zip(
+        bare.state_dict().items(), initial.state_dict().values(), strict=True
+    ):
+        assert torch.equal(tensor, expected), name
+        assert tensor.stride() == expected.stride(), name
 
 
 def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
@@ -145,7 +137,7 @@ def test_what_is_kept_on_the_grid_is_the_implant_that_is_scored(exported):
         2 * (mask & scored).sum() / (mask.sum() + scored.sum()) for mask in (found.implant, found.coarse)
     )
     assert kept > 0.85
-    if config.refine is not None:
+    if config.train.prior:
         assert kept > first
 
 
@@ -169,7 +161,6 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     "missing",
     [
         "train/plain/0/model.safetensors",
-        "refine/model.safetensors",
         "evaluate/plain.zarr/rows/0.jsonl",
         "manifest.json",
     ],
@@ -196,8 +187,8 @@ def test_what_is_not_of_one_finished_run_is_not_mixed(tmp_path):
     edited = config.model_copy(update={"seed": config.seed + 1})
     with pytest.raises(StoreError, match=r"manifest\.json: does not have the config of.*snakemake"):
         export(run, edited, ARM, tmp_path / "model")
-    write_tensors(run.refine / "model.safetensors", {"network.weight": np.zeros(3, np.float32)})
-    with pytest.raises(StoreError, match=r"refine/model\.safetensors: differs from .*manifest.*snakemake"):
+    write_tensors(run.train(ARM, 0) / "model.safetensors", {"network.weight": np.zeros(3, np.float32)})
+    with pytest.raises(StoreError, match=r"0/model\.safetensors: differs from .*manifest.*snakemake"):
         export(run, config, ARM, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -232,7 +223,7 @@ def test_the_command_exports_an_arm_of_a_run(tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "model" / "model.json").read_text())["arm"] == ARM
 
 
-@pytest.mark.parametrize("name", ["network-0.safetensors", "fine.safetensors", "config.yaml"])
+@pytest.mark.parametrize("name", ["network-0.safetensors", "config.yaml"])
 @pytest.mark.parametrize("how", ["changed", "cut", "missing"])
 def test_a_file_that_is_not_what_was_exported_is_named(tmp_path, name, how):
     run = a_run(tmp_path)

@@ -65,7 +65,7 @@ class Made:
         return abs(float(np.linalg.det(self.scan.affine))) / 1000
 
 
-@pytest.fixture(scope="module", params=["coarse", "fine"])
+@pytest.fixture(scope="module", params=["coarse", "prior"])
 def made(request, models, tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp(request.param)
     scan = crooked()
@@ -152,7 +152,7 @@ def test_the_file_s_storage_order_changes_nothing(models, tmp_path, axes, flips)
     for place, file in ((first, scan), (other, stored(scan, axes, flips))):
         place.mkdir()
         path = write_nifti(place / "skull.nii", file.labels, file.affine)
-        reconstruct(path, models["fine"], options_for(place))
+        reconstruct(path, models["prior"], options_for(place))
     mask, again = (read_volume(place / "implant.nii.gz") for place in (first, other))
     expected = stored(Scan(mask.values, mask.affine), axes, flips)
     assert mask.values.any()
@@ -266,7 +266,7 @@ def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 def test_the_command_writes_a_ply_and_prints_what_it_found(models, coarse_head, tmp_path, call):
     out, ply, checks = (tmp_path / name for name in ("i.nii", "i.ply", "i.json"))
     settings = ("--gap-mm", "1.5", "--thickness-mm", "2.5")
-    files = ("--model", models["fine"], "--out", out, "--stl", ply, "--json", checks)
+    files = ("--model", models["prior"], "--out", out, "--stl", ply, "--json", checks)
     code, printed, said = call(coarse_head, *files, *settings)
     assert (code, len(said.splitlines())) == (0, 2)
     about = json.loads(printed)

@@ -164,7 +164,7 @@ def test_what_is_no_model_is_named(models, coarse_head, tmp_path):
     """A folder without a model, a run that was not exported, a file, and a missing path are rejected."""
     (tmp_path / "bare").mkdir()
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(dump(small_config(refine=False)))
+    (tmp_path / "run" / "config.yaml").write_text(dump(small_config(prior=0)))
     (tmp_path / "file").write_text("x")
     for name, lacks in (("bare", "config.yaml"), ("run", "model.json"), ("file", "config"), ("no", "config")):
         before = contents(tmp_path)
@@ -176,13 +176,13 @@ def test_what_is_no_model_is_named(models, coarse_head, tmp_path):
 def test_a_damaged_weight_file_is_named_and_nothing_is_written(models, coarse_head, tmp_path):
     model = tmp_path / "model"
     model.mkdir()
-    for path in models["fine"].iterdir():
+    for path in models["prior"].iterdir():
         (model / path.name).write_bytes(path.read_bytes())
-    content = bytearray((model / "fine.safetensors").read_bytes())
+    content = bytearray((model / "network-0.safetensors").read_bytes())
     content[len(content) // 2] ^= 4
-    (model / "fine.safetensors").write_bytes(content)
+    (model / "network-0.safetensors").write_bytes(content)
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match=r"fine\.safetensors: damaged or changed"):
+    with pytest.raises(StoreError, match=r"network-0\.safetensors: damaged or changed"):
         reconstruct(coarse_head, model, options_for(tmp_path))
     assert contents(tmp_path) == before
 
@@ -202,9 +202,9 @@ def test_a_model_from_a_gpu_works_without_one(coarse_head, tmp_path, monkeypatch
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = small_config(refine=False, device="cuda")
+    config = small_config(prior=0, device="cuda")
     new = weights(new_network(config, 0), "network")
-    export(write_run(tmp_path / "run", config, new, {}), config, ARM, tmp_path / "model")
+    export(write_run(tmp_path / "run", config, new), config, ARM, tmp_path / "model")
     with pytest.raises(InputError, match="the model proposes no implant"):
         reconstruct(coarse_head, tmp_path / "model", options_for(tmp_path))
 

@@ -1,7 +1,6 @@
 # Cases, and the networks compared on them.
 #
 # inject -> train -> evaluate
-#          refine -> evaluate
 
 
 rule inject:
@@ -40,6 +39,7 @@ rule train:
             path for family in CONFIG.train.arms[wildcards.arm].families for path in cases(family)
         ],
         validation=cases("validation"),
+        vaults=[RUN.vaults(k) for k in SKULL_SHARDS],
         precision=RUN.precision,
     output:
         record=RUN.train("{arm}", "{seed}") / "train.json",
@@ -62,31 +62,6 @@ rule train:
         "calvaria train --run {params.run:q} --arm {wildcards.arm} --seed {wildcards.seed} 2>&1 | tee -i {log:q}"
 
 
-rule refine:
-    input:
-        skulls=skulls,
-        precision=RUN.precision,
-    output:
-        record=RUN.refine / "refine.json",
-        weights=RUN.refine / "model.safetensors",
-    log:
-        RUN.log("refine"),
-    benchmark:
-        RUN.benchmark("refine")
-    conda:
-        "../../envs/calvaria.yaml"
-    threads: TRAINING_CPUS
-    resources:
-        mem_mb=memory(1100, per_million_fine=90 + 1.2 * len(SKULLS)),
-        runtime=training_time(CONFIG.refine.optimiser, FINE / 9) if CONFIG.refine else 60,  # on windows
-        gpu=TRAINING_GPUS,
-    params:
-        run=RUN.root,
-        identity=fingerprint("refine"),
-    shell:
-        "calvaria refine --run {params.run:q} 2>&1 | tee -i {log:q}"
-
-
 rule evaluate:
     input:
         cases=cases("test"),
@@ -103,7 +78,7 @@ rule evaluate:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory(750, 800, 90),
+        mem_mb=memory(1500, 800),
         # four times the 26 s of a case, as if all skulls were in the test cohort
         runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
         gpu=int(CONFIG.device == "cuda"),  # networks take a quarter of its time

@@ -110,6 +110,4 @@ def cases(cohort):
 def networks(arm):
     """Return the files of all networks that predict an arm's implants."""
     seeds = range(CONFIG.train.seeds)
-    trained = [RUN.train(arm, seed) / name for seed in seeds for name in ("train.json", "model.safetensors")]
-    fine = [RUN.refine / name for name in ("refine.json", "model.safetensors")]
-    return trained + (fine if CONFIG.refine else [])
+    return [RUN.train(arm, seed) / name for seed in seeds for name in ("train.json", "model.safetensors")]

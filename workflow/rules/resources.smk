@@ -3,22 +3,21 @@
 import math
 
 MILLIONS = math.prod(CONFIG.grid.shape) / 1e6  # voxels of a volume
-FINE = MILLIONS * CONFIG.refine.factor**3 if CONFIG.refine else 0  # of a volume on the fine grid
 SNAKEMAKE_MB = 300  # two Snakemake processes per job, charged to the job
 TRAINING_GPUS = CONFIG.processes * int(CONFIG.device != "cpu")
 # Each training process has its own threads; with a GPU, most of the CPU load is prefetching.
 TRAINING_CPUS = CONFIG.processes * max(CONFIG.threads, CONFIG.loaders)
 
 
-def memory(fixed, per_million=0.0, per_million_fine=0.0):
+def memory(fixed, per_million=0.0):
     """Return the MB request: a constant plus a share per million voxels, times the attempt number."""
-    megabytes = SNAKEMAKE_MB + fixed + per_million * MILLIONS + per_million_fine * FINE
+    megabytes = SNAKEMAKE_MB + fixed + per_million * MILLIONS
     return lambda wildcards, attempt: attempt * math.ceil(megabytes)
 
 
-def training_time(optimiser, millions=MILLIONS):
+def training_time(optimiser):
     """Return minutes: an hour plus four times 2.2 s per million voxels on one core. Retried jobs resume."""
-    return math.ceil(60 + 0.15 * optimiser.steps * optimiser.batch_size * millions)
+    return math.ceil(60 + 0.15 * optimiser.steps * optimiser.batch_size * MILLIONS)
 
 
 def drawing_time(volumes):

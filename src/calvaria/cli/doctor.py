@@ -15,7 +15,7 @@ import numpy as np
 from calvaria.geometry.grid import Grid
 
 PYTHONS = ((3, 11), (3, 14))  # first supported version, first unsupported one
-JOB_BYTES, REFINE_BYTES = 3e9, 6e9  # memory requests: of most rules, and the largest
+JOB_BYTES = 3e9  # memory requests of most rules
 DISK_BYTES = 5e9  # the whole run on the real skulls takes 1.5 GB
 TEMPORARY_BYTES = 500e6  # per job: fields that ANTs writes, or a store's chunk that verify unpacks
 PINS = Path(__file__).parents[3] / "envs" / "constraints.txt"
@@ -153,9 +153,6 @@ def memory() -> Check:
         return Check(
             "memory", "error", details, f"a job takes up to {JOB_BYTES / 1e9:.0f} GB; end other programs"
         )
-    if free < REFINE_BYTES:
-        remedy = f"refine requests {REFINE_BYTES / 1e9:.0f} GB: snakemake --cores 1, or remove that section"
-        return Check("memory", "warning", details, remedy)
     if jobs < _affinity():
         remedy = f"snakemake --resources mem_mb={int(free // 1e6)} limits the memory of concurrent jobs"
         return Check("memory", "warning", details, remedy)

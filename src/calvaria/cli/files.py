@@ -125,8 +125,8 @@ def convert(
 ) -> None:
     """Convert a model's coarse networks for other programs.
 
-    Input is the remaining bone on the canonical grid; pose estimation and the fine network of reconstruct are
-    not included.
+    Input is the remaining bone on the canonical grid; pose estimation and the surfaces of reconstruct are not
+    included.
 
     Example: calvaria convert --to monai --out bundle
     """

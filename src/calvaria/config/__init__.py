@@ -19,7 +19,7 @@ from calvaria.config.people import People
 from calvaria.config.sample import Sample
 from calvaria.config.screen import Screen
 from calvaria.config.split import Split
-from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Refine, Report, Train
+from calvaria.config.train import LEVELS, Arm, Audit, Evaluate, Geometric, Report, Train
 from calvaria.errors import ConfigError
 from calvaria.plugins.checks import check_batches, check_halvings
 from calvaria.plugins.family import Family
@@ -41,7 +41,6 @@ __all__ = [
     "Normal",
     "Optimiser",
     "People",
-    "Refine",
     "Report",
     "Sample",
     "Screen",
@@ -100,8 +99,6 @@ class Config(Section):
     """Recipes of the defects, and the number of cases."""
     train: Train
     """Training the reconstruction network."""
-    refine: Refine | None = None
-    """The optional fine network, which predicts implants on a finer grid."""
     audit: Audit = Audit()
     """Audit of the families' skulls."""
     evaluate: Evaluate = Evaluate()
@@ -132,8 +129,6 @@ class Config(Section):
     @model_validator(mode="after")
     def _batches_are_shared_out(self) -> Self:
         check_batches("train", self.train.optimiser, self.processes)
-        if self.refine:
-            check_batches("refine", self.refine.optimiser, self.processes)
         return self
 
     @model_validator(mode="after")

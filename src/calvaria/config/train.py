@@ -94,32 +94,13 @@ class Train(Section):
     completion: int = Field(24, ge=0)
     """Principal components of the real training skulls by which the remaining bone is completed, as an
     additional input, equal for all arms; 0 for none."""
+    prior: int = Field(48, ge=0)
+    """Skulls of an arm to which its statistical prior of the vault's surfaces is fitted; 0 for none, so that
+    the networks draw the implant."""
     deep_supervision: int = Field(0, ge=0)
     """Number of coarser levels whose predictions also enter the loss."""
     optimiser: Optimiser
     """Training of every arm."""
-
-
-class Refine(Section):
-    """The fine network, which predicts the implant on a finer grid around the coarse prediction."""
-
-    factor: int = Field(3, ge=2)
-    """Factor by which its grid is finer than the canonical grid."""
-    window_mm: float = Field(96.0, gt=0)
-    """Edge of the window; larger defects get a larger one."""
-    margin_mm: float = Field(12.0, ge=0)
-    """Minimum margin of bone around the coarse prediction in the window."""
-    patch: int = Field(2, ge=1)
-    """Voxels per edge that are rearranged into channels before the first convolution."""
-    channels: tuple[int, ...] = Field((16, 32, 64), min_length=3)
-    """Channels of its residual U-Net per level, fine to coarse."""
-    optimiser: Optimiser
-    """Training, on the real training skulls with new defects in every batch."""
-
-    @property
-    def divisor(self) -> int:
-        """Divisor of the edges of its windows, in voxels."""
-        return self.patch * 2 ** (len(self.channels) - 1)
 
 
 class Evaluate(Section):

@@ -21,6 +21,12 @@ class Region:
         """Return a region of a grid in which nothing is set."""
         return cls((slice(0, 0),) * 3, np.zeros((0, 0, 0), bool), shape)
 
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "Region":
+        """Return the region of a whole mask, (i, j, k) bool."""
+        x, y, z = (slice(0, n) for n in mask.shape)
+        return cls((x, y, z), mask, mask.shape)
+
     def whole(self) -> np.ndarray:
         """Return the whole mask, (i, j, k) bool."""
         mask = np.zeros(self.shape, bool)

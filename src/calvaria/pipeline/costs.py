@@ -27,13 +27,14 @@ RESAMPLE = 1.7e-7  # per voxel of the grid
 # Per skull, training step and unit of network work; factor for geometric augmentation.
 STEP_TRAIN, GEOMETRIC = 5.2e-9, 1.2
 MEMORY = 32  # see ``convolution_work``: 8, 16 and 32 channels took 0.15, 0.30 and 0.85 s a step
-STEP_REFINE = 2.4e-8  # the same for the fine network; measured once, in the long comparison
 SCREEN, REDRAWN = 1.8e-7, 0.05  # per voxel of a skull; fraction of samples that are redrawn
 CLASSIFIER_S, LOOK = 2.0, 3.8e-8  # import and training; per voxel of a skull
 CUT = 1.9e-8  # per voxel of a case
-PREDICT, REFINE = 0.3, 3.5e-8  # per prediction on the scan's grid; per unit of work of the fine network
+# Per prediction; with a prior also per prediction, and in parts of the time of reading a scan.
+PREDICT, INTERPOLATE, DRAW = 0.3, 0.35, 0.4
+VAULT = 0.2  # per skull of a prior
 VOLUME_BYTES = 0.025  # per voxel of a stored volume, compressed
-VAULT_BYTES, REPORT_BYTES = 80e3, 10e6
+VAULT_BYTES, SURFACE_BYTES, REPORT_BYTES = 80e3, 26e3, 10e6  # of a skull's vault map and surfaces
 NETWORK_BYTES = 300  # per squared number of channels: weights of a reconstruction network and their log
 
 RECORD_BYTES, SHEET_BYTES = 1e5, 25e3  # of a record or a table; per skull of a contact sheet
@@ -212,29 +213,14 @@ def train(job: Job, config: Config, sizes: Sizes) -> Cost:
     if train.arms[job.subject].geometric != "none":
         each *= GEOMETRIC
     seconds = START_TORCH_S + train.optimiser.steps * train.optimiser.batch_size * each
-    return Cost(seconds, _network_bytes(train.channels))
-
-
-def _window_work(config: Config) -> float:
-    assert config.refine is not None
-    voxels = (config.refine.window_mm * config.refine.factor / config.grid.spacing_mm) ** 3
-    return convolution_work(voxels, config.refine.patch, config.refine.channels)
-
-
-def refine(job: Job, config: Config, sizes: Sizes) -> Cost:
-    """Return the cost of reading the scans and training the fine network."""
-    assert config.refine is not None
-    optimiser = config.refine.optimiser
-    read = sizes.sources[: sizes.training + sizes.validation]
-    loading = sum(source.estimated_cost().scan_s for source in read)
-    seconds = optimiser.steps * optimiser.batch_size * STEP_REFINE * _window_work(config)
-    return Cost(START_TORCH_S + loading + seconds, _network_bytes(config.refine.channels))
+    return Cost(seconds + VAULT * train.prior, _network_bytes(train.channels) + SURFACE_BYTES * train.prior)
 
 
 def evaluate(job: Job, config: Config, sizes: Sizes) -> Cost:
     """Return the cost of an arm's predictions on the scans' grids and of their scores."""
     predictions = _predictions(config, sizes)
-    each = PREDICT + (REFINE * _window_work(config) if config.refine else 0.0)
+    scan_s = sum(source.estimated_cost().scan_s for source in sizes.sources) / len(sizes.sources)
+    each = PREDICT + (INTERPOLATE + DRAW * scan_s if config.train.prior else 0.0)
     return Cost(START_TORCH_S + predictions * each, _volumes_bytes(config, predictions))
 
 

@@ -88,9 +88,3 @@ def arm(config: Config, name: str, number: int = 0) -> dict[str, Any]:
             "per_skull": config.inject.per_skull,
         }
     )
-
-
-def fine_network(config: Config, name: str = "", number: int = 0) -> dict[str, Any]:
-    """Return the dependencies of training the fine network."""
-    c = section(config, "refine")
-    return compute(config) | {"refine": c["refine"], "inject": defects(config), "sources": sources(config)}

@@ -29,8 +29,3 @@ def recipes(config: Config, name: str = "") -> Sequence[str]:
 def fresh_recipes(config: Config, name: str = "") -> Sequence[str]:
     """Return the modules of the recipes if trainings generate new defects, otherwise none."""
     return recipes(config) if config.train.fresh_defects else []
-
-
-def sources_and_recipes(config: Config, name: str = "") -> Sequence[str]:
-    """Return the modules of the sources and of the recipes."""
-    return [*sources(config), *recipes(config)]

@@ -8,6 +8,14 @@ import numpy as np
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import resample_samples
 from calvaria.geometry.sampling import Samples
+from calvaria.skull.vault_map import VaultPicture, picture_vault
+
+
+def to_anchor(to_box: np.ndarray, anchor_mm: float) -> np.ndarray:
+    """Return a (4, 4) transform to canonical millimetres with the vault's anchor as origin."""
+    moved = to_box.copy()
+    moved[2, 3] -= anchor_mm
+    return moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +26,7 @@ class NativeCase:
     native_labels: np.ndarray  # (i, j, k) uint8 on the native grid
     affine: np.ndarray  # (4, 4) native voxel indices to RAS+ millimetres
     pose: np.ndarray  # (4, 4) rigid, from these millimetres to those of the canonical grid
-    _samples: Samples | None = None  # of the remaining bone
-    _resampled: dict[Grid, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _vaults: dict[float, VaultPicture] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def from_bone(
@@ -36,18 +43,24 @@ class NativeCase:
             samples: of the bone; several poses may share them.
         """
         labels = bone.view(np.uint8)
-        samples = samples or Samples.of(labels)
-        return cls(resample_samples(samples, affine, pose, grid), labels, affine, pose, samples)
+        return cls(resample_samples(samples or Samples.of(labels), affine, pose, grid), labels, affine, pose)
 
     @cached_property
     def native_bone(self) -> np.ndarray:
         """The remaining bone, (i, j, k) bool on the native grid."""
         return np.asarray(self.native_labels == BONE)
 
-    def bone_on(self, grid: Grid) -> np.ndarray:
-        """Return the remaining bone resampled to a grid, (x, y, z) bool; cached, so predictors share it."""
-        if grid not in self._resampled:
-            samples = self._samples or Samples.of(self.native_bone.view(np.uint8))
-            labels = resample_samples(samples, self.affine, self.pose, grid)
-            self._resampled[grid] = np.asarray(labels == BONE)
-        return self._resampled[grid]
+    def to_head(self, anchor_mm: float) -> np.ndarray:
+        """Return (4, 4) native voxel indices to millimetres from the vault's anchor.
+
+        Args:
+            anchor_mm: height of the anchor on the canonical grid.
+        """
+        return to_anchor(self.pose @ self.affine, anchor_mm)
+
+    def vault(self, anchor_mm: float) -> VaultPicture:
+        """Return the vault of the remaining bone, at native resolution; cached, for several predictors."""
+        if anchor_mm not in self._vaults:
+            bone = self.native_bone.view(np.uint8)
+            self._vaults[anchor_mm] = picture_vault(bone, np.eye(4), self.to_head(anchor_mm))
+        return self._vaults[anchor_mm]

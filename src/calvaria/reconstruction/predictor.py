@@ -1,4 +1,4 @@
-"""Implant prediction for a skull in native space: coarse network, fine network, inverse resampling.
+"""Implant prediction for a skull in native space: coarse networks, interpolated surfaces, cut.
 
 Used by `stages.evaluate` and, at several poses (`consensus`), by `reconstruct`.
 """
@@ -12,15 +12,16 @@ import torch
 from calvaria.config import Config, Evaluate
 from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import BONE, Grid
-from calvaria.geometry.region import Region
+from calvaria.geometry.region import Region, count_votes
 from calvaria.geometry.resample import restore_level
 from calvaria.reconstruction.coarse.inference import extract_implant, mean_probabilities
 from calvaria.reconstruction.coarse.network import ReconstructionNetwork, coarse_architecture
-from calvaria.reconstruction.fine.inputs import Frame
-from calvaria.reconstruction.fine.network import fine_architecture
-from calvaria.reconstruction.fine.refiner import SURFACES, Refiner
-from calvaria.reconstruction.masks import block_majority, dilate
-from calvaria.reconstruction.native_case import NativeCase
+from calvaria.reconstruction.masks import dilate
+from calvaria.reconstruction.native_case import NativeCase, to_anchor
+from calvaria.reconstruction.surfaces.cut import beyond_cone, cut_implant
+from calvaria.reconstruction.surfaces.hole import hole_directions
+from calvaria.reconstruction.surfaces.interpolation import interpolate
+from calvaria.reconstruction.surfaces.known import SURFACES, anchor_height
 from calvaria.training.weights import restore
 
 Weights = dict[str, np.ndarray]
@@ -31,7 +32,7 @@ class Prediction:
     """A predicted implant; all masks are empty if there is none."""
 
     coarse: np.ndarray  # (x, y, z) bool on the canonical grid, of the coarse networks alone
-    implant: np.ndarray  # (x, y, z) bool on the canonical grid, of the fine network if there is one
+    implant: np.ndarray  # (x, y, z) bool on the canonical grid, between the surfaces if there is a prior
     region: Region  # of the native grid, outside of bone, one component by faces
 
     @property
@@ -41,21 +42,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class _Probability:
-    """The implant's probability on a window of the coarse or the fine grid."""
-
-    values: np.ndarray  # (x, y, z) float32
-    bone: np.ndarray  # (x, y, z) bool, the remaining bone
-    mask: np.ndarray  # (x, y, z) bool, the implant
-    affine: np.ndarray  # (4, 4) voxel indices to canonical millimetres
-
-
-@dataclass(frozen=True)
 class Predictor:
-    """Trained networks and their settings."""
+    """Trained networks, the surfaces of known skulls, and settings."""
 
     networks: tuple[ReconstructionNetwork, ...]  # coarse; their probabilities are averaged
-    refiner: Refiner | None
+    known: np.ndarray | None  # (n, 2, p) surfaces; without any, the coarse networks draw the implant
+    anchor_mm: float  # height of the vault's anchor on the canonical grid
     grid: Grid  # the canonical grid
     settings: Evaluate
     predicts: str
@@ -99,54 +91,51 @@ class Predictor:
         coarse = extract_implant(probability, bone, self.settings, self.predicts)
         if not coarse.any():
             return Prediction(coarse, coarse, Region.empty(case.native_labels.shape))
-        if self.refiner is None:
-            native = self._to_native(case, _Probability(probability, bone, coarse, self.grid.affine))
+        native = self._to_native(case, probability, coarse)
+        if self.known is None:
             return Prediction(coarse, coarse, native)
-        refinement = self.refiner.refine(probability, coarse, case.bone_on(self.refiner.frame.fine))
-        mask = largest_component(refinement.probability >= self.settings.threshold)
-        implant = np.zeros_like(bone)
-        implant[refinement.window.slices()] = block_majority(mask, self.refiner.frame.settings.factor)
-        implant &= ~bone
-        affine = self.refiner.frame.fine.affine.copy()
-        affine[:3, 3] += self.grid.spacing_mm * np.array(refinement.window.low)
-        fine = _Probability(refinement.probability, refinement.bone, mask, affine)
-        return Prediction(coarse, implant, self._to_native(case, fine))
+        vault = case.vault(self.anchor_mm)
+        hole = hole_directions(vault, coarse, self.grid, self.anchor_mm)
+        whole = interpolate(vault, hole, self.known)
 
-    def _to_native(self, case: NativeCase, implant: _Probability) -> Region:
-        """Resample the implant to the native grid, outside of bone, one component by faces.
+        def implant(bone: np.ndarray, to_head: np.ndarray, drawn: Region) -> Region:
+            """Cut between the surfaces, and join what the coarse networks have drawn beyond the vault map."""
+            cut, rest = cut_implant(whole, hole, bone, to_head), beyond_cone(drawn, to_head)
+            box, votes = count_votes([cut, rest])
+            return Region(box, largest_component(votes > 0, connectivity=6), bone.shape)
+
+        on_grid = implant(bone, to_anchor(self.grid.affine, self.anchor_mm), Region.of(coarse))
+        return Prediction(
+            coarse, on_grid.whole(), implant(case.native_bone, case.to_head(self.anchor_mm), native)
+        )
+
+    def _to_native(self, case: NativeCase, probability: np.ndarray, implant: np.ndarray) -> Region:
+        """Resample the coarse implant to the native grid, outside of bone, one component by faces.
 
         Bone adjacent to the implant is set to 1, as the interpolated implant would otherwise end before it.
         Probability away from the implant is set to 0.
         """
-        level, mask = self.settings.threshold, implant.mask
-        filled = np.where(implant.bone, 1, implant.values)
-        values = np.where(dilate(mask), filled, 0).astype(np.float32)
-        shape = case.native_labels.shape
-        region = restore_level(values, level, mask, implant.affine, case.affine, case.pose, shape)
+        filled = np.where(case.labels == BONE, 1, probability)
+        values = np.where(dilate(implant), filled, 0).astype(np.float32)
+        shape, level = case.native_labels.shape, self.settings.threshold
+        region = restore_level(values, level, implant, self.grid.affine, case.affine, case.pose, shape)
         outside = np.ascontiguousarray(region.values & (case.native_labels[region.box] != BONE))
         return replace(region, values=largest_component(outside, connectivity=6))
 
 
-def build_predictor(
-    config: Config, networks: Mapping[int, Weights], fine: Weights | None, device: torch.device
-) -> Predictor:
+def build_predictor(config: Config, networks: Mapping[int, Weights], device: torch.device) -> Predictor:
     """Build a predictor from named weights.
 
     Args:
-        networks: weights of the coarse networks by seed.
-        fine: weights of the fine network and the training skulls' surfaces, if the config has one.
+        networks: weights of an arm's networks by seed, with its known surfaces.
     """
     members = []
     for tensors in networks.values():
         network = coarse_architecture(config)
         restore(network, tensors, "network", device)
         members.append(network)
-    refiner = None
-    if fine is not None:
-        fine_network = fine_architecture(config)
-        restore(fine_network, fine, "network", device)
-        refiner = Refiner(fine_network, fine[SURFACES], Frame.of(config))
-    train = config.train
+    known = next(iter(networks.values())).get(SURFACES)  # the same for all networks of an arm
+    train, grid = config.train, config.grid.voxels()
     return Predictor(
-        tuple(members), refiner, config.grid.voxels(), config.evaluate, train.predicts, train.mirror
+        tuple(members), known, anchor_height(config), grid, config.evaluate, train.predicts, train.mirror
     )

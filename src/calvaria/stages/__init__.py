@@ -3,9 +3,9 @@
 ingest -> people -> split -> template -> register -> fit -> sample -> screen -> audit
    |                 |                                                  |
  sheet               +-> limits -> screen                               +-> inject -> train -> evaluate
-                     +-> refine -> evaluate                                       evaluate -> report
+                                                                                  evaluate -> report
 
-precision -> fit, sample, screen, audit, train, refine
+precision -> fit, sample, screen, audit, train
 """
 
 from calvaria.pipeline.stage import Stage
@@ -18,7 +18,6 @@ from calvaria.stages import (
     limits,
     people,
     precision,
-    refine,
     register,
     report,
     sample,
@@ -45,7 +44,6 @@ STAGES: tuple[Stage, ...] = (
     audit.STAGE,
     inject.STAGE,
     train.STAGE,
-    refine.STAGE,
     evaluate.STAGE,
     report.STAGE,
 )

@@ -120,8 +120,7 @@ def predictor_of(run: Run, config: Config, arm: str, seeds: Sequence[int]) -> Pr
     from calvaria.training.device import prepare_device
 
     networks = {seed: read_tensors(run.train(arm, seed) / "model.safetensors") for seed in seeds}
-    fine = read_tensors(run.refine / "model.safetensors") if config.refine else None
-    return build_predictor(config, networks, fine, prepare_device(config))
+    return build_predictor(config, networks, prepare_device(config))
 
 
 def cases(run: Run, config: Config) -> Iterator[Case]:
@@ -170,7 +169,7 @@ def _reads(config: Config, arm: str, _: int) -> dict[str, Any]:
     network = config.train.model_dump(mode="json", include=set(NETWORK))
     return (
         reads.compute(config)
-        | reads.section(config, "evaluate", "refine")
+        | reads.section(config, "evaluate")
         | {"network": network, "seeds": config.train.seeds, "sources": reads.sources(config)}
     )
 

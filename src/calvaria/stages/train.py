@@ -1,4 +1,4 @@
-"""Train a reconstruction network of an arm.
+"""Train a reconstruction network of an arm, and fit its prior of the vault's surfaces.
 
 Example: calvaria train --run results/demo --arm ldm --seed 0
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def train(run: Run, config: Config, arm: str, seed: int) -> None:
     """Write ``train/ARM/SEED``: ``model.safetensors``, ``train.json``, ``steps.jsonl``."""
     from calvaria.reconstruction.coarse.training import Member, train_member
+    from calvaria.reconstruction.surfaces.known import SURFACES, known_surfaces
     from calvaria.storage.store import write_json
     from calvaria.storage.tensors import write_tensors
     from calvaria.training.device import prepare_device
@@ -31,6 +32,8 @@ def train(run: Run, config: Config, arm: str, seed: int) -> None:
     weights, record = train_member(member, prepare_device(config))
     if not is_main():
         return
+    if config.train.prior:
+        weights[SURFACES] = known_surfaces(run, config, arm, member.rows)
     about = {"arm": arm, "seed": seed, "families": member.settings.families}
     write_tensors(run.train(arm, seed) / "model.safetensors", weights)
     write_json(

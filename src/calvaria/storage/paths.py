@@ -98,11 +98,6 @@ class Run:
         """Return the directory of one of an arm's networks: ``train.json``, ``model.safetensors``."""
         return self.root / "train" / arm / str(seed)
 
-    @property
-    def refine(self) -> Path:
-        """The directory of the fine network: ``refine.json``, ``model.safetensors``."""
-        return self.root / "refine"
-
     def evaluate(self, arm: str) -> Store[EvaluateRow]:
         """Return the test cases with the implants predicted by an arm's networks, and their scores."""
         return Store(self.root / "evaluate" / f"{arm}.zarr")

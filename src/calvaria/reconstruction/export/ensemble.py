@@ -1,8 +1,7 @@
 """A model's coarse networks as one network, for MONAI bundles and ONNX.
 
 It includes the steps of `calvaria.reconstruction.coarse.inference` around them: the mean, the mirrored
-channel, the flipped skull, and the exclusion of bone. Pose estimation, scans and the fine network are not
-included.
+channel, the flipped skull, and the exclusion of bone. Pose estimation, scans and surfaces are not included.
 """
 
 from pathlib import Path

@@ -2,8 +2,7 @@
 
 ==================  ===============================================================
 config.yaml         the complete config of the run, to repeat the training
-network-N.safetensors  the arm's networks
-fine.safetensors    the network of the fine grid, if the config has one
+network-N.safetensors  the arm's networks, with the surfaces of known skulls
 model.json          names of arm and run, scores on the test people, digests
 ==================  ===============================================================
 """
@@ -24,8 +23,6 @@ from calvaria.storage.paths import Run
 from calvaria.storage.store import read_json, write_atomically, write_json
 from calvaria.storage.tensors import read_tensors, write_tensors
 
-FINE = "fine.safetensors"
-
 
 def network_file(number: int) -> str:
     return f"network-{number}.safetensors"
@@ -42,8 +39,6 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
     files = {
         network_file(seed): run.train(arm, seed) / "model.safetensors" for seed in range(config.train.seeds)
     }
-    if config.refine is not None:
-        files[FINE] = run.refine / "model.safetensors"
     manifest = _manifest(run, config, list(files.values()))
     halves = {
         name: {key: value.astype(np.float16) for key, value in read_tensors(source).items()}
@@ -126,8 +121,7 @@ def load_model(directory: Path, device: Any) -> tuple[Predictor, Config]:
     checked = partial(_checked, directory, digests)
     config = load(checked("config.yaml"))
     networks = {seed: _floats(checked(network_file(seed))) for seed in range(config.train.seeds)}
-    fine = _floats(checked(FINE)) if config.refine else None
-    return build_predictor(config, networks, fine, device), config
+    return build_predictor(config, networks, device), config
 
 
 def _checked(directory: Path, digests: dict[str, str], name: str) -> Path:

@@ -78,8 +78,8 @@ def metadata(network: ImplantNetwork, about: dict[str, Any]) -> dict[str, Any]:
         "name": "calvaria implant",
         "task": "From the remaining bone of a skull to its missing piece, on a coarse grid",
         "description": "The networks of one arm, averaged, with their mirrored skulls. Input is a skull in "
-        f"the Frankfurt plane on a grid of {network.grid.spacing_mm:g} mm. calvaria's pose and fine network "
-        "are not part of it: what calvaria reconstruct makes of a scan is finer.",
+        f"the Frankfurt plane on a grid of {network.grid.spacing_mm:g} mm. calvaria's pose and "
+        "surfaces are not part of it: what calvaria reconstruct makes of a scan is finer.",
         "authors": "The calvaria authors",
         "copyright": "See LICENSE",
         "data_type": "nibabel",

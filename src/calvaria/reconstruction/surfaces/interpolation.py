@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from calvaria.geometry.grid import Grid
-from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
+from calvaria.skull.vault_map import SIZE, VaultPicture, directions, inside_cone
 
-RIM_PIXELS = 2  # by which a hole is dilated, since its rim may be bevelled
-MAX_DEPTH_MM = 3.0  # below and above the surfaces, at which the depth channel is saturated
 _MIRROR = (-1, 1, 1)
 
 
@@ -54,28 +51,6 @@ def surface_distances(vaults: Sequence[VaultPicture]) -> np.ndarray:
     mean = np.where(known.any(0), (values * known).sum(0) / count, values[known].mean())
     size = ((values - mean) * known).sum(2, keepdims=True) / np.maximum(known.sum(2, keepdims=True), 1)
     return np.where(known, values, mean + size).astype(np.float32)
-
-
-def add_rim(missing: np.ndarray) -> np.ndarray:
-    """Return the hole including its rim, (SIZE, SIZE) bool, given the directions of missing bone."""
-    from scipy.ndimage import binary_dilation
-
-    return np.asarray(binary_dilation(missing, np.ones((3, 3)), iterations=RIM_PIXELS)) & inside_cone()
-
-
-def directions_of(mask: np.ndarray, low: Sequence[int], grid: Grid, anchor_mm: float) -> np.ndarray:
-    """Return the directions, (SIZE, SIZE) bool, of a mask's voxels as seen from inside the head.
-
-    Args:
-        mask: (i, j, k) bool, a part of the grid that begins at its voxel ``low``.
-        anchor_mm: height of the vault's anchor in the box.
-    """
-    voxels = np.argwhere(mask) + np.array(low)
-    points = (voxels - (np.array(grid.shape) - 1) / 2) * grid.spacing_mm
-    pixels, _, inside = _polar(points, anchor_mm)
-    image = np.zeros((SIZE, SIZE), bool)
-    image[tuple(np.round(pixels[inside]).astype(int).clip(0, SIZE - 1).T)] = True
-    return image
 
 
 def interpolate(
@@ -176,52 +151,6 @@ def _robust_mean(
         weights = torch.cholesky_solve(torch.from_numpy(residuals[used][:, None]), factor).numpy()[:, 0]
         prediction[:, target] = mean[:, target] + (towards[:, used] @ weights).reshape(2, -1)
     return prediction[:, target]
-
-
-def depth_channels(
-    vault: VaultPicture,
-    hole: np.ndarray,
-    low: Sequence[int],
-    shape: Sequence[int],
-    grid: Grid,
-    anchor_mm: float,
-) -> np.ndarray:
-    """Return each voxel's depth between the vault's surfaces, and the share of its direction in the hole.
-
-    Args:
-        hole: (SIZE, SIZE) bool.
-        low: first voxel of the window in the grid.
-        shape: of the window, in voxels.
-
-    Returns:
-        (2, x, y, z) float32: depth in units of ``MAX_DEPTH_MM``, negative outside, within -1 to 1; and
-        the share of the direction that is in the hole, from 0 to 1.
-    """
-    from scipy.ndimage import map_coordinates
-
-    axes = [
-        (np.arange(start, start + size) - (n - 1) / 2) * grid.spacing_mm
-        for start, size, n in zip(low, shape, grid.shape, strict=True)
-    ]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    pixels, radius, inside = _polar(points, anchor_mm)
-    outer, inner, missing = (
-        map_coordinates(image, pixels.T, order=1, mode="nearest", output=np.float32)
-        for image in (vault.outer_mm, vault.inner_mm, hole.astype(np.float32))
-    )
-    depth = np.minimum(outer - radius, radius - inner) / MAX_DEPTH_MM
-    channels = np.stack([np.where(inside, np.clip(depth, -1, 1), -1), np.where(inside, missing, 0)])
-    return channels.astype(np.float32).reshape(2, *shape)
-
-
-def _polar(points: np.ndarray, anchor_mm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pixel positions (n, 2), distances (n,) in mm and whether in the cone (n,), of points (n, 3)."""
-    away = points - np.add(CENTRE_MM, (0, 0, anchor_mm))
-    radius = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
-    angle = np.arccos(np.clip(away[:, 2] / radius, -1, 1)) / np.deg2rad(CONE_DEG)
-    flat = np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-9)
-    projected = away[:, :2] / flat[:, None] * angle[:, None]
-    return (projected + 1) / 2 * SIZE - 0.5, radius, angle <= 1
 
 
 def _mirrored(known: np.ndarray) -> np.ndarray:
