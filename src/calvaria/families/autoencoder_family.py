@@ -30,9 +30,6 @@ class AutoencoderFamily(NetworkFamily):
     """Residual blocks per level."""
     latent_channels: int = Field(8, ge=1)
     """Channels of the latent volume."""
-    local: float = Field(0.25, ge=0, le=1)
-    """Share of the variance of samples that is local, with a correlation that fades over 10 cm; the rest
-    mixes whole heads."""
     recompute: bool = False
     """Gradient checkpointing: less memory, a third more time."""
     decode_tile: int | None = Field(None, ge=8)

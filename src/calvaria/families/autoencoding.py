@@ -32,7 +32,7 @@ from calvaria.training.precision import autocast
 
 CALIBRATION = 16  # number of drawn skulls that determine the decoding threshold
 SHARPNESS = 6.0  # logits per unit of the field
-LOCALITY_MM = 100.0  # length of the taper of a sample's local variance
+LOCALITY_MM = 100.0  # length of the taper of local variance
 NEAR_MM = 3.0  # distance from the surface at which an error counts a quarter of one at the surface
 
 
@@ -168,11 +168,17 @@ def rebuilding_threshold(rebuilt: torch.Tensor, skulls: EncodedPopulation) -> np
     return np.array(overlap_threshold(restored, skulls.masks), np.float32)
 
 
-def gaussian_of(settings: AutoencoderFamily, latents: np.ndarray, context: Context) -> LocalGaussian:
-    """Return the Gaussian of an autoencoder's training latents (n, c, i, j, k), on the context's device."""
+def gaussian_of(
+    settings: AutoencoderFamily, latents: np.ndarray, context: Context, local: float = 0.0
+) -> LocalGaussian:
+    """Return the Gaussian of an autoencoder's training latents (n, c, i, j, k), on the context's device.
+
+    Args:
+        local: share of the variance whose correlation fades with distance.
+    """
     length = LOCALITY_MM / (settings.factor * context.grid.spacing_mm)
     device = prepare_device(context.compute)
-    return LocalGaussian.of(torch.from_numpy(latents).to(device), settings.local, length)
+    return LocalGaussian.of(torch.from_numpy(latents).to(device), local, length)
 
 
 def draw_fields(

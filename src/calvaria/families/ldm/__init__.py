@@ -39,6 +39,9 @@ class LdmFamily(NetworkFamily):
     """Sampler: euler for a flow, the others for a diffusion."""
     sampling_steps: int = Field(10, ge=1)
     """Steps per sample."""
+    local: float = Field(0.1, gt=0, le=1)
+    """Share of the variance of the noise that is local, with a correlation that fades over 10 cm; the rest
+    mixes whole heads, like samples of the autoencoder."""
     condition: tuple[Literal["volume_ml", "width_mm", "length_mm", "height_mm"], ...] = ()
     """Shape measures used as condition; those of samples are drawn from their distribution in training."""
     unconditional: float = Field(0.1, ge=0, lt=1)

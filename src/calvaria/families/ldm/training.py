@@ -5,10 +5,10 @@ image synthesis with latent diffusion models; Salimans and Ho 2022 (v-prediction
 matching for generative modeling; Song et al. 2021 (DDIM); Lu et al. 2022 (DPM-Solver++); Ho and Salimans
 2022 (classifier-free guidance).
 
-The noise is not white: it has the covariance of the Gaussian from which the autoencoder's own samples come.
-So an untrained denoiser draws from that Gaussian, with any number of steps, and the network learns how
-latents differ from it. White noise has most of its variance where latents have little, and what a network
-leaves of it are lumps.
+The noise is not white: it has the covariance of the Gaussian from which the autoencoder's own samples come,
+partly tapered, without which it would be mixtures of latents and nothing else. So an untrained denoiser draws
+from that Gaussian, with any number of steps, and the network learns how latents differ from it. White noise
+has most of its variance where latents have little, and what a network leaves of it are lumps.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ VALIDATION_TIMES = 8  # noise levels at which every validation latent is denoise
 def training(settings: LdmFamily, population: Population, context: Context) -> Training:
     """Return the training of the denoiser, on the latents of training skulls and their mirror images."""
     device = prepare_device(context.compute)
-    latents = Latents.of(context)
+    latents = Latents.of(settings, context)
     clean = latents.clean("latents")
     validation = latents.clean("validation_latents")
     measured = conditions(population.masks, settings, context.grid)
@@ -222,11 +222,11 @@ class Latents:
     scale: torch.Tensor  # (c, 1, 1, 1) standard deviation of a channel of the training latents
 
     @classmethod
-    def of(cls, context: Context) -> "Latents":
+    def of(cls, settings: LdmFamily, context: Context) -> "Latents":
         """Return the latents of the context's base."""
         base = _base(context)
         assert isinstance(base.family, AutoencoderFamily)
-        gaussian = gaussian_of(base.family, base.model.tensors["latents"], context)
+        gaussian = gaussian_of(base.family, base.model.tensors["latents"], context, settings.local)
         scale = gaussian.spread.square().sum(0).mean((1, 2, 3), keepdim=True).sqrt()
         return cls(base.model, gaussian, scale)
 
@@ -282,7 +282,7 @@ class Maker:
         base = _base(context)
         assert isinstance(base.family, AutoencoderFamily)
         self.tile = base.family.decode_tile
-        self.latents = Latents.of(context)
+        self.latents = Latents.of(settings, context)
         self.space = space_of(model, base.family.representation, context)
         self.device = prepare_device(context.compute)
         self.decoder = network_of(Autoencoder, base.model, self.device)
