@@ -388,6 +388,7 @@ def test_a_crash_is_an_error_of_its_case(one, models, tmp_path, monkeypatch):
     assert rows[0]["message"] == (
         f"{one}: its process was ended by SIGKILL; if there was not enough memory, use fewer --jobs"
     )
+    assert table(tmp_path / "out")["first"]["seconds"] == ""
 
 
 def test_a_failed_check_and_warnings_are_in_the_table(models, tmp_path, here, caplog):

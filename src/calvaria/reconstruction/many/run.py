@@ -52,7 +52,7 @@ class Failure:
     """Why a case has no folder."""
 
     message: str
-    seconds: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,15 +179,15 @@ def _earlier(designer: Designer, scan: Input) -> Row:
 def _finished(out: Path, scan: Input, result: Failure | processes.Crash | None) -> Row:
     """Return the row of a case after the work on it, and report what is wrong."""
     if isinstance(result, processes.Crash):
-        result = Failure(f"{scan.path}: {result}; if there was not enough memory, use fewer --jobs", 0.0)
+        result = Failure(f"{scan.path}: {result}; if there was not enough memory, use fewer --jobs")
     folder = out / scan.case
     record = None
     try:
         record = read_record(folder) if result is None else None
     except InputError as error:
-        result = Failure(str(error), 0.0)
+        result = Failure(str(error))
     if record is None:
-        result = result or Failure(f"{folder}: was moved or deleted during the work; run again", 0.0)
+        result = result or Failure(f"{folder}: was moved or deleted during the work; run again")
         logger.error("calvaria: %s", result.message)
         return row(scan.case, scan.path, ERROR, result.message, result.seconds)
     found = _row(folder, scan, record)
