@@ -3,11 +3,12 @@
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from calvaria.cli.options import CHECK_FAILED, NO_DEFECT
+from calvaria.errors import CalvariaError
 from calvaria.utils.interruption import nothing_written_on_interrupt
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,28 @@ def score(
 @command
 @nothing_written_on_interrupt()
 def reconstruct(
-    scan: Annotated[Path, typer.Argument(help="CT, folder of DICOM slices, or bone mask.")],
-    out: Annotated[Path, typer.Option(help="Implant as a mask on the input's grid: .nii.gz or .nii.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CT, folder of DICOM slices, or bone mask; with --out-dir several, or folders of them."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Implant as a mask on the input's grid: .nii.gz or .nii.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the implants of several scans, and cases.csv.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder written by calvaria export; by default the pretrained model.")
     ] = None,
-    stl: Annotated[Path | None, typer.Option(help="Implant as a mesh: .stl or .ply.")] = None,
-    checks: Annotated[Path | None, typer.Option("--json", help="Input, findings and checks: .json.")] = None,
+    stl: Annotated[Path | None, typer.Option(help="With --out: implant as a mesh: .stl or .ply.")] = None,
+    checks: Annotated[
+        Path | None, typer.Option("--json", help="With --out: input, findings and checks: .json.")
+    ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Skull and implant from four sides, and warnings: .png.")
+        Path | None,
+        typer.Option(help="With --out: skull and implant from four sides, and warnings: .png."),
     ] = None,
     gap_mm: Annotated[float, typer.Option(help="Gap between mesh and bone, mm.", min=0)] = 0.5,
     thickness_mm: Annotated[float, typer.Option(help="Minimum thickness that passes, mm.", min=0)] = 2.0,
@@ -57,23 +71,54 @@ def reconstruct(
     series: Annotated[
         str | None, typer.Option(help="DICOM series: number, UID or part of the description.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="With --out-dir: number of processes; 1 by default.", min=1)
+    ] = None,
 ) -> None:
-    """Design the implant for one skull. For research only; not a medical device.
+    """Design the implant for one skull, or for many. For research only; not a medical device.
 
     Standard error reports the input and warns of unusual findings; the result of every check is printed.
     Exit code 0: the implant passes every check; 1: error, nothing was written; 3: no defect detected, nothing
     was written; 4: the implant was written but fails a check.
 
+    With --out-dir, every scan has a folder with mask, mesh, checks and picture, and a row in cases.csv. A
+    scan that fails does not stop the others. The same command again does only what is missing or has
+    changed. The exit code is the first of 1, 4 and 3 that is the code of any scan, otherwise 0.
+
     Example: calvaria reconstruct ct.nii.gz --out implant.nii.gz --stl implant.stl --json checks.json
     """
+    if (out is None) == (out_dir is None):
+        raise CalvariaError(
+            f"reconstruct: expected one of --out FILE and --out-dir DIR; got {'both' if out else 'neither'}"
+        )
+    of_one = {"--stl": stl, "--json": checks, "--picture": picture}
+    unused = {"--jobs": jobs} if out else of_one
+    if given := [name for name, value in unused.items() if value is not None]:
+        with_option, other = ("--out", "--out-dir") if out else ("--out-dir", "--out")
+        raise CalvariaError(
+            f"reconstruct: {' '.join(given)} with {with_option}; expected {other}, or leave it out"
+        )
+    settings: dict[str, Any] = {
+        "gap_mm": gap_mm,
+        "least_thickness_mm": thickness_mm,
+        "threshold_hu": threshold_hu,
+        "series": series,
+    }
+    if out_dir is not None:
+        _reconstruct_many(scans, out_dir, model, settings, jobs or 1)
+        return
+    assert out is not None
+    if len(scans) > 1:
+        raise CalvariaError(f"reconstruct: --out with {len(scans)} scans, expected one; use --out-dir DIR")
+
     from calvaria.reconstruction.reconstruct import NoDefectError, Options, reconstruct
     from calvaria.storage.shipped import pretrained
 
     try:
         results = reconstruct(
-            scan,
+            scans[0],
             model or pretrained(),
-            Options(out, stl, checks, gap_mm, thickness_mm, threshold_hu, series, picture),
+            Options(out, stl, checks, picture=picture, **settings),
         )
     except NoDefectError as error:
         logger.error("calvaria: %s", error)
@@ -81,6 +126,19 @@ def reconstruct(
     typer.echo(json.dumps(results, indent=2))
     if not results["passed"]:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _reconstruct_many(
+    scans: list[Path], out: Path, model: Path | None, settings: dict[str, Any], jobs: int
+) -> None:
+    from calvaria.reconstruction.many.record import Settings
+    from calvaria.reconstruction.many.run import reconstruct_many, summary
+    from calvaria.reconstruction.many.table import TABLE, exit_code
+    from calvaria.storage.shipped import pretrained
+
+    rows = reconstruct_many(scans, out, model or pretrained(), Settings(**settings), jobs)
+    typer.echo(f"{out / TABLE}: {summary(rows)}")
+    raise typer.Exit(exit_code(rows))
 
 
 @command

@@ -23,7 +23,8 @@ EXIT_CODES = {
     CHECK_FAILED: "a check failed: `verify` (a file differs), `diff` (the data differs), `status` (a job has "
     "failed or was interrupted), `doctor` (runs would fail), `reconstruct` (the implant was written but "
     "fails a check)",
-    130: "Ctrl-C; the same command resumes a training from its last checkpoint",
+    130: "Ctrl-C; the same command resumes a training from its last checkpoint, and does the scans that "
+    "`reconstruct --out-dir` has left",
 }
 
 

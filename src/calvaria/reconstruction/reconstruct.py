@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calvaria.config import Config, load
+from calvaria.config import Config
 from calvaria.errors import CalvariaError, InputError
 from calvaria.geometry.canonical import Canonical
 from calvaria.geometry.grid import IMPLANT
 from calvaria.plugins.scan import Summary
 from calvaria.reconstruction.scan_input import read_bone, usable_head
+from calvaria.reconstruction.trained import TrainedModel
 from calvaria.skull.examine import Head
 from calvaria.skull.quality import doubts_of, hole_areas
 from calvaria.skull.vault_map import picture_vault
@@ -95,19 +96,26 @@ def reconstruct(path: Path, model: Path, options: Options) -> dict[str, Any]:
             of the implant is left; or if a file cannot be written.
     """
     _check_outputs(path, options)  # before torch is imported, which takes a while
-    if not (model / "config.yaml").is_file():
-        raise InputError(f"--model {model}: has no config.yaml; expected a folder that calvaria export wrote")
-    config = load(model / "config.yaml")
-    patient = _read_patient(path, config, options)
-    implant = _predict(patient, model, config)
+    about, files = outputs(path, TrainedModel.open(model), options)
+    write_together(files)
+    return about
+
+
+def outputs(path: Path, model: TrainedModel, options: Options) -> tuple[dict[str, Any], list[Output]]:
+    """Return the summary of `reconstruct`, and its files with their contents; write nothing.
+
+    Raises:
+        NoDefectError, InputError: as for `reconstruct`.
+    """
+    patient = _read_patient(path, model.config, options)
+    implant = _predict(patient, model)
     design = _design(patient, implant, options)
     about = _summary(patient, implant, design, options)
     files = _files(patient, implant, design, about, options)
     note = tilt_note(options.out, patient.affine, patient.shape)
     if note is not None:
         logger.warning("calvaria: %s", note)
-    write_together(files)
-    return about
+    return about, files
 
 
 def _read_patient(path: Path, config: Config, options: Options) -> Patient:
@@ -136,22 +144,18 @@ def _read_patient(path: Path, config: Config, options: Options) -> Patient:
     return Patient(path, summary, affine, skull, head, warnings, hole_cm2)
 
 
-def _predict(patient: Patient, model: Path, config: Config) -> np.ndarray:
+def _predict(patient: Patient, model: TrainedModel) -> np.ndarray:
     """Predict the implant, (i, j, k) bool in canonical storage order.
 
     Raises:
         InputError: if the model predicts none.
     """
     from calvaria.reconstruction.consensus import consensus_implant
-    from calvaria.reconstruction.export.model import load_model
-    from calvaria.training.device import prepare_device
 
-    # A model that was trained on a GPU also runs without one.
-    device = prepare_device(config.model_copy(update={"device": "cpu" if config.device == "cpu" else "auto"}))
-    predictor, _ = load_model(model, device)
+    config = model.config
     top_mm = config.grid.voxels().extent_mm[2] / 2 - config.ingest.top_margin_mm
     pose = patient.head.pose.to_box(np.array([0.0, 0.0, top_mm]))
-    implant = consensus_implant(predictor, patient.bone, patient.skull.affine, pose)
+    implant = consensus_implant(model.predictor, patient.bone, patient.skull.affine, pose)
     if not implant.any():
         raise InputError(
             f"{patient.path}: its vault has a hole of {patient.hole_cm2:.1f} cm2, the model proposes no "

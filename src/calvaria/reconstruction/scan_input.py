@@ -25,11 +25,7 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
     Raises:
         InputError: if the file cannot be read or is neither a CT nor a mask, or if the threshold is invalid.
     """
-    try:
-        # Absolute, as "." is its own parent.
-        source = CtSource(kind="ct", path=path.absolute().parent, threshold_hu=threshold_hu, series=series)
-    except ValidationError as error:
-        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
+    source = ct_source(path, threshold_hu, series)
     try:
         folder = path.is_dir()
     except OSError as error:
@@ -44,6 +40,19 @@ def read_bone(path: Path, threshold_hu: float, series: str | None = None) -> Sca
             return Scan((labels.values == BONE).view(np.uint8), labels.affine, summary)
     entry = Entry(f"input/{path.name}", path.name, (path,))
     return source.read(entry, 0)
+
+
+def ct_source(path: Path, threshold_hu: float, series: str | None) -> CtSource:
+    """Return the source that reads a CT.
+
+    Raises:
+        InputError: if the threshold is invalid.
+    """
+    try:
+        # Absolute, as "." is its own parent.
+        return CtSource(kind="ct", path=path.absolute().parent, threshold_hu=threshold_hu, series=series)
+    except ValidationError as error:
+        raise InputError(f"--threshold-hu {threshold_hu:g}: {error.errors()[0]['msg']} HU") from None
 
 
 def usable_head(path: Path, scan: Canonical, grid: Grid, top_margin_mm: float) -> Head:

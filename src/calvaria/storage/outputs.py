@@ -132,6 +132,17 @@ def temporary_folder(option: str, out: Path, parent: Path) -> Iterator[Path]:
         yield partial
 
 
+def remove_folder(option: str, folder: Path) -> None:
+    """Delete a folder; it is renamed first, so that no part of it remains under its name.
+
+    Raises:
+        InputError: naming the option, if it cannot be renamed.
+    """
+    partial = _partial(folder)
+    with _named(option, folder), _removed(partial):
+        folder.rename(partial)
+
+
 def _partial(path: Path) -> Path:
     """Return a temporary path in the same folder, with a name short enough for any file system."""
     return path.with_name(f".{secrets.token_hex(4)}{PARTIAL}")
