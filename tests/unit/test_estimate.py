@@ -53,7 +53,7 @@ SKULLFIX_TOOK = {
     "screen": 9.5,
     "audit": 20.4,
     "train": 328.3,
-    "evaluate": 127.2,
+    "evaluate": 75.0,
     "report": 47.4,
 }
 

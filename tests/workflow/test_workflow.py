@@ -195,7 +195,7 @@ def test_rules_commands_and_modules_share_the_names_of_the_stages():
     ).stdout
     files = [ROOT / "workflow" / "rules" / f"{phase}.smk" for phase in ("data", "families", "arms", "report")]
     rules = [name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)]
-    assert sorted(rules) == sorted(["audits", *(stage.name for stage in EVERY_STAGE)])
+    assert sorted(rules) == sorted(["audits", "dataset", *(stage.name for stage in EVERY_STAGE)])
     for stage in EVERY_STAGE:
         assert (ROOT / "src" / "calvaria" / "stages" / f"{stage.name}.py").is_file()
         assert stage.name in help_text

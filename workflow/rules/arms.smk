@@ -78,7 +78,7 @@ rule evaluate:
         "../../envs/calvaria.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory(1500, 800),
+        mem_mb=memory(900, 1600),
         # four times the 26 s of a case, as if all skulls were in the test cohort
         runtime=60 + 2 * len(SKULLS) * CONFIG.inject.per_held_out_skull,
         gpu=int(CONFIG.device == "cuda"),  # networks take a quarter of its time

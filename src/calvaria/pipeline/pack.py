@@ -18,7 +18,7 @@ from calvaria.pipeline.provenance import provenance
 from calvaria.pipeline.stage import Stage
 from calvaria.pipeline.status import incomplete, snakemake_records, status
 from calvaria.storage.outputs import check_file, new_file, temporary_folder
-from calvaria.storage.pack_file import PackRecord, describe, extract, read_record, write_pack
+from calvaria.storage.pack_file import PackRecord, describe, read_record, restore_files, write_pack
 from calvaria.storage.paths import Run
 from calvaria.storage.store import PARTIAL
 from calvaria.utils.progress import Progress
@@ -125,7 +125,7 @@ def unpack(file: Path, into: Path) -> tuple[Run, list[str]]:
         )
     # Beside the run, so that it can be renamed.
     with temporary_folder("--into", into, run.root.parent) as folder:
-        extract(file, record, folder, Progress("unpack", len(names), "files").advance)
+        restore_files(file, record, folder, Progress("unpack", len(names), "files").advance)
         arrived = Run(folder / own)
         differences = _differences(file, record, arrived)
         _renew_times({folder / one.name: one.mtime_ns for one in record.files})

@@ -132,7 +132,7 @@ def read_record(file: Path) -> PackRecord:
     return record
 
 
-def extract(file: Path, record: PackRecord, into: Path, on_extracted: Callable[[], None]) -> None:
+def restore_files(file: Path, record: PackRecord, into: Path, on_extracted: Callable[[], None]) -> None:
     """Write the files of a pack below an empty directory.
 
     Raises:
