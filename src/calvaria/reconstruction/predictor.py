@@ -91,9 +91,8 @@ class Predictor:
         coarse = extract_implant(probability, bone, self.settings, self.predicts)
         if not coarse.any():
             return Prediction(coarse, coarse, Region.empty(case.native_labels.shape))
-        native = self._to_native(case, probability, coarse)
         if self.known is None:
-            return Prediction(coarse, coarse, native)
+            return Prediction(coarse, coarse, self._to_native(case, probability, coarse))
         vault = case.vault(self.anchor_mm)
         hole = hole_directions(vault, coarse, self.grid, self.anchor_mm)
         whole = interpolate(vault, hole, self.known)
@@ -104,7 +103,11 @@ class Predictor:
             box, votes = count_votes([cut, rest])
             return Region(box, largest_component(votes > 0, connectivity=6), bone.shape)
 
-        on_grid = implant(bone, to_anchor(self.grid.affine, self.anchor_mm), Region.of(coarse))
+        to_head = to_anchor(self.grid.affine, self.anchor_mm)
+        native = Region.empty(case.native_labels.shape)
+        if beyond_cone(Region.of(dilate(coarse)), to_head).values.any():
+            native = self._to_native(case, probability, coarse)
+        on_grid = implant(bone, to_head, Region.of(coarse))
         return Prediction(
             coarse, on_grid.whole(), implant(case.native_bone, case.to_head(self.anchor_mm), native)
         )

@@ -36,13 +36,14 @@ def cut_implant(vault: VaultPicture, hole: np.ndarray, bone: np.ndarray, to_head
     box = _box(vault, known, bone.shape, to_head)
     if not known.any() or any(part.start >= part.stop for part in box):
         return Region.empty(bone.shape)
-    left = bone[box]
-    between = np.zeros(left.shape, bool)
+    between = ~bone[box]
+    nearest, furthest = float(vault.inner_mm[known].min()), float(vault.outer_mm[known].max())
     for start in range(0, len(between), SLAB):
-        slab = ~left[start : start + SLAB]
-        voxels = np.argwhere(slab) + np.array([box[0].start + start, box[1].start, box[2].start])
-        slab[slab] = _between(vault, hole, voxels @ to_head[:3, :3].T + to_head[:3, 3])
-        between[start : start + SLAB] = slab
+        slab = between[start : start + SLAB]
+        points = _points((box[0].start + start, box[1].start, box[2].start), slab.shape, to_head)
+        squared = sum((part - centre) ** 2 for part, centre in zip(points, CENTRE_MM, strict=True))
+        slab &= (squared >= nearest**2) & (squared <= furthest**2)  # most voxels of the box are not
+        slab[slab] = _between(vault, hole, points[:, slab].T)
     around = _structure(to_head)
     solid = largest_component(binary_opening(between, around), connectivity=6)
     implant = binary_dilation(solid, around) & between
@@ -57,6 +58,20 @@ def beyond_cone(region: Region, to_head: np.ndarray) -> Region:
     values = np.zeros_like(region.values)
     values[tuple(voxels[~inside].T)] = True
     return replace(region, values=values)
+
+
+def _points(first: tuple[int, ...], size: tuple[int, ...], to_head: np.ndarray) -> np.ndarray:
+    """Return the places of a block of voxels, (3, i, j, k) float64 in mm from the anchor.
+
+    Args:
+        first: the first voxel.
+        size: voxels along i, j, k.
+    """
+    i, j, k = (np.arange(n, dtype=np.float64) + low for low, n in zip(first, size, strict=True))
+    points = np.empty((3, *size))
+    for row, point in zip(to_head[:3], points, strict=True):
+        point[:] = (i * row[0] + row[3])[:, None, None] + (j * row[1])[:, None] + k * row[2]
+    return points
 
 
 def _between(vault: VaultPicture, hole: np.ndarray, points: np.ndarray) -> np.ndarray:
