@@ -160,6 +160,7 @@ def test_a_family_is_unknown_without_its_package(halfway_run):
 def test_every_target_of_a_page_is_planned(package, tmp_path):
     """All Snakemake targets of the pages with mine.yaml are planned together."""
     config = pieces("own_family.md", "own_defects.md", "arms.md") | {"name": "mine"}
+    del config["split"]["folds"]  # whose runs have other names
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     targets = {
         word for _, words in commands() if "mine.yaml" in words for word in words if "results/" in word
