@@ -14,6 +14,7 @@ from calvaria.errors import CalvariaError, InputError, StoreError
 from calvaria.geometry.grid import BONE, Grid
 from calvaria.geometry.resample import resample
 from calvaria.pipeline.manifest import read_manifest, sha256
+from calvaria.reconstruction import predictor
 from calvaria.reconstruction.coarse.network import coarse_architecture, new_network
 from calvaria.reconstruction.consensus import motions
 from calvaria.reconstruction.export.model import export, load_model
@@ -94,24 +95,35 @@ def test_a_loaded_model_predicts_what_the_run_s_networks_do(exported):
         assert loaded.known == pytest.approx(whole.known, abs=0.05)  # mm
 
 
+def test_where_no_surface_can_be_continued_the_networks_draw_the_implant(exported, monkeypatch):
+    loaded, _ = load_model(exported[1], CPU)
+    monkeypatch.setattr(
+        predictor, "interpolate", lambda vault, *_: replace(vault, outer_mm=0 * vault.outer_mm)
+    )
+    _, found = predicted(loaded)
+    _, drawn = predicted(replace(loaded, known=None))
+    assert np.array_equal(found.native, drawn.native)
+    assert found.native.any()
+
+
 def test_cases_are_predicted_alike_alone_and_in_a_batch(exported):
     """Batches are padded to their size; predictors share the vault of a case."""
     loaded, config = load_model(exported[1], CPU)
-    predictor = replace(loaded, settings=config.evaluate.model_copy(update={"batch_size": 2}))
+    batched = replace(loaded, settings=config.evaluate.model_copy(update={"batch_size": 2}))
     scan = remaining(operated(3.0))
-    pose = posed(scan, predictor.grid)
+    pose = posed(scan, batched.grid)
     cases = [
-        NativeCase.from_bone(scan.labels == BONE, scan.affine, motion @ pose, predictor.grid)
+        NativeCase.from_bone(scan.labels == BONE, scan.affine, motion @ pose, batched.grid)
         for motion in motions()[:3]
     ]
-    together = list(predictor.predict_many(cases))
+    together = list(batched.predict_many(cases))
     assert len(together) == len(cases)
     for case, prediction in zip(cases, together, strict=True):
-        alone = predictor.predict(case)
+        alone = batched.predict(case)
         for name in ("coarse", "implant", "native"):
             assert np.array_equal(getattr(alone, name), getattr(prediction, name))
-    assert cases[0].vault(predictor.anchor_mm) is cases[0].vault(predictor.anchor_mm)
-    assert not list(predictor.predict_many([]))
+    assert cases[0].vault(batched.anchor_mm) is cases[0].vault(batched.anchor_mm)
+    assert not list(batched.predict_many([]))
 
 
 def test_an_architecture_draws_no_random_numbers(exported):

@@ -104,13 +104,13 @@ class Predictor:
             return Region(box, largest_component(votes > 0, connectivity=6), bone.shape)
 
         to_head = to_anchor(self.grid.affine, self.anchor_mm)
-        native = Region.empty(case.native_labels.shape)
+        drawn = Region.empty(case.native_labels.shape)
         if beyond_cone(Region.of(dilate(coarse)), to_head).values.any():
-            native = self._to_native(case, probability, coarse)
-        on_grid = implant(bone, to_head, Region.of(coarse))
-        return Prediction(
-            coarse, on_grid.whole(), implant(case.native_bone, case.to_head(self.anchor_mm), native)
-        )
+            drawn = self._to_native(case, probability, coarse)
+        native = implant(case.native_bone, case.to_head(self.anchor_mm), drawn)
+        if not native.values.any():  # there is no bone around the hole to continue
+            return Prediction(coarse, coarse, self._to_native(case, probability, coarse))
+        return Prediction(coarse, implant(bone, to_head, Region.of(coarse)).whole(), native)
 
     def _to_native(self, case: NativeCase, probability: np.ndarray, implant: np.ndarray) -> Region:
         """Resample the coarse implant to the native grid, outside of bone, one component by faces.
