@@ -45,6 +45,13 @@ def test_a_draw_without_a_local_part_is_a_mixture_of_the_latents():
     assert residual(0.25) > 0.1
 
 
+def test_a_draw_is_as_precise_under_autocast():
+    gaussian = LocalGaussian.of(LATENTS, 0.25, 1.0)
+    expected = gaussian.deviation(np.random.default_rng(5))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(gaussian.deviation(np.random.default_rng(5)), expected)
+
+
 def test_a_draw_depends_on_its_generator_alone():
     gaussian = LocalGaussian.of(LATENTS, 0.25, 1.0)
     one, again, other = (gaussian.deviation(np.random.default_rng(seed)) for seed in (3, 3, 4))

@@ -50,8 +50,9 @@ class LocalGaussian:
             torch.from_numpy(rng.standard_normal((len(self.spread), *shape), np.float32)).to(self.mean)
             for shape in ((1, 1, 1), self.spread.shape[2:])
         )
-        for axis, root in enumerate(self.tapers):
-            varying = torch.tensordot(varying, root, dims=([axis + 1], [0])).movedim(-1, axis + 1)
+        with torch.autocast(self.mean.device.type, enabled=False):  # noise is as precise as the latents
+            for axis, root in enumerate(self.tapers):
+                varying = torch.tensordot(varying, root, dims=([axis + 1], [0])).movedim(-1, axis + 1)
         weights = math.sqrt(1 - self.local) * same + math.sqrt(self.local) * varying
         deviation = torch.zeros_like(self.mean)
         for weight, one in zip(weights, self.spread, strict=True):
