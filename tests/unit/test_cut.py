@@ -13,7 +13,7 @@ from calvaria.reconstruction.surfaces.hole import RIM_PIXELS, directions_of, hol
 from calvaria.skull.pose import rotation_about
 from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-OUTER_MM, INNER_MM = 81.0, 75.0
+OUTER_MM, INNER_MM = 81.03, 75.07  # no voxel lies exactly on a surface
 TOWARDS = np.array([0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
 ANGLE = 0.3  # rad, of the hole
 ANCHOR_MM = 70.0
