@@ -13,7 +13,7 @@ from calvaria.reconstruction.surfaces.hole import RIM_PIXELS, directions_of, hol
 from calvaria.skull.pose import rotation_about
 from calvaria.skull.vault_map import CENTRE_MM, CONE_DEG, SIZE, VaultPicture, directions, inside_cone
 
-OUTER_MM, INNER_MM = 81.043, 75.07  # no voxel lies exactly on a surface
+OUTER_MM, INNER_MM = 81.043, 74.93  # no voxel lies exactly on a surface
 TOWARDS = np.array([0.65, 0.2, 0.7]) / np.linalg.norm([0.65, 0.2, 0.7])
 ANGLE = 0.3  # rad, of the hole
 ANCHOR_MM = 70.0
@@ -52,7 +52,7 @@ def test_the_missing_bone_is_cut_and_no_other(spacing_mm, turn_deg):
     bone, missing, to_head = shell(spacing_mm, turn_deg)
     found = cut_implant(vault(), cap(ANGLE + 0.15), bone, to_head).whole()
     assert not (found & ~missing).any()
-    assert (missing & ~found).sum() <= (0 if len(set(spacing_mm)) == 1 else 0.01) * missing.sum()
+    assert (missing & ~found).sum() <= (0 if len(set(spacing_mm)) == 1 else 0.005) * missing.sum()
 
 
 def test_no_film_is_left_on_bone_that_lies_a_little_lower():
