@@ -32,11 +32,10 @@ from calvaria.reconstruction.surfaces.interpolation import (
     interpolate,
     surface_distances,
 )
-from calvaria.reconstruction.surfaces.known import anchor_height
+from calvaria.reconstruction.surfaces.known import anchor_of
 from calvaria.skull.vault_map import VaultPicture, inside_cone
-from calvaria.storage.cohorts import cohort
+from calvaria.storage.cohorts import cohort, vaults
 from calvaria.storage.paths import Run
-from calvaria.storage.tensors import read_tensors
 
 KNOWN = (12, 24)  # numbers of known skulls
 TOO_WIDE = 3  # pixels of the vault map
@@ -79,7 +78,7 @@ def main() -> None:
     run = Run(given.run)
     config = load(run.config)
     members = [row["id"] for row in cohort(run, "training")]
-    known = surface_distances([vault_of(run, config, one) for one in members])
+    known = surface_distances([VaultPicture(*one) for one in vaults(run, members)])
     chosen = members[:: given.every]
     skulls = [
         *(skull(run, config, one, np.delete(known, members.index(one), axis=0)) for one in chosen),
@@ -114,20 +113,13 @@ def main() -> None:
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def vault_of(run: Run, config: Config, skull: str) -> VaultPicture:
-    """Return the vault of an ingested scan."""
-    (index,) = (row["index"] for row in run.ingest.rows() if row["id"] == skull)
-    shard, number = divmod(index, config.ingest.shard_size)
-    return VaultPicture(*read_tensors(run.vaults(shard))["vaults"][number])
-
-
 def skull(run: Run, config: Config, id: str, known: np.ndarray) -> Skull:
     """Read a scan with its own defect."""
     (row,) = (row for row in run.ingest.rows() if row["id"] == id)
     (entry,) = (one for one in sources.catalogue(config.ingest.sources) if one.id == id)
     scan = sources.read(config.ingest.sources, entry, config.seed)
     grid: Grid = config.grid.voxels()
-    pose, anchor = np.array(row["pose"]), anchor_height(config)
+    pose, anchor = np.array(row["pose"]), anchor_of(config)
     labels = resample(scan.labels, scan.affine, pose, grid)
     case = NativeCase(labels, scan.labels, scan.affine, pose)
     vault = case.vault(anchor)

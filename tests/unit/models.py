@@ -18,7 +18,7 @@ from calvaria.reconstruction.coarse.network import network_input, network_target
 from calvaria.reconstruction.native_case import to_anchor
 from calvaria.reconstruction.reconstruct import Options
 from calvaria.reconstruction.surfaces.interpolation import surface_distances
-from calvaria.reconstruction.surfaces.known import SURFACES, anchor_height
+from calvaria.reconstruction.surfaces.known import SURFACES, anchor_of
 from calvaria.skull.pose import find_pose
 from calvaria.skull.vault_map import picture_vault
 from calvaria.sources import Scan
@@ -77,7 +77,7 @@ def learned(prior: int) -> Weights:
     config = small_config(prior)
     prepare_device(config)
     scan = operated(2.0)
-    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, anchor_height(config)]))
+    pose = find_pose(scan.labels == BONE, scan.affine).to_box(np.array([0.0, 0.0, anchor_of(config)]))
     case = resample(scan.labels, scan.affine, pose, config.grid.voxels())
     network = new_network(config, 0)
     both = torch.from_numpy(np.stack([case, case[::-1]]))
@@ -88,7 +88,7 @@ def learned(prior: int) -> Weights:
         optimiser.zero_grad()
         dice_and_cross_entropy(network(inputs), target).backward()
         optimiser.step()
-    to_head = to_anchor(pose @ scan.affine, anchor_height(config))
+    to_head = to_anchor(pose @ scan.affine, anchor_of(config))
     vault = picture_vault((scan.labels > 0).view(np.uint8), np.eye(4), to_head)
     surfaces = {SURFACES: surface_distances([vault] * prior)} if prior else {}
     return {**weights(network, "network"), **surfaces}

@@ -106,7 +106,7 @@ EDITS = {
     "reconstruction.coarse.network": "train evaluate",
     "report.tables": "report",
     "stages.split": "split",
-    "storage.cohorts": f"limits {FAMILIES} inject train evaluate",
+    "storage.cohorts": f"people limits {FAMILIES} inject train evaluate",
     "pipeline.provenance": "report",
     "cli.stages": "",
     "config.train": "",

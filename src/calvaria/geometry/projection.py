@@ -4,9 +4,8 @@ The distance of a point from the picture's centre is its angle from the pole, th
 border, at 1, is the largest angle in view.
 
 The inverse, from points to pixels, is implemented where it is used (``skull.matching``,
-``families.representation``, ``reconstruction.fine.interpolation``), as each rounds differently: a shared
-version would change the last bits of the matching of people, of the families' training data, and of the
-fine network's inputs.
+``families.representation``, ``reconstruction.surfaces.hole``), as each rounds differently: a shared version
+would change the last bits of the matching of people, of the families' training data, and of the implants.
 """
 
 import numpy as np

@@ -21,7 +21,7 @@ from calvaria.reconstruction.native_case import NativeCase, to_anchor
 from calvaria.reconstruction.surfaces.cut import beyond_cone, cut_implant
 from calvaria.reconstruction.surfaces.hole import hole_directions
 from calvaria.reconstruction.surfaces.interpolation import interpolate
-from calvaria.reconstruction.surfaces.known import SURFACES, anchor_height
+from calvaria.reconstruction.surfaces.known import SURFACES, anchor_of
 from calvaria.training.weights import restore
 
 Weights = dict[str, np.ndarray]
@@ -140,5 +140,5 @@ def build_predictor(config: Config, networks: Mapping[int, Weights], device: tor
     known = next(iter(networks.values())).get(SURFACES)  # the same for all networks of an arm
     train, grid = config.train, config.grid.voxels()
     return Predictor(
-        tuple(members), known, anchor_height(config), grid, config.evaluate, train.predicts, train.mirror
+        tuple(members), known, anchor_of(config), grid, config.evaluate, train.predicts, train.mirror
     )

@@ -17,7 +17,7 @@ from calvaria.reconstruction.scan_input import read_bone, usable_head
 from calvaria.reconstruction.trained import TrainedModel
 from calvaria.skull.examine import Head
 from calvaria.skull.quality import doubts_of, hole_areas
-from calvaria.skull.vault_map import picture_vault
+from calvaria.skull.vault_map import anchor_height, picture_vault
 from calvaria.storage.nifti_file import SCANNER, nifti_bytes, tilt_note
 from calvaria.storage.outputs import Output, check_file, write_together
 
@@ -153,8 +153,8 @@ def _predict(patient: Patient, model: TrainedModel) -> np.ndarray:
     from calvaria.reconstruction.consensus import consensus_implant
 
     config = model.config
-    top_mm = config.grid.voxels().extent_mm[2] / 2 - config.ingest.top_margin_mm
-    pose = patient.head.pose.to_box(np.array([0.0, 0.0, top_mm]))
+    anchor_mm = anchor_height(config.grid.voxels(), config.ingest.top_margin_mm)
+    pose = patient.head.pose.to_box(np.array([0.0, 0.0, anchor_mm]))
     implant = consensus_implant(model.predictor, patient.bone, patient.skull.affine, pose)
     if not implant.any():
         raise InputError(

@@ -20,7 +20,7 @@ from calvaria.skull.quality import (
     doubts_of,
     first_fault,
 )
-from calvaria.skull.vault_map import VaultPicture, picture_vault
+from calvaria.skull.vault_map import VaultPicture, anchor_height, picture_vault
 from calvaria.sources import Scan
 
 
@@ -85,7 +85,7 @@ def examine(scan: Scan, grid: Grid, top_margin_mm: float, too_large: str = ENLAR
     findings = head.findings
     if first_fault(findings) is None:
         findings = findings + check_closed(head.vault)
-    to_box = head.pose.to_box(np.array([0.0, 0.0, grid.extent_mm[2] / 2 - top_margin_mm]))
+    to_box = head.pose.to_box(np.array([0.0, 0.0, anchor_height(grid, top_margin_mm)]))
     return Examined(
         *resample_with_occupancy(canonical.values, canonical.affine, to_box, grid),
         first_fault(findings),

@@ -13,7 +13,14 @@ import numpy as np
 from calvaria.geometry.components import largest_component
 from calvaria.geometry.grid import Grid
 from calvaria.skull.pose import Pose
-from calvaria.skull.vault_map import CENTRE_MM, VaultPicture, directions, inside_cone, pixel_area
+from calvaria.skull.vault_map import (
+    CENTRE_MM,
+    VaultPicture,
+    anchor_height,
+    directions,
+    inside_cone,
+    pixel_area,
+)
 
 # Faults
 SPAN_MM = (110.0, 600.0)  # of the bone along the scan's axis of greatest extent; shoulders are widest
@@ -209,7 +216,7 @@ def check_box(
     """
     met = inside_cone() & (vault.outer_mm > 0)
     points = np.array(CENTRE_MM) + directions()[met] * vault.outer_mm[met][:, None]
-    points[:, 2] += grid.extent_mm[2] / 2 - top_margin_mm
+    points[:, 2] += anchor_height(grid, top_margin_mm)
     beyond = np.abs(points).max(axis=0) - np.array(grid.extent_mm) / 2
     if beyond.max() <= 0:
         return []

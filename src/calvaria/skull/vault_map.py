@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calvaria.geometry.blocks import occupied
+from calvaria.geometry.grid import Grid
 from calvaria.geometry.projection import pixel_directions, pixel_positions
 
 SIZE = 64  # pixels per edge
@@ -33,6 +34,11 @@ class VaultPicture:
     def thickness_mm(self) -> np.ndarray:
         """Return the (SIZE, SIZE) distance between the surfaces in mm."""
         return self.outer_mm - self.inner_mm
+
+
+def anchor_height(grid: Grid, top_margin_mm: float) -> float:
+    """Return the height of the vault's anchor in the box of a canonical grid, in mm from its centre."""
+    return grid.extent_mm[2] / 2 - top_margin_mm
 
 
 def grid_positions() -> tuple[np.ndarray, np.ndarray]:

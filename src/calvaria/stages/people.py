@@ -31,6 +31,8 @@ def people(run: Run, config: Config) -> None:
         InputError: if ``ingest.strict`` is set and a skull was left out, naming every one.
     """
     from calvaria.skull import DOUBTFUL, is_accepted
+    from calvaria.skull.vault_map import VaultPicture
+    from calvaria.storage.cohorts import vaults as native_vaults
     from calvaria.storage.store import write_json
 
     rows = run.ingest.rows()
@@ -51,7 +53,7 @@ def people(run: Run, config: Config) -> None:
             json.dumps(doubtful),
         )
     accepted = [row for row in rows if is_accepted(row)]
-    vaults = _vaults(run, config, accepted)
+    vaults = [VaultPicture(*one) for one in native_vaults(run, [row["id"] for row in accepted])]
     pairs = compare(accepted, vaults)
     same = [pair for pair in pairs if pair["mm"] < config.people.same_mm]
     person = group([row["person"] for row in accepted], [(pair["a"], pair["b"]) for pair in same])
@@ -83,16 +85,6 @@ def people(run: Run, config: Config) -> None:
             ],
         },
     )
-
-
-def _vaults(run: Run, config: Config, rows: list[IngestRow]) -> list[VaultPicture]:
-    from calvaria.skull.vault_map import VaultPicture
-    from calvaria.storage.tensors import read_tensors
-
-    size = config.ingest.shard_size
-    shards = {row["index"] // size for row in rows}
-    tensors = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in shards}
-    return [VaultPicture(*tensors[row["index"] // size][row["index"] % size]) for row in rows]
 
 
 def compare(rows: list[IngestRow], vaults: list[VaultPicture]) -> list[dict[str, Any]]:

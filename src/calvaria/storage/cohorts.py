@@ -1,6 +1,7 @@
 """The skulls of each cohort of a run, once the stage ``split`` has written it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -32,11 +33,22 @@ def training_population(run: Run) -> Population:
 
 def occupancies(run: Run, ids: Sequence[str]) -> np.ndarray:
     """Return the (n, x, y, z) uint8 share of every voxel in bone, 0 to 255, of identified skulls."""
+    return _beside_ingest(run, ids, run.occupancies, "occupancies")
+
+
+def vaults(run: Run, ids: Sequence[str]) -> np.ndarray:
+    """Return the (n, 3, SIZE, SIZE) float32 images of a ``VaultPicture`` of identified scans."""
+    return _beside_ingest(run, ids, run.vaults, "vaults")
+
+
+def _beside_ingest(run: Run, ids: Sequence[str], shard_file: Callable[[int], Path], name: str) -> np.ndarray:
+    """Return what ``ingest`` has written for identified skulls beside their store, one tensor per shard."""
     labels = run.ingest.labels
     size = (labels.shards or labels.chunks)[0]
     index = {row["id"]: row["index"] for row in run.ingest.rows()}
-    shards = {index[one] // size for one in ids}
-    tensors = {shard: read_tensor(run.occupancies(shard), "occupancies") for shard in sorted(shards)}
+    tensors = {
+        shard: read_tensor(shard_file(shard), name) for shard in sorted({index[i] // size for i in ids})
+    }
     return np.stack([tensors[index[one] // size][index[one] % size] for one in ids])
 
 

@@ -45,7 +45,7 @@ def export(run: Run, config: Config, arm: str, out: Path) -> None:
         for name, source in files.items()
     }
     about = {
-        "run": config.name,
+        "run": config.run_name,
         "arm": arm,
         "run_digest": manifest["digest"],
         "scores": _scores(run, arm),

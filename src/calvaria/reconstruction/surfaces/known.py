@@ -7,17 +7,17 @@ import numpy as np
 from calvaria.config import Config
 from calvaria.reconstruction.native_case import to_anchor
 from calvaria.reconstruction.surfaces.interpolation import surface_distances
-from calvaria.skull.vault_map import VaultPicture, picture_vault
+from calvaria.skull.vault_map import VaultPicture, anchor_height, picture_vault
+from calvaria.storage.cohorts import vaults as native_vaults
 from calvaria.storage.paths import Run
 from calvaria.storage.rows import InjectRow
-from calvaria.storage.tensors import read_tensors
 
 SURFACES = "surfaces"  # name of the known surfaces among an arm's weights
 
 
-def anchor_height(config: Config) -> float:
+def anchor_of(config: Config) -> float:
     """Return the height of the vault's anchor in the box of the canonical grid, in mm."""
-    return config.grid.voxels().extent_mm[2] / 2 - config.ingest.top_margin_mm
+    return anchor_height(config.grid.voxels(), config.ingest.top_margin_mm)
 
 
 def known_surfaces(run: Run, config: Config, arm: str, rows: Mapping[str, Sequence[InjectRow]]) -> np.ndarray:
@@ -41,19 +41,14 @@ def known_surfaces(run: Run, config: Config, arm: str, rows: Mapping[str, Sequen
         count = min(len(skulls), max(1, round(share * config.train.prior)))
         chosen = [skulls[i] for i in np.linspace(0, len(skulls) - 1, count).round().astype(int)]
         if is_real:
-            vaults += _real_vaults(run, config, [row["parents"][0] for row in chosen])
+            vaults += [
+                VaultPicture(*one) for one in native_vaults(run, [row["parents"][0] for row in chosen])
+            ]
         else:
             vaults += [_synthetic_vault(run, config, family, row) for row in chosen]
     return surface_distances(vaults)
 
 
-def _real_vaults(run: Run, config: Config, ids: Sequence[str]) -> list[VaultPicture]:
-    index = {row["id"]: row["index"] for row in run.ingest.rows()}
-    places = [divmod(index[one], config.ingest.shard_size) for one in ids]
-    shards = {shard: read_tensors(run.vaults(shard))["vaults"] for shard in {shard for shard, _ in places}}
-    return [VaultPicture(*shards[shard][number]) for shard, number in places]
-
-
 def _synthetic_vault(run: Run, config: Config, family: str, row: InjectRow) -> VaultPicture:
     skull = (run.inject(family).volume(row) > 0).view(np.uint8)
-    return picture_vault(skull, np.eye(4), to_anchor(config.grid.voxels().affine, anchor_height(config)))
+    return picture_vault(skull, np.eye(4), to_anchor(config.grid.voxels().affine, anchor_of(config)))
