@@ -46,18 +46,21 @@ class LocalGaussian:
         """Draw a deviation from the mean, (c, i, j, k)."""
         # A combination of the deviations with independent weights has exactly their covariance; with weights
         # that vary from place to place, their covariance times that of the weights.
-        same, varying = (
-            torch.from_numpy(rng.standard_normal((len(self.spread), *shape), np.float32)).to(self.mean)
-            for shape in ((1, 1, 1), self.spread.shape[2:])
-        )
-        with torch.autocast(self.mean.device.type, enabled=False):  # noise is as precise as the latents
-            for axis, root in enumerate(self.tapers):
-                varying = torch.tensordot(varying, root, dims=([axis + 1], [0])).movedim(-1, axis + 1)
-        weights = math.sqrt(1 - self.local) * same + math.sqrt(self.local) * varying
+        weights = math.sqrt(1 - self.local) * self._normal(rng, (1, 1, 1))
+        if self.local:
+            varying = self._normal(rng, tuple(self.spread.shape[2:]))
+            with torch.autocast(self.mean.device.type, enabled=False):  # noise is as precise as the latents
+                for axis, root in enumerate(self.tapers):
+                    varying = torch.tensordot(varying, root, dims=([axis + 1], [0])).movedim(-1, axis + 1)
+            weights = weights + math.sqrt(self.local) * varying
         deviation = torch.zeros_like(self.mean)
         for weight, one in zip(weights, self.spread, strict=True):
             deviation.addcmul_(weight, one)
         return deviation
+
+    def _normal(self, rng: np.random.Generator, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return standard normal weights, (n, *shape), for the deviations."""
+        return torch.from_numpy(rng.standard_normal((len(self.spread), *shape), np.float32)).to(self.mean)
 
 
 def _root(count: int, length: float) -> torch.Tensor:
