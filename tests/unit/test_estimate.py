@@ -40,7 +40,7 @@ DEMO_TOOK = {
     "screen": 6.7,
     "audit": 9.1,
     "train": 42.4,
-    "evaluate": 13.0,
+    "evaluate": 8.2,
     "report": 34.2,
 }
 SKULLFIX_TOOK = {
@@ -53,7 +53,7 @@ SKULLFIX_TOOK = {
     "screen": 9.5,
     "audit": 20.4,
     "train": 328.3,
-    "evaluate": 75.0,
+    "evaluate": 56.4,
     "report": 47.4,
 }
 

@@ -30,8 +30,9 @@ MEMORY = 32  # see ``convolution_work``: 8, 16 and 32 channels took 0.15, 0.30 a
 SCREEN, REDRAWN = 1.8e-7, 0.05  # per voxel of a skull; fraction of samples that are redrawn
 CLASSIFIER_S, LOOK = 2.0, 3.8e-8  # import and training; per voxel of a skull
 CUT = 1.9e-8  # per voxel of a case
-# Per prediction; with a prior also per prediction, and in parts of the time of reading a scan.
-PREDICT, INTERPOLATE, DRAW = 0.3, 0.35, 0.4
+# Per prediction; the same with a prior; and with it per second of reading a scan beyond the first, as large
+# scans take longer to read and to cut.
+PREDICT, DRAW, DRAW_LARGE = 0.3, 0.6, 0.5
 VAULT = 0.2  # per skull of a prior
 VOLUME_BYTES = 0.025  # per voxel of a stored volume, compressed
 VAULT_BYTES, SURFACE_BYTES, REPORT_BYTES = 80e3, 26e3, 10e6  # of a skull's vault map and surfaces
@@ -220,7 +221,7 @@ def evaluate(job: Job, config: Config, sizes: Sizes) -> Cost:
     """Return the cost of an arm's predictions on the scans' grids and of their scores."""
     predictions = _predictions(config, sizes)
     scan_s = sum(source.estimated_cost().scan_s for source in sizes.sources) / len(sizes.sources)
-    each = PREDICT + (INTERPOLATE + DRAW * scan_s if config.train.prior else 0.0)
+    each = DRAW + DRAW_LARGE * max(0.0, scan_s - 1) if config.train.prior else PREDICT
     return Cost(START_TORCH_S + predictions * each, _volumes_bytes(config, predictions))
 
 
